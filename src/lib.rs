@@ -1,0 +1,4 @@
+//! The map of the house. A module may use only the groups above its own.
+
+// The ground.
+pub mod clock;
