@@ -2,3 +2,7 @@
 
 // The ground.
 pub mod clock;
+pub mod metrics;
+
+// The islands. None knows another.
+pub mod queue;
