@@ -6,3 +6,9 @@ pub mod metrics;
 
 // The islands. None knows another.
 pub mod queue;
+
+// The edges.
+pub mod commands;
+
+/// The database's schema, step by step.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
