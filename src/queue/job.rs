@@ -168,6 +168,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// An attempt under this lease that no worker watches over, for code that drives a job itself.
+    pub fn under(lease: Lease) -> Self {
+        Self { lease, cancelled: CancellationToken::new() }
+    }
+
     /// The job's id.
     pub fn job_id(&self) -> i64 {
         self.lease.job_id
