@@ -2,3 +2,7 @@
 
 // The ground.
 pub mod clock;
+pub mod config;
+pub mod embedded;
+pub mod shutdown;
+pub mod telemetry;
