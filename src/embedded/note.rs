@@ -10,6 +10,8 @@ use std::process::Command;
 pub(super) struct Note {
     /// The server's process number.
     pub pid: u32,
+    /// When it started, in seconds since 1970. Tells two servers with one process number apart.
+    started: u64,
     /// Whether it lets clients in.
     pub ready: bool,
 }
@@ -20,12 +22,13 @@ impl Note {
         Self::parse(&fs::read_to_string(data.join("postmaster.pid")).ok()?)
     }
 
-    /// The first line is the process number, the eighth the state, as Postgres' own `pg_ctl` reads
-    /// them (`src/include/utils/pidfile.h`).
+    /// The first line is the process number, the third the start, the eighth the state, as
+    /// Postgres' own `pg_ctl` reads them (`src/include/utils/pidfile.h`).
     fn parse(text: &str) -> Option<Self> {
-        let mut lines = text.lines();
-        let pid = lines.next()?.trim().parse().ok()?;
-        Some(Self { pid, ready: lines.nth(6).is_some_and(|state| state.trim() == "ready") })
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        let pid = lines.first()?.parse().ok()?;
+        let started = lines.get(2).and_then(|line| line.parse().ok()).unwrap_or_default();
+        Some(Self { pid, started, ready: lines.get(7) == Some(&"ready") })
     }
 
     /// Whether the process is a server that has this data open, and not somebody else who got the
@@ -67,11 +70,13 @@ mod tests {
 
     #[test]
     fn the_note_says_who_runs_and_whether_clients_may_come() {
+        let note = |ready| Note { pid: 4711, started: 1_700_000_000, ready };
         let starting = "4711\n/data\n1700000000\n15432\n\n127.0.0.1\n  1 2\nstarting\n";
-        assert_eq!(Note::parse(starting), Some(Note { pid: 4711, ready: false }));
+        assert_eq!(Note::parse(starting), Some(note(false)));
         let ready = starting.replace("starting", "ready   ");
-        assert_eq!(Note::parse(&ready), Some(Note { pid: 4711, ready: true }));
-        assert_eq!(Note::parse("4711\n/data\n"), Some(Note { pid: 4711, ready: false }));
+        assert_eq!(Note::parse(&ready), Some(note(true)));
+        let started = 0;
+        assert_eq!(Note::parse("4711\n/data\n"), Some(Note { started, ..note(false) }));
         assert_eq!(Note::parse(""), None);
     }
 

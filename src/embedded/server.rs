@@ -38,8 +38,8 @@ exec "$@" </dev/null
 /// How the server is to be run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// Whether what is committed survives a power cut. Without it, everything is faster, and only
-    /// a crash of the server itself (not of the machine) is survived.
+    /// Whether what is committed survives a power cut. Without it everything is faster, and what
+    /// is committed still survives a crash of the server, but not one of the machine.
     pub durable: bool,
 }
 
@@ -77,21 +77,25 @@ pub async fn start(folder: impl AsRef<Path>, options: Options) -> Result<Embedde
     let began = Instant::now();
     let mut port = folder.last_port().unwrap_or_else(free_port);
     loop {
+        let before = Note::read(&folder.data());
         let mut server = spawn(&binaries, &folder, &owner, options, port)?;
-        match until_ready(&mut server, &folder, began).await {
+        match until_ready(&mut server, &folder, before.as_ref(), began).await {
             Some(Start::Ready(pid)) => {
                 folder.keep_port(port)?;
                 let url = address(&folder.password()?, port);
                 return Ok(Embedded { server, folder, pid, url });
             }
-            Some(Start::Ended(status)) => match why(&folder, status) {
-                Refusal::PortTaken => port = free_port(),
+            Some(Start::Ended(status)) => match why(&folder) {
+                Refusal::PortTaken if began.elapsed() < STOP_WITHIN => port = free_port(),
                 Refusal::StillStopping if began.elapsed() < STOP_WITHIN => sleep(LOOK_EVERY).await,
                 Refusal::StillStopping => {
                     return Err(Error::Running { folder: folder.path().to_owned() });
                 }
-                Refusal::Other(output) => {
-                    return Err(Error::Failed { program: "postgres", output });
+                Refusal::PortTaken | Refusal::Other => {
+                    return Err(Error::Failed {
+                        program: "postgres",
+                        output: said(&folder, status),
+                    });
                 }
             },
             None => {
@@ -188,7 +192,6 @@ fn spawn(
     if !options.durable {
         set("fsync", "off");
         set("full_page_writes", "off");
-        set("synchronous_commit", "off");
     }
     command
         .stdin(Stdio::piped())
@@ -228,13 +231,21 @@ enum Start {
 }
 
 /// Waits until the server says that it is ready or has ended; `None` when it does neither.
-async fn until_ready(server: &mut Child, folder: &Folder, began: Instant) -> Option<Start> {
+///
+/// A note that was there `before` is of a server that was killed, perhaps one with the same number.
+async fn until_ready(
+    server: &mut Child,
+    folder: &Folder,
+    before: Option<&Note>,
+    began: Instant,
+) -> Option<Start> {
     while began.elapsed() < START_WITHIN {
         if let Ok(Some(status)) = server.try_wait() {
             return Some(Start::Ended(status));
         }
         if let Some(note) = Note::read(&folder.data())
             && note.ready
+            && before != Some(&note)
             && server.id() == Some(note.pid)
         {
             return Some(Start::Ready(note.pid));
@@ -251,26 +262,30 @@ enum Refusal {
     PortTaken,
     /// What ran here before has not quite ended.
     StillStopping,
-    Other(String),
+    /// Another start would end in the same way.
+    Other,
 }
 
-fn why(folder: &Folder, status: ExitStatus) -> Refusal {
-    let log = fs::read_to_string(folder.log()).unwrap_or_default();
-    refusal(&log, &format!("postgres ended with {status}"))
+fn why(folder: &Folder) -> Refusal {
+    refusal(&fs::read_to_string(folder.log()).unwrap_or_default())
 }
 
-fn refusal(log: &str, otherwise: &str) -> Refusal {
+fn refusal(log: &str) -> Refusal {
     if log.contains("could not create any TCP/IP sockets") || log.contains("could not bind") {
         Refusal::PortTaken
     } else if log.contains("lock file \"postmaster.pid\" already exists")
         || log.contains("pre-existing shared memory block")
     {
         Refusal::StillStopping
-    } else if log.trim().is_empty() {
-        Refusal::Other(otherwise.to_owned())
     } else {
-        Refusal::Other(last_lines(log))
+        Refusal::Other
     }
+}
+
+/// The last that a server said before it ended.
+fn said(folder: &Folder, status: ExitStatus) -> String {
+    let log = fs::read_to_string(folder.log()).unwrap_or_default();
+    format!("{}\n({status})", last_lines(&log))
 }
 
 fn last_lines(text: &str) -> String {
@@ -286,13 +301,12 @@ mod tests {
     fn a_start_that_failed_is_tried_again_only_when_that_can_help() {
         let taken = "LOG:  could not bind IPv4 address \"127.0.0.1\": Address already in use\n\
                      FATAL:  could not create any TCP/IP sockets";
-        assert_eq!(refusal(taken, "?"), Refusal::PortTaken);
+        assert_eq!(refusal(taken), Refusal::PortTaken);
         let locked = "FATAL:  lock file \"postmaster.pid\" already exists";
-        assert_eq!(refusal(locked, "?"), Refusal::StillStopping);
+        assert_eq!(refusal(locked), Refusal::StillStopping);
         let survivor = "FATAL:  pre-existing shared memory block (key 1, ID 2) is still in use";
-        assert_eq!(refusal(survivor, "?"), Refusal::StillStopping);
-        let broken = "FATAL:  could not open file \"global/pg_control\"";
-        assert_eq!(refusal(broken, "?"), Refusal::Other(broken.to_owned()));
-        assert_eq!(refusal("", "it ended"), Refusal::Other("it ended".to_owned()));
+        assert_eq!(refusal(survivor), Refusal::StillStopping);
+        assert_eq!(refusal("FATAL:  could not open file \"global/pg_control\""), Refusal::Other);
+        assert_eq!(refusal(""), Refusal::Other);
     }
 }
