@@ -118,6 +118,10 @@ pub fn erase(wanted: &Path) -> Result<(), Error> {
     if Note::read(&data).is_some_and(|note| note.is_of_a_server_in(&data)) {
         return Err(Error::Running { folder: path });
     }
+    // The data first, so that a crash on the way leaves a folder that is still known as ours.
+    if data.exists() {
+        fs::remove_dir_all(&data).map_err(Error::io("remove", data))?;
+    }
     fs::remove_dir_all(&path).map_err(Error::io("remove", &path))?;
     if wanted.is_symlink() {
         fs::remove_file(wanted).map_err(Error::io("remove", wanted))?;

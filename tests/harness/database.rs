@@ -1,5 +1,6 @@
 //! A database of its own for every test: a copy of a migrated template.
 
+use nix::unistd::Uid;
 use recomamp::embedded::{self, Options};
 use secrecy::ExposeSecret;
 use sha2::{Digest, Sha256};
@@ -9,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
-use std::{env, fs, thread};
+use std::{env, thread};
 use url::Url;
 use uuid::Uuid;
 
@@ -183,8 +184,7 @@ fn shared_server() -> &'static str {
 async fn private_server() -> embedded::Embedded {
     let mut number = 0;
     loop {
-        let user =
-            fs::metadata("/proc/self").map_or(0, |own| std::os::unix::fs::MetadataExt::uid(&own));
+        let user = Uid::effective();
         let folder = env::temp_dir().join(format!("recomamp-tests-{user}-{number}"));
         let started = match embedded::erase(&folder) {
             Ok(()) => embedded::start(&folder, Options { durable: false }).await,

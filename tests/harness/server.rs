@@ -63,7 +63,9 @@ impl PrivatePostgres {
 impl Drop for PrivatePostgres {
     /// Waits for the end of the server, so that the folder can be removed.
     fn drop(&mut self) {
-        drop(self.running.take());
+        if self.running.take().is_none() {
+            return;
+        }
         let note = self.folder.path().join("data/postmaster.pid");
         let began = Instant::now();
         while note.exists() && began.elapsed() < DEADLINE {
