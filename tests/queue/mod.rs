@@ -9,7 +9,7 @@ mod history;
 mod rescue;
 mod worker;
 
-use crate::harness::TestDatabase;
+use crate::harness::database::TestDatabase;
 use recomamp::queue::error::Failure;
 use recomamp::queue::postgres::inspect::{self, JobRow};
 use recomamp::queue::postgres::{Mode, PgStore};

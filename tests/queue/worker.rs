@@ -1,7 +1,7 @@
 //! Handlers run by real workers: wake-ups, panics, time limits, shutdown.
 
 use super::{House, keyed};
-use crate::harness::eventually;
+use crate::harness::eventually::eventually;
 use anyhow::anyhow;
 use recomamp::queue::dispatcher::Settings;
 use recomamp::queue::postgres::{Mode, PgStore};
