@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Measures the queue: enqueue one by one and in bulk, drain, pickup latency.
 ///
-/// It makes a database named recomamp_bench on the server and drops it again; it touches nothing else.
+/// It makes a database named `recomamp_bench` on the server and drops it again; it touches nothing else.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  recomamp bench --database-url postgres://postgres@localhost/postgres --json"

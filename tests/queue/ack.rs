@@ -107,7 +107,11 @@ async fn complete(house: &House, lease: &Lease, commit: bool) -> Result<(), Erro
     sqlx::query("create table if not exists mine (id int)").execute(&mut *transaction).await?;
     let outcome = Outcome::then(named("next"));
     attempt.complete_in(&mut transaction, outcome).await?;
-    if commit { transaction.commit().await? } else { transaction.rollback().await? }
+    if commit {
+        transaction.commit().await?
+    } else {
+        transaction.rollback().await?
+    }
     Ok(())
 }
 

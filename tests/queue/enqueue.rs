@@ -67,7 +67,7 @@ async fn a_key_is_free_again_when_its_job_has_finished() {
 #[tokio::test]
 async fn transactions_that_enqueue_one_key_at_the_same_time_make_one_job() {
     let house = House::new().await;
-    let attempts = (0..20).map(|_| house.enqueue(&[keyed("k")]));
+    let attempts = (0..20).map(|_| async { house.enqueue(&[keyed("k")]).await });
     let answers: Vec<_> = futures::future::join_all(attempts).await.concat();
     let inserted = answers.iter().filter(|a| matches!(a, Enqueued::Inserted(_))).count();
     let ids: HashSet<i64> = answers.iter().map(|answer| answer.id()).collect();

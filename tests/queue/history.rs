@@ -10,7 +10,8 @@ async fn count(house: &House, table: &'static str) -> i64 {
 
 const HOT: &str = "select count(*) from engine.jobs";
 const PAST: &str = "select count(*) from engine.jobs_history";
-const DAYS: &str = "select count(*) from pg_inherits where inhparent = 'engine.jobs_history'::regclass";
+const DAYS: &str =
+    "select count(*) from pg_inherits where inhparent = 'engine.jobs_history'::regclass";
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[tokio::test]
@@ -51,6 +52,10 @@ async fn an_ack_never_fails_because_nobody_made_the_day() {
     assert_eq!(house.state(id).await, State::Done);
 
     let mut connection = house.db.pool().acquire().await.expect("a connection");
-    house.queue.prune(&mut connection, 3 * DAY).await.expect("the day in the safety net is skipped");
+    house
+        .queue
+        .prune(&mut connection, 3 * DAY)
+        .await
+        .expect("the day in the safety net is skipped");
     assert_eq!(house.state(id).await, State::Done);
 }

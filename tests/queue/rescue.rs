@@ -23,7 +23,10 @@ async fn the_jobs_of_a_process_that_stopped_renewing_run_again_and_spend_no_atte
     house.db.advance_clock(Duration::from_secs(5)).await;
     assert_eq!(rescue(&house).await, Rescued { lost_sessions: 1, requeued: 1, poisoned: 0 });
 
-    assert!(!house.store.renew(house.session).await.expect("answered"), "it is told that it is lost");
+    assert!(
+        !house.store.renew(house.session).await.expect("answered"),
+        "it is told that it is lost"
+    );
     house.session = house.store.begin_session(&ThisProcess::new()).await.expect("a session");
     assert_eq!(house.claim_one().await.attempt, 1);
     let job = house.job(id).await;

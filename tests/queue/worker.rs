@@ -99,8 +99,7 @@ impl Running {
         change(&mut settings);
         let catalog = Catalog::new().add::<Actor>().add::<Patient>();
         let store = PgStore::new(house.db.pool().clone(), mode);
-        let work =
-            worker::run(store, catalog, tools.clone(), settings, soft.clone(), hard.clone());
+        let work = worker::run(store, catalog, tools.clone(), settings, soft.clone(), hard.clone());
         let ended = tokio::spawn(work);
         Self { house, tools, started, soft, hard, ended }
     }
