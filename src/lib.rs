@@ -2,3 +2,7 @@
 
 // The ground.
 pub mod clock;
+
+// What the domain computes.
+pub mod backfill;
+pub mod reports;
