@@ -222,6 +222,13 @@ mod tests {
     }
 
     #[test]
+    fn a_quote_too_many_spoils_its_own_value_and_not_the_next_row() {
+        let parsed = text("a,clicks\n\"x\"\",1\ny,2\n");
+        assert_eq!((parsed.row_count, parsed.quarantined_rows), (2, 0));
+        assert_eq!(cells(&parsed.kept[0]), ["x\"", "1"]);
+    }
+
+    #[test]
     fn blank_and_null_are_suppressed_not_zero() {
         let parsed = text("campaign,clicks,spend\na,,1.5\nb,NULL,\nNULL,4,2.5\n");
         assert_eq!(parsed.suppressed_values, 4);

@@ -264,6 +264,17 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn gzip_in_several_members_comes_back_whole() {
+        let (_folder, files) = open();
+        let mut members = Vec::new();
+        for content in ["a\n", "1\n"] {
+            GzipEncoder::new(content.as_bytes()).read_to_end(&mut members).await.unwrap();
+        }
+        let stored = files.put("1.csv", members.as_slice()).await.unwrap();
+        assert_eq!(read(&files, &stored.uri).await, b"a\n1\n");
+    }
+
+    #[tokio::test]
     async fn a_result_of_many_parts_comes_back_as_it_was() {
         let (_folder, files) = open();
         let files = ResultFiles { part_bytes: 64 << 10, ..files };
