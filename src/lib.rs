@@ -24,3 +24,7 @@ extern crate self as recomamp;
 #[path = "../tests/harness/mod.rs"]
 #[expect(dead_code, reason = "unit tests start no processes")]
 mod harness;
+
+// What the domain computes.
+pub mod backfill;
+pub mod reports;
