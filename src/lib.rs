@@ -28,3 +28,6 @@ mod harness;
 // What the domain computes.
 pub mod backfill;
 pub mod reports;
+
+// The islands. None knows another.
+pub mod amc;
