@@ -2,3 +2,6 @@
 
 // The ground.
 pub mod clock;
+
+// The islands. None knows another.
+pub mod store;
