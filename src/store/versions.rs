@@ -35,7 +35,7 @@ pub async fn add(
         with version as (
             insert into workflow_versions (id, workflow_id, sql_query, input_parameters, sha256)
             -- Text made of jsonb has its keys in one order, so equal parameters have equal sums.
-            values ($1, $2, $3, $4, sha256(convert_to($3 || E'\n' || $4::text, 'UTF8')))
+            values ($1, $2, $3, $4, sha256(convert_to($3 || E'\n' || $4::jsonb::text, 'UTF8')))
             -- Changes nothing, but also finds a row that another transaction has just added.
             on conflict (workflow_id, sha256) do update set workflow_id = excluded.workflow_id
             returning id, workflow_id
