@@ -31,3 +31,6 @@ pub mod reports;
 
 // The islands. None knows another.
 pub mod amc;
+
+// The islands. None knows another.
+pub mod store;
