@@ -9,7 +9,13 @@ pub mod shutdown;
 pub mod telemetry;
 
 // The islands. None knows another.
+pub mod amc;
 pub mod queue;
+pub mod store;
+
+// What the domain computes.
+pub mod backfill;
+pub mod reports;
 
 // The edges.
 pub mod commands;
@@ -24,13 +30,3 @@ extern crate self as recomamp;
 #[path = "../tests/harness/mod.rs"]
 #[expect(dead_code, reason = "unit tests start no processes")]
 mod harness;
-
-// What the domain computes.
-pub mod backfill;
-pub mod reports;
-
-// The islands. None knows another.
-pub mod amc;
-
-// The islands. None knows another.
-pub mod store;
