@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod embedded;
 pub mod metrics;
+pub mod schema;
 pub mod shutdown;
 pub mod telemetry;
 
@@ -20,8 +21,7 @@ pub mod reports;
 // The edges.
 pub mod commands;
 
-/// The database's schema, step by step.
-pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+pub use schema::MIGRATIONS;
 
 // What unit tests share with the test program in `tests/`, which knows this crate by its name.
 #[cfg(test)]
