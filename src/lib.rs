@@ -17,6 +17,12 @@ pub mod store;
 pub mod backfill;
 pub mod reports;
 
+// Where they meet.
+pub mod tools;
+
+#[path = "../jobs/mod.rs"]
+pub mod jobs;
+
 // The edges.
 pub mod commands;
 
