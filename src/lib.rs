@@ -2,3 +2,6 @@
 
 // The ground.
 pub mod clock;
+
+// The outside, for tests and demonstrations.
+pub mod simulator;

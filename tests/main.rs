@@ -1,1 +1,4 @@
 //! The promises, end to end: one test program.
+
+mod harness;
+mod simulator;

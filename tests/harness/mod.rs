@@ -1,0 +1,3 @@
+//! What the promises are checked with.
+
+pub mod contract;
