@@ -158,6 +158,15 @@ pub(crate) struct Witness {
 }
 
 impl Witness {
+    /// Goes on counting where an earlier run stopped.
+    pub(crate) fn resume(counts: Counts) -> Self {
+        let key = |one: &Submits| {
+            [&one.instance, &one.workflow_id, &one.window_start, &one.window_end].map(Clone::clone)
+        };
+        let places = counts.submits.iter().enumerate().map(|(place, one)| (key(one), place));
+        Self { places: places.collect(), counts, ..Self::default() }
+    }
+
     /// A call has arrived.
     pub(crate) fn arrived(&mut self, operation: Operation, felt: DateTime<Utc>) {
         *self.counts.calls.entry(operation).or_default() += 1;

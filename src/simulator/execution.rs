@@ -1,13 +1,15 @@
 //! One execution: its course, its state, and how AMC shows it.
 
 use super::results;
+use super::settings::Settings;
 use super::window::{Window, seconds};
 use super::workflows::Workflow;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// Where an execution stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Status {
     Pending,
     Running,
@@ -19,7 +21,7 @@ pub(crate) enum Status {
 }
 
 /// What will become of an execution, decided when it is created.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Course {
     /// It stays pending.
     Stuck,
@@ -32,7 +34,7 @@ pub(crate) enum Course {
 }
 
 /// What is there to download after success.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Output {
     /// Nothing.
     None,
@@ -43,7 +45,7 @@ pub(crate) enum Output {
 }
 
 /// An execution.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Execution {
     pub(crate) id: String,
     pub(crate) instance: String,
@@ -93,6 +95,23 @@ impl Execution {
     /// Whether its result can be downloaded.
     pub(crate) fn has_result(&self) -> bool {
         self.status == Status::Succeeded && self.output != Output::None
+    }
+
+    /// When it moves on by itself: at the end of validation, of running or of publishing. `None`
+    /// while it waits for a place, and after the end.
+    pub(crate) fn next_event(&self, settings: &Settings) -> Option<DateTime<Utc>> {
+        let (from, seconds) = match (self.status, &self.course) {
+            (Status::Pending, Course::Stuck) => return None,
+            (Status::Pending, _) if self.validated_at.is_none() => {
+                (self.created_at, settings.validation_seconds)
+            }
+            (Status::Running, Course::Run(seconds, _)) => {
+                (self.updated_at, *seconds.min(&self.timeout_seconds))
+            }
+            (Status::Publishing, _) => (self.updated_at, settings.publishing_seconds),
+            _ => return None,
+        };
+        Some(from + TimeDelta::seconds(seconds.into()))
     }
 
     /// The execution as AMC shows it.

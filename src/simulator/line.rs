@@ -22,6 +22,10 @@ impl Line {
     pub(crate) fn cut(&self) {
         self.is_cut.store(true, Ordering::Release);
     }
+
+    fn is_cut(&self) -> bool {
+        self.is_cut.load(Ordering::Acquire)
+    }
 }
 
 /// Accepts connections that can be cut.
@@ -73,9 +77,7 @@ impl AsyncWrite for Wire {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.line.is_cut.load(Ordering::Acquire) {
-            // Closing with nothing lingering sends a reset instead of an orderly end.
-            self.stream.set_zero_linger()?;
+        if self.line.is_cut() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Pin::new(&mut self.stream).poll_write(context, bytes)
@@ -86,6 +88,19 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.line.is_cut() {
+            return Poll::Ready(Ok(()));
+        }
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        if self.line.is_cut() {
+            // Closing with nothing lingering sends a reset instead of an orderly end. Where the
+            // system refuses, the client sees the orderly end, too early.
+            drop(self.stream.set_zero_linger());
+        }
     }
 }

@@ -31,6 +31,8 @@ mod executions;
 mod facts;
 mod faults;
 mod line;
+mod listing;
+mod memory;
 mod misbehave;
 mod paging;
 mod progress;
@@ -56,6 +58,7 @@ use serde::{Deserialize, Serialize};
 use server::Shared;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -76,6 +79,14 @@ pub enum Error {
         /// The port that was asked for.
         port: u16,
         /// What the system said.
+        source: std::io::Error,
+    },
+    /// What an earlier run wrote cannot be read.
+    #[error("cannot read the simulator's memory {}: {source}; remove it to start anew", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
         source: std::io::Error,
     },
     /// Its settings contradict themselves.
@@ -111,7 +122,12 @@ pub async fn start(settings: Settings) -> Result<Simulator, Error> {
     let bind = |source| Error::Bind { port, source };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
-    let shared = Arc::new(Shared::new(World::new(settings, format!("http://{address}"))));
+    let memory = settings.memory.clone();
+    let mut world = World::new(settings, format!("http://{address}"));
+    if let Some(path) = memory {
+        memory::recall(&mut world, &path)?;
+    }
+    let shared = Arc::new(Shared::new(world));
     let service = server::router(Arc::clone(&shared)).into_make_service_with_connect_info::<Line>();
     let stop = shared.stop.clone();
     let task = tokio::spawn(async move {
@@ -231,11 +247,17 @@ impl Simulator {
         self.shared.change(|world| world.tokens.forget());
     }
 
-    /// Stops: answers what it has begun, for a moment, and frees the port.
-    pub async fn stop(mut self) {
+    /// Stops: answers what it has begun, for a moment, frees the port, and writes its memory if
+    /// it is to have one.
+    pub async fn stop(mut self) -> std::io::Result<()> {
         self.shared.stop.cancel();
         if tokio::time::timeout(GRACE, &mut self.task).await.is_err() {
             self.task.abort();
+        }
+        let mut world = self.shared.world();
+        match world.settings.memory.clone() {
+            Some(path) => memory::keep(&mut world, &path),
+            None => Ok(()),
         }
     }
 }

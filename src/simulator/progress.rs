@@ -7,7 +7,7 @@
 use super::counts::Counts;
 use super::execution::{Course, Execution, Output, Status};
 use super::settings::Settings;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 /// Every execution there ever was, oldest first.
@@ -24,6 +24,33 @@ pub(crate) struct Executions {
 }
 
 impl Executions {
+    /// Takes up executions, oldest first, where an earlier run left them.
+    pub(crate) fn resume(all: Vec<Execution>, settings: &Settings) -> Self {
+        let mut executions = Self { all, ..Self::default() };
+        let mut waiting = Vec::new();
+        for place in 0..executions.all.len() {
+            let execution = &executions.all[place];
+            executions.places.insert(execution.id.clone(), place);
+            if execution.status.is_open() {
+                *executions.open.entry(execution.instance.clone()).or_default() += 1;
+            }
+            if let Some(at) = execution.next_event(settings) {
+                executions.events.insert((at, place));
+            } else if execution.status == Status::Pending {
+                waiting.extend(execution.validated_at.map(|at| (at, place)));
+            }
+            if execution.status.is_running() {
+                executions.take_place(place);
+            }
+        }
+        waiting.sort_unstable();
+        for (_, place) in waiting {
+            let instance = executions.all[place].instance.clone();
+            executions.waiting.entry(instance).or_default().push_back(place);
+        }
+        executions
+    }
+
     pub(crate) fn all(&self) -> &[Execution] {
         &self.all
     }
@@ -33,19 +60,14 @@ impl Executions {
         (execution.instance == instance).then_some(execution)
     }
 
-    /// Takes a new execution in; its validation ends at `validated_at`.
-    pub(crate) fn add(
-        &mut self,
-        execution: Execution,
-        validated_at: DateTime<Utc>,
-        counts: &mut Counts,
-    ) {
+    /// Takes a new execution in.
+    pub(crate) fn add(&mut self, execution: Execution, settings: &Settings, counts: &mut Counts) {
         let place = self.all.len();
         let open = self.open.entry(execution.instance.clone()).or_default();
         *open += 1;
         counts.saw_open(&execution.instance, *open);
-        if !matches!(execution.course, Course::Stuck) {
-            self.events.insert((validated_at, place));
+        if let Some(at) = execution.next_event(settings) {
+            self.events.insert((at, place));
         }
         self.places.insert(execution.id.clone(), place);
         self.all.push(execution);
@@ -57,7 +79,7 @@ impl Executions {
             self.events.pop_first();
             match self.all[place].status {
                 Status::Pending => self.validated(place, at),
-                Status::Running => self.ran(place, at, settings.publishing_seconds),
+                Status::Running => self.ran(place, at, settings),
                 _ => self.end(place, at, Status::Succeeded, None),
             }
             let account = self.all[place].account.clone();
@@ -104,7 +126,7 @@ impl Executions {
         }
     }
 
-    fn ran(&mut self, place: usize, at: DateTime<Utc>, publishing_seconds: u32) {
+    fn ran(&mut self, place: usize, at: DateTime<Utc>, settings: &Settings) {
         let execution = &mut self.all[place];
         let Course::Run(seconds, ending) = execution.course.clone() else { return };
         if seconds > execution.timeout_seconds {
@@ -115,10 +137,10 @@ impl Executions {
             self.end(place, at, Status::Failed, Some(reason));
         } else if let Some((status, reason)) = ending {
             self.end(place, at, status, Some(reason));
-        } else if publishing_seconds > 0 {
+        } else if settings.publishing_seconds > 0 {
             execution.status = Status::Publishing;
             execution.updated_at = at;
-            self.events.insert((at + TimeDelta::seconds(publishing_seconds.into()), place));
+            self.events.extend(execution.next_event(settings).map(|at| (at, place)));
         } else {
             self.end(place, at, Status::Succeeded, None);
         }
@@ -156,24 +178,26 @@ impl Executions {
                 .filter(|place| self.all[*place].account == account)
                 .min();
             let Some(place) = next else { return };
-            self.start(place, at);
+            self.start(place, at, settings);
             let instance = &self.all[place].instance;
             counts.saw_running(instance, count(&self.running, instance));
         }
     }
 
-    fn start(&mut self, place: usize, at: DateTime<Utc>) {
+    fn start(&mut self, place: usize, at: DateTime<Utc>, settings: &Settings) {
         let execution = &mut self.all[place];
         self.waiting.entry(execution.instance.clone()).or_default().pop_front();
-        *self.running.entry(execution.instance.clone()).or_default() += 1;
-        *self.running_in_account.entry(execution.account.clone()).or_default() += 1;
         execution.status = Status::Running;
         execution.started_at = Some(at);
         execution.updated_at = at;
-        if let Course::Run(seconds, _) = execution.course {
-            let seconds = seconds.min(execution.timeout_seconds);
-            self.events.insert((at + TimeDelta::seconds(seconds.into()), place));
-        }
+        self.events.extend(execution.next_event(settings).map(|at| (at, place)));
+        self.take_place(place);
+    }
+
+    fn take_place(&mut self, place: usize) {
+        let execution = &self.all[place];
+        *self.running.entry(execution.instance.clone()).or_default() += 1;
+        *self.running_in_account.entry(execution.account.clone()).or_default() += 1;
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{dice, faults::Fault};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// Everything that can be chosen about a [`Simulator`](super::Simulator).
 ///
@@ -65,6 +66,9 @@ pub struct Settings {
     pub faults: Vec<Fault>,
     /// Keep the bodies of all requests and answers, so that a test can check them.
     pub record_bodies: bool,
+    /// Where workflows, executions and counts are kept between two runs: read at the start, if it
+    /// is there, and written at the stop. `None` forgets.
+    pub memory: Option<PathBuf>,
     /// Entries kept in the request log; the oldest go first.
     pub log_limit: usize,
 }
@@ -209,6 +213,7 @@ impl Default for Settings {
             result_files: None,
             faults: Vec::new(),
             record_bodies: false,
+            memory: None,
             log_limit: 100_000,
         }
     }

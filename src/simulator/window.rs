@@ -5,12 +5,13 @@ use chrono::{
     Utc,
 };
 use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 const FORMAT: &str = "%Y-%m-%dT%H:%M:%S";
 
 /// What a submit says about time.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Window {
     kind: String,
     zone: Tz,

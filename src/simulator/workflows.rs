@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::call::Call;
 use super::paging;
 use super::world::World;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -11,7 +12,7 @@ use std::collections::BTreeSet;
 pub(crate) const MISSING_TABLE: &str = "no_such_table";
 
 /// A workflow as it was saved or sent along.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Workflow {
     pub(crate) id: String,
     /// As it was sent.

@@ -7,6 +7,7 @@ use super::clock::Clock;
 use super::counts::{Entry, Exchange, Witness};
 use super::executions;
 use super::faults::{Faults, Kind};
+use super::listing;
 use super::misbehave::{self, Delivery};
 use super::progress::Executions;
 use super::results;
@@ -95,12 +96,11 @@ impl World {
     }
 
     fn dispatch(&mut self, call: &Call, fault: Option<&Kind>) -> Result<Answer, Answer> {
-        match call.operation {
-            Operation::Token => return tokens::grant(self, call),
-            Operation::Download => return results::download(self, call),
-            _ => access::check(self, call)?,
+        if !matches!(call.operation, Operation::Token | Operation::Download) {
+            access::check(self, call)?;
         }
         match call.operation {
+            Operation::Token => tokens::grant(self, call),
             Operation::ListAccounts => access::list_accounts(self, call),
             Operation::ListInstances => access::list_instances(self, call),
             Operation::ListWorkflows => workflows::list(self, call),
@@ -108,12 +108,12 @@ impl World {
             Operation::GetWorkflow => workflows::get(self, call),
             Operation::UpdateWorkflow => workflows::update(self, call),
             Operation::DeleteWorkflow => workflows::delete(self, call),
-            Operation::ListExecutions => executions::list(self, call),
+            Operation::ListExecutions => listing::list(self, call),
             Operation::CreateExecution => executions::create(self, call, fault),
             Operation::GetExecution => executions::get(self, call),
             Operation::CancelExecution => executions::cancel(self, call),
             Operation::DownloadUrls => results::download_urls(self, call),
-            Operation::Token | Operation::Download => unreachable!("answered above"),
+            Operation::Download => results::download(self, call),
         }
     }
 

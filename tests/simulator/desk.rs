@@ -1,4 +1,7 @@
 //! A plain client at a simulator of its own. It knows how to ask, and nothing about retrying.
+//!
+//! It speaks HTTP itself (reqwest, in tests only): the product's AMC client must not vouch for the
+//! server that checks it.
 
 use recomamp::simulator::{self, Counts, Settings, Simulator};
 use serde_json::{Value, json};

@@ -218,15 +218,16 @@ async fn a_submit_of_the_wrong_shape_is_refused_and_not_counted() {
 
 #[tokio::test]
 async fn validation_finds_bad_sql_only_after_the_submit_was_accepted() {
-    let desk = Desk::open().await;
-    let submit = async |workflow: Value| {
+    let mut desk = Desk::open().await;
+    let submit = async |desk: &Desk, workflow: Value| {
         let mut body = week(MONDAY);
         body["workflow"] = workflow;
         id(&desk.amc("POST", "/workflowExecutions", Some(&body)).await.1)
     };
-    let missing = submit(json!({"sqlQuery": "select a from no_such_table"})).await;
-    let undeclared = submit(json!({"sqlQuery": "select CUSTOM_PARAMETER('brand') from t"})).await;
-    let tree = submit(json!({"query": {"operations": [{"sql": "select 1"}]}})).await;
+    let missing = submit(&desk, json!({"sqlQuery": "select a from no_such_table"})).await;
+    let undeclared =
+        submit(&desk, json!({"sqlQuery": "select CUSTOM_PARAMETER('brand') from t"})).await;
+    let tree = submit(&desk, json!({"query": {"operations": [{"sql": "select 1"}]}})).await;
     assert_eq!(desk.status(&missing).await, "PENDING");
     desk.advance(2);
     let missing = desk.execution(&missing).await;
@@ -239,6 +240,7 @@ async fn validation_finds_bad_sql_only_after_the_submit_was_accepted() {
     assert_eq!(undeclared["status"], "REJECTED");
     assert!(undeclared["statusReason"].as_str().expect("a reason").contains("parameter brand"));
     desk.advance(100_000);
+    desk.refresh().await;
     assert_eq!(desk.status(&tree).await, "PENDING", "the old shape never starts");
 }
 

@@ -11,6 +11,14 @@ fn submits(kind: Kind) -> Fault {
     Fault::new(kind).on([Operation::CreateExecution])
 }
 
+/// Whether a reset of the connection is behind an error.
+fn is_reset(error: &reqwest::Error) -> bool {
+    let first = Some(error as &dyn std::error::Error);
+    std::iter::successors(first, |error| error.source())
+        .filter_map(|error| error.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+}
+
 /// Submits and gives what arrived: status and body, or nothing.
 async fn try_submit(desk: &Desk) -> Option<(u16, String)> {
     let path = format!("/amc/reporting/{INSTANCE}{SUBMIT}");
@@ -193,11 +201,12 @@ async fn downloads_are_not_ready_expire_break_off_and_fall_short() {
     desk.simulator.set_fault(Fault::new(slow).times(1));
     let response = desk.download(&url).await;
     assert!(response.text().await.expect("text").contains("<Code>SlowDown</Code>"));
-    for kind in [Kind::CutBody, Kind::ShortBody] {
+    for (kind, reset) in [(Kind::CutBody, true), (Kind::ShortBody, false)] {
         desk.simulator.set_fault(Fault::new(kind).on([Operation::Download]).times(1));
         let response = desk.download(&url).await;
         assert_eq!(response.content_length(), Some(whole.len() as u64));
-        response.bytes().await.expect_err("half a file");
+        let error = response.bytes().await.expect_err("half a file");
+        assert_eq!(is_reset(&error), reset, "{error:?}");
     }
     assert_eq!(desk.download(&url).await.bytes().await.expect("a whole file"), whole);
 }

@@ -24,9 +24,9 @@ async fn a_port_in_use_is_an_error_that_names_it() {
     let port = port.expect("a port");
     let error = simulator::start(Settings { port, ..Settings::manual() }).await;
     assert!(matches!(&error, Err(Error::Bind { port: taken, .. }) if *taken == port));
-    first.stop().await;
+    first.stop().await.expect("nothing to write");
     let again = simulator::start(Settings { port, ..Settings::manual() }).await;
-    again.expect("a stopped simulator frees its port").stop().await;
+    again.expect("a stopped simulator frees its port");
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn a_stop_ends_calls_that_are_held() {
     let waiting =
         tokio::spawn(async move { request.send().await.map(|response| response.status()) });
     desk.simulator.until_met(fault, 1).await;
-    desk.simulator.stop().await;
+    desk.simulator.stop().await.expect("nothing to write");
     waiting.await.expect("no panic").expect_err("a reset");
 }
 
@@ -116,4 +116,45 @@ async fn a_fast_simulator_moves_on_by_itself() {
     let execution = desk.submit("2025-01-06").await;
     // Three seconds of AMC's time are three microseconds here: less than any call takes.
     assert_eq!(desk.status(&execution).await, "SUCCEEDED");
+}
+
+#[tokio::test]
+async fn a_simulator_with_a_memory_goes_on_where_it_stopped() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("simulator.json");
+    let settings = Settings {
+        memory: Some(path.clone()),
+        running_per_instance: 1,
+        publishing_seconds: 5,
+        ..Settings::manual()
+    };
+    let desk = Desk::with(settings.clone()).await;
+    let workflow = json!({"workflowId": "weekly", "sqlQuery": "select 1"});
+    desk.amc("POST", "/workflows", Some(&workflow)).await;
+    let (first, second) = (desk.submit("2025-01-06").await, desk.submit("2025-01-13").await);
+    desk.advance(2);
+    let third = desk.submit("2025-01-20").await;
+    desk.advance(1);
+    let (before, now) = (desk.counts(), desk.simulator.now());
+    desk.simulator.stop().await.expect("a writable folder");
+
+    let desk = Desk::with(settings.clone()).await;
+    assert!(desk.simulator.now() >= now);
+    assert_eq!(desk.counts().submits, before.submits);
+    assert_eq!(desk.amc("GET", "/workflows/weekly", None).await.0, 200);
+    assert_eq!(desk.status(&first).await, "RUNNING");
+    assert_eq!(
+        (desk.status(&second).await, desk.status(&third).await),
+        ("PENDING".into(), "PENDING".into())
+    );
+    desk.advance(3 * 65);
+    assert_eq!(desk.simulator.state().executions[INSTANCE]["SUCCEEDED"], 3);
+    assert_eq!(desk.counts().max_running[INSTANCE], 1);
+    desk.submit("2025-01-06").await;
+    assert_eq!(desk.counts().submits_of(INSTANCE, "2025-01-06T00:00:00"), 2);
+    drop(desk);
+
+    std::fs::write(&path, "half a fi").expect("a writable folder");
+    let error = simulator::start(settings).await;
+    assert!(matches!(error, Err(Error::Memory { path: broken, .. }) if broken == path));
 }
