@@ -2,6 +2,34 @@
 
 // The ground.
 pub mod clock;
+pub mod config;
+pub mod embedded;
+pub mod metrics;
+pub mod shutdown;
+pub mod telemetry;
+
+// The islands. None knows another.
+pub mod amc;
+pub mod queue;
+pub mod store;
 
 // The outside, for tests and demonstrations.
 pub mod simulator;
+
+// What the domain computes.
+pub mod backfill;
+pub mod reports;
+
+// The edges.
+pub mod commands;
+
+/// The database's schema, step by step.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+// What unit tests share with the test program in `tests/`, which knows this crate by its name.
+#[cfg(test)]
+extern crate self as recomamp;
+#[cfg(test)]
+#[path = "../tests/harness/mod.rs"]
+#[expect(dead_code, reason = "unit tests start no processes")]
+mod harness;

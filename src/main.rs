@@ -1,3 +1,9 @@
 //! Parses the command line and hands over to one command.
 
-fn main() {}
+use clap::Parser;
+use recomamp::commands::Cli;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    Cli::parse().run().await
+}

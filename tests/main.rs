@@ -1,4 +1,11 @@
 //! The promises, end to end: one test program.
 
+mod embedded;
 mod harness;
+mod harness_itself;
+mod migrations;
+mod queue;
 mod simulator;
+mod sources;
+mod statements;
+mod tidy;

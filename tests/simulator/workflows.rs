@@ -1,4 +1,4 @@
-//! Saved workflows.
+//! Saved workflows: created once, replaced, listed, deleted, run.
 
 use super::desk::{Desk, id};
 use serde_json::json;

@@ -1,0 +1,3 @@
+-- Takes away the clock and the engine's schema.
+
+drop schema engine cascade;

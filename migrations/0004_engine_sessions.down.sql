@@ -1,0 +1,3 @@
+-- Takes away the record of processes.
+
+drop table engine.sessions;

@@ -1,0 +1,3 @@
+-- Takes away the users.
+
+drop table users;

@@ -1,0 +1,4 @@
+-- Takes away the credentials.
+
+drop table lwa_credentials;
+drop type token_state;

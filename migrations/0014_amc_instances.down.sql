@@ -1,0 +1,4 @@
+-- Takes away the instances.
+
+drop table amc_instances;
+drop type instance_status;

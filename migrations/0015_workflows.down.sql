@@ -1,0 +1,4 @@
+-- Takes away the workflows.
+
+drop table workflows;
+drop type workflow_sync_status;

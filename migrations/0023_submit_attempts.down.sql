@@ -1,0 +1,4 @@
+-- Takes away the submit attempts.
+
+drop table submit_attempts;
+drop type submit_outcome;

@@ -1,0 +1,3 @@
+-- Takes away the results.
+
+drop table execution_results;

@@ -1,0 +1,3 @@
+-- Takes away the answers that nobody expected.
+
+drop table unexpected_answers;

@@ -1,0 +1,3 @@
+-- Takes away the journal.
+
+drop table events;

@@ -1,0 +1,28 @@
+//! The subcommands, one file each; each line of the Procfile is one of them.
+
+pub mod bench;
+
+use clap::{Parser, Subcommand};
+
+/// A durable job queue for long, rate-limited, asynchronous API work; first use: Amazon Marketing
+/// Cloud reporting.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Bench(bench::Bench),
+}
+
+impl Cli {
+    /// Runs the command.
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Bench(command) => command.run().await,
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! What a job is: the trait that its code fulfils, how it is asked for, and one attempt at it.
+
+use super::error::{Error, Failure};
+use super::outcome::Outcome;
+use super::store::Lease;
+use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Work that outlives the process that asked for it.
+///
+/// The value itself is the arguments: it is stored as JSON and read back by whichever worker claims
+/// it, perhaps a newer build than the one that wrote it.
+pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// What the job may hold in its hands while it runs.
+    type Tools: Send + Sync + 'static;
+
+    /// Names this kind in the store. Rows outlive releases, so never change it.
+    const KIND: &'static str;
+
+    /// Jobs of one queue share a process's slots.
+    const QUEUE: &'static str = "default";
+
+    /// Attempts it may spend before it is discarded.
+    const MAX_ATTEMPTS: i16 = 20;
+
+    /// How long one attempt may take.
+    const TIMEOUT: Duration = Duration::from_secs(600);
+
+    /// What goes first.
+    const PRIORITY: Priority = Priority::Normal;
+
+    /// At most one unfinished job of this kind has this key.
+    fn unique_key(&self) -> Option<String> {
+        None
+    }
+
+    /// Does the work. Must be safe to run twice.
+    fn run(
+        &self,
+        tools: &Self::Tools,
+        attempt: &Attempt,
+    ) -> impl Future<Output = Result<Outcome, Failure>> + Send;
+}
+
+/// What is claimed first among the jobs that are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[repr(i16)]
+pub enum Priority {
+    /// Keeps others from waiting, such as a token's refresh.
+    Urgent = 0,
+    /// Somebody waits for it.
+    Live = 1,
+    /// The usual.
+    Normal = 2,
+    /// When there is nothing else to do.
+    Low = 3,
+}
+
+/// A job about to be enqueued.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewJob {
+    pub(super) kind: String,
+    pub(super) queue: String,
+    pub(super) args: serde_json::Value,
+    pub(super) priority: i16,
+    pub(super) max_attempts: i16,
+    pub(super) timeout_ms: i32,
+    pub(super) unique_key: Option<String>,
+    pub(super) delay_ms: i64,
+    pub(super) resources: Vec<String>,
+    pub(super) hold_as: Option<String>,
+    pub(super) if_discarded: Option<Box<NewJob>>,
+}
+
+impl NewJob {
+    /// This job, due at once.
+    pub fn of<J: Job>(job: &J) -> Result<Self, Error> {
+        Ok(Self {
+            kind: J::KIND.to_owned(),
+            queue: J::QUEUE.to_owned(),
+            args: serde_json::to_value(job)
+                .map_err(|source| Error::Encode { kind: J::KIND, source })?,
+            priority: J::PRIORITY as i16,
+            max_attempts: J::MAX_ATTEMPTS,
+            timeout_ms: i32::try_from(J::TIMEOUT.as_millis()).unwrap_or(i32::MAX),
+            unique_key: job.unique_key().map(|key| unique_key(J::KIND, &key)),
+            delay_ms: 0,
+            resources: Vec::new(),
+            hold_as: None,
+            if_discarded: None,
+        })
+    }
+
+    /// Not before this long from now.
+    #[must_use]
+    pub fn after(mut self, delay: Duration) -> Self {
+        self.delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+        self
+    }
+
+    /// Before or after the others of its queue.
+    #[must_use]
+    pub fn with_priority(mut self, priority: Priority) -> Self {
+        self.priority = priority as i16;
+        self
+    }
+
+    /// It uses these outside things: it waits while one of them is to be left alone.
+    #[must_use]
+    pub fn using(mut self, resources: impl IntoIterator<Item = String>) -> Self {
+        self.resources.extend(resources);
+        self
+    }
+
+    /// It takes a place, in this holder's name, on each limited resource that it uses. The place is
+    /// kept when the job has finished, until [`Queue::release`](super::Queue::release) is called.
+    #[must_use]
+    pub fn holding_as(mut self, holder: String) -> Self {
+        self.hold_as = Some(holder);
+        self
+    }
+
+    /// Enqueue that job in the transaction that discards this one, whoever discards it and why.
+    #[must_use]
+    pub fn if_discarded(mut self, job: NewJob) -> Self {
+        self.if_discarded = Some(Box::new(job));
+        self
+    }
+
+    /// Names the code that will run it.
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+}
+
+/// The key as it stands in the store: no two kinds share one.
+pub(super) fn unique_key(kind: &str, key: &str) -> String {
+    format!("{kind}:{key}")
+}
+
+/// What became of a job that was to be enqueued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Enqueued {
+    /// It is new, and this is its id.
+    Inserted(i64),
+    /// An unfinished job has the same unique key; nothing was changed.
+    Existing(i64),
+}
+
+impl Enqueued {
+    /// The job's id, new or not.
+    pub fn id(self) -> i64 {
+        match self {
+            Self::Inserted(id) | Self::Existing(id) => id,
+        }
+    }
+}
+
+/// One run of a job under a lease: what the handler knows about itself.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    pub(super) lease: Lease,
+    pub(super) cancelled: CancellationToken,
+}
+
+impl Attempt {
+    /// An attempt under this lease that no worker watches over, for code that drives a job itself.
+    pub fn under(lease: Lease) -> Self {
+        Self { lease, cancelled: CancellationToken::new() }
+    }
+
+    /// The job's id.
+    pub fn job_id(&self) -> i64 {
+        self.lease.job_id
+    }
+
+    /// Which attempt this is; the first is 1.
+    pub fn number(&self) -> i16 {
+        self.lease.attempt
+    }
+
+    /// How often the job has been snoozed.
+    pub fn snoozes(&self) -> i32 {
+        self.lease.snoozes
+    }
+
+    /// When the job was enqueued.
+    pub fn enqueued_at(&self) -> DateTime<Utc> {
+        self.lease.created_at
+    }
+
+    /// Trips when the process stops or has lost the lease. The handler is dropped soon after; one
+    /// that must not be dropped in the middle of something can watch for it.
+    pub fn cancelled(&self) -> &CancellationToken {
+        &self.cancelled
+    }
+
+    /// Ends the job inside the handler's own transaction: what the handler wrote, the end of the
+    /// job and the jobs that follow become visible together or not at all. The handler commits the
+    /// transaction and returns the outcome that this gives.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] when the attempt is not the job's current one any more: roll back.
+    pub async fn complete_in(
+        &self,
+        transaction: &mut PgConnection,
+        outcome: Outcome,
+    ) -> Result<Outcome, Error> {
+        super::postgres::complete_in(transaction, &self.lease, outcome).await
+    }
+}

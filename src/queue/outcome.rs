@@ -1,0 +1,29 @@
+//! What an attempt that went well asks for next.
+
+use super::NewJob;
+use std::time::Duration;
+
+/// What an attempt that went well asks for next.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Nothing more.
+    Done,
+    /// Enqueue these in the transaction that marks this job done.
+    Then(Vec<NewJob>),
+    /// Run again after this long. Spends no attempt, and keeps no worker busy meanwhile.
+    Snooze(Duration),
+    /// The job has already finished, inside its own transaction: see
+    /// [`Attempt::complete_in`](super::Attempt::complete_in), which is the only source of this value.
+    Committed(Committed),
+}
+
+/// Proof that an attempt was completed inside the handler's own transaction.
+#[derive(Debug)]
+pub struct Committed(pub(super) ());
+
+impl Outcome {
+    /// Done, and then this one job.
+    pub fn then(job: NewJob) -> Self {
+        Self::Then(vec![job])
+    }
+}

@@ -1,0 +1,278 @@
+//! running → done, discarded, cancelled, or waiting again: how attempts went, and what they ask for
+//! next, in one transaction. An attempt whose fence is not the job's current one changes nothing.
+
+use super::{enqueue, gates};
+use crate::queue::error::Error;
+use crate::queue::job::NewJob;
+use crate::queue::outcome::{Committed, Outcome};
+use crate::queue::retry;
+use crate::queue::state::State;
+use crate::queue::store::{Ack, Acked, Lease, Spends, Step};
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection, PgPool};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+/// Writes down a batch. A batch that Postgres refuses is written down one by one, so that one ack
+/// that cannot be stored delays no other; that one's job is discarded with the reason.
+pub(super) async fn ack(db: &PgPool, acks: &[Ack]) -> Result<Acked, Error> {
+    match ack_together(db, acks).await {
+        Err(error) if is_refused(&error) => ack_one_by_one(db, acks).await,
+        other => other,
+    }
+}
+
+/// Whether the server has read the statement and will not do it, however often it is asked.
+fn is_refused(error: &Error) -> bool {
+    let Error::Database(sqlx::Error::Database(error)) = error else { return false };
+    // 22: data exception, 23: integrity constraint violation, 54: program limit exceeded.
+    error.code().is_some_and(|code| ["22", "23", "54"].iter().any(|class| code.starts_with(class)))
+}
+
+async fn ack_together(db: &PgPool, acks: &[Ack]) -> Result<Acked, Error> {
+    let mut transaction = db.begin().await?;
+    let acked = write(&mut transaction, acks).await?;
+    transaction.commit().await?;
+    Ok(acked)
+}
+
+async fn ack_one_by_one(db: &PgPool, acks: &[Ack]) -> Result<Acked, Error> {
+    let mut all = Acked::default();
+    for ack in acks {
+        let acked = match ack_together(db, std::slice::from_ref(ack)).await {
+            Err(error) if is_refused(&error) => {
+                let discard = Ack {
+                    job_id: ack.job_id,
+                    fence: ack.fence,
+                    step: Step::Finish(State::Discarded),
+                    error: Some(format!("what it asked for next cannot be stored: {error}")),
+                    leave_alone: None,
+                    follow_ups: Vec::new(),
+                };
+                ack_together(db, &[discard]).await?
+            }
+            other => other?,
+        };
+        all.stale.extend(acked.stale);
+        all.woken.extend(acked.woken);
+    }
+    Ok(all)
+}
+
+/// Ends the lease's job inside the caller's transaction.
+pub(in crate::queue) async fn complete_in(
+    connection: &mut PgConnection,
+    lease: &Lease,
+    outcome: Outcome,
+) -> Result<Outcome, Error> {
+    if let Some(ack) = retry::verdict(lease, Ok(outcome)) {
+        let acked = write(connection, std::slice::from_ref(&ack)).await?;
+        if !acked.stale.is_empty() {
+            return Err(Error::LeaseLost { job_id: lease.job_id });
+        }
+    }
+    Ok(Outcome::Committed(Committed(())))
+}
+
+async fn write(connection: &mut PgConnection, acks: &[Ack]) -> Result<Acked, Error> {
+    let (finishes, waits): (Vec<&Ack>, Vec<&Ack>) =
+        acks.iter().partition(|ack| matches!(ack.step, Step::Finish(_)));
+    leave_alone(connection, acks).await?;
+    let mut written = HashSet::new();
+    let mut woken = BTreeSet::new();
+    let mut next = Vec::new();
+    for gone in finish(connection, &finishes).await? {
+        written.insert(gone.id);
+        if gone.state == State::Discarded
+            && let Some(Json(job)) = gone.if_discarded
+        {
+            next.push((gone.id, vec![job]));
+        }
+    }
+    for (id, queue) in wait(connection, &waits).await? {
+        written.insert(id);
+        woken.insert(queue);
+    }
+    let follow_ups = acks.iter().filter(|ack| written.contains(&ack.job_id));
+    next.extend(
+        follow_ups
+            .filter(|ack| !ack.follow_ups.is_empty())
+            .map(|ack| (ack.job_id, ack.follow_ups.clone())),
+    );
+    for (parent, jobs) in next {
+        woken.extend(jobs.iter().map(|job| job.queue.clone()));
+        enqueue::enqueue(connection, &jobs, Some(parent), |_| true).await?;
+    }
+    let stale = acks.iter().map(|ack| ack.job_id).filter(|id| !written.contains(id)).collect();
+    Ok(Acked { stale, woken: woken.into_iter().collect() })
+}
+
+/// One pause per resource, the longest, in the order of their names.
+async fn leave_alone(connection: &mut PgConnection, acks: &[Ack]) -> Result<(), Error> {
+    let mut pauses: BTreeMap<&str, (Duration, Option<&str>)> = BTreeMap::new();
+    for ack in acks {
+        if let Some((resource, pause)) = &ack.leave_alone {
+            let longest = pauses.entry(resource).or_default();
+            if *pause >= longest.0 {
+                *longest = (*pause, ack.error.as_deref());
+            }
+        }
+    }
+    for (resource, (pause, reason)) in pauses {
+        gates::leave_alone(connection, resource, pause, reason).await?;
+    }
+    Ok(())
+}
+
+#[derive(FromRow)]
+struct Gone {
+    id: i64,
+    state: State,
+    if_discarded: Option<Json<NewJob>>,
+}
+
+/// Moves finished jobs to the history.
+async fn finish(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<Gone>, Error> {
+    if acks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let states: Vec<State> = acks
+        .iter()
+        .map(|ack| match ack.step {
+            Step::Finish(state) => state,
+            Step::Wait { .. } => State::Waiting,
+        })
+        .collect();
+    let gone = sqlx::query_as(
+        "-- ack_finish
+        with acked as (
+            select * from unnest($1::bigint[], $2::int[], $3::engine.job_state[], $4::text[])
+                as a (id, fence, state, error)
+        ),
+        gone as (
+            delete from engine.jobs as job
+            using acked
+            where job.id = acked.id
+              and job.id = any($1)
+              and job.fence = acked.fence
+              and job.state = 'running'
+            returning job.*, acked.state as final_state, acked.error as final_error
+        ),
+        kept as (
+            insert into engine.jobs_history (
+                id, created_at, finished_at, session, parent_id, state, snoozes, attempt, throttles,
+                denials, rescues, interruptions, queue, kind, args, unique_key, last_error
+            )
+            select
+                id, created_at, clock.now, session, parent_id, final_state, snoozes, attempt,
+                throttles, denials, rescues, interruptions, queue, kind, args, unique_key,
+                coalesce(final_error, last_error)
+            from gone
+            cross join (select engine.now() as now) as clock
+        )
+        select
+            id, final_state as state,
+            case when final_state = 'discarded' then if_discarded end as if_discarded
+        from gone",
+    )
+    .bind(acks.iter().map(|ack| ack.job_id).collect::<Vec<_>>())
+    .bind(acks.iter().map(|ack| ack.fence).collect::<Vec<_>>())
+    .bind(states)
+    .bind(acks.iter().map(|ack| ack.error.as_deref()).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    Ok(gone)
+}
+
+/// The columns of what `ack_wait` is given.
+#[derive(Default)]
+struct Waits<'a> {
+    delay_ms: Vec<i64>,
+    spends: Vec<i16>,
+    blocked_by: Vec<Option<&'a str>>,
+    opened_at: Vec<Option<DateTime<Utc>>>,
+}
+
+/// Puts jobs back to wait. Gives the ids and queues of those whose fence was right.
+async fn wait(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<(i64, String)>, Error> {
+    if acks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let opened = credentials_opened(connection, acks).await?;
+    let mut waits = Waits::default();
+    for ack in acks {
+        let Step::Wait { delay, spends, blocked_by } = &ack.step else { continue };
+        let blocked_by = blocked_by.as_deref();
+        waits.delay_ms.push(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
+        waits.spends.push(spends_code(*spends));
+        waits.blocked_by.push(blocked_by);
+        waits.opened_at.push(blocked_by.and_then(|name| opened.get(name).copied().flatten()));
+    }
+    let waiting = sqlx::query_as(
+        "-- ack_wait
+        update engine.jobs as job
+        set state = 'waiting',
+            session = null,
+            -- A credential that was opened after this attempt began keeps nobody back.
+            blocked_by = case when acked.opened_at > job.claimed_at then null
+                              else acked.blocked_by end,
+            run_at = case when acked.opened_at > job.claimed_at then clock.now
+                          else clock.now + acked.delay_ms * interval '1 millisecond' end,
+            attempt = job.attempt - (acked.spends <> 0)::int,
+            snoozes = job.snoozes + (acked.spends = 1)::int,
+            throttles = job.throttles + (acked.spends = 2)::int,
+            denials = job.denials + (acked.spends = 3)::int,
+            interruptions = job.interruptions + (acked.spends = 4)::int,
+            last_error = coalesce(acked.error, job.last_error)
+        from unnest(
+            $1::bigint[], $2::int[], $3::bigint[], $4::smallint[], $5::text[], $6::timestamptz[],
+            $7::text[]
+        ) as acked (id, fence, delay_ms, spends, blocked_by, opened_at, error)
+        cross join (select engine.now() as now) as clock
+        where job.id = acked.id
+          and job.id = any($1)
+          and job.fence = acked.fence
+          and job.state = 'running'
+        returning job.id, job.queue",
+    )
+    .bind(acks.iter().map(|ack| ack.job_id).collect::<Vec<_>>())
+    .bind(acks.iter().map(|ack| ack.fence).collect::<Vec<_>>())
+    .bind(waits.delay_ms)
+    .bind(waits.spends)
+    .bind(waits.blocked_by)
+    .bind(waits.opened_at)
+    .bind(acks.iter().map(|ack| ack.error.as_deref()).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    Ok(waiting)
+}
+
+async fn credentials_opened(
+    connection: &mut PgConnection,
+    acks: &[&Ack],
+) -> Result<HashMap<String, Option<DateTime<Utc>>>, Error> {
+    let names: BTreeSet<&str> = acks
+        .iter()
+        .filter_map(|ack| match &ack.step {
+            Step::Wait { blocked_by, .. } => blocked_by.as_deref(),
+            Step::Finish(_) => None,
+        })
+        .collect();
+    if names.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let names: Vec<&str> = names.into_iter().collect();
+    Ok(gates::openings(connection, &names).await?.into_iter().collect())
+}
+
+/// As `ack_wait` reads it.
+fn spends_code(spends: Spends) -> i16 {
+    match spends {
+        Spends::Attempt => 0,
+        Spends::Snooze => 1,
+        Spends::Throttle => 2,
+        Spends::Denial => 3,
+        Spends::Interruption => 4,
+    }
+}

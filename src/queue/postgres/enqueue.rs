@@ -1,0 +1,179 @@
+//! A job enters, in the caller's transaction.
+
+use crate::queue::error::Error;
+use crate::queue::job::{Enqueued, NewJob};
+use sqlx::{FromRow, PgConnection};
+use std::collections::{BTreeSet, HashMap};
+
+/// Between the names of a job's resources, on their way to the server.
+const SEPARATOR: &str = "\n";
+
+#[derive(FromRow)]
+struct Named {
+    id: i64,
+    unique_key: Option<String>,
+}
+
+/// Enqueues jobs; the answers are in their order. `is_due` tells whether a queue's listeners are to
+/// be woken by this transaction.
+pub(super) async fn enqueue(
+    connection: &mut PgConnection,
+    jobs: &[NewJob],
+    parent_id: Option<i64>,
+    is_due: impl Fn(&str) -> bool,
+) -> Result<Vec<Enqueued>, Error> {
+    if jobs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let queues: BTreeSet<&str> = jobs.iter().map(|job| job.queue.as_str()).collect();
+    let wake: Vec<&str> = queues.into_iter().filter(|queue| is_due(queue)).collect();
+    let mut answers: Vec<Option<Enqueued>> = vec![None; jobs.len()];
+
+    // A job with the same key may finish between our insert and our look: then insert again.
+    for _ in 0..3 {
+        let missing: Vec<usize> =
+            (0..jobs.len()).filter(|index| answers[*index].is_none()).collect();
+        if missing.is_empty() {
+            break;
+        }
+        let inserted = insert(connection, jobs, &missing, parent_id, &wake).await?;
+        note_inserted(&mut answers, jobs, &missing, inserted);
+        note_existing(connection, &mut answers, jobs).await?;
+    }
+    answers
+        .into_iter()
+        .map(|answer| answer.ok_or(Error::Database(sqlx::Error::RowNotFound)))
+        .collect()
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    jobs: &[NewJob],
+    which: &[usize],
+    parent_id: Option<i64>,
+    wake: &[&str],
+) -> Result<Vec<Named>, Error> {
+    let chosen = || which.iter().map(|index| &jobs[*index]);
+    let discarded: Vec<Option<serde_json::Value>> = chosen()
+        .map(|job| job.if_discarded.as_ref().and_then(|next| serde_json::to_value(next).ok()))
+        .collect();
+    let rows = sqlx::query_as(
+        "-- enqueue
+        with new as (
+            insert into engine.jobs (
+                run_at, created_at, parent_id, timeout_ms, priority, max_attempts, queue, kind,
+                args, unique_key, resources, hold_as, if_discarded
+            )
+            select
+                clock.now + job.delay_ms * interval '1 millisecond', clock.now, $13, job.timeout_ms,
+                job.priority, job.max_attempts, job.queue, job.kind, job.args::jsonb,
+                job.unique_key, string_to_array(job.resources, E'\\n'), job.hold_as,
+                job.if_discarded
+            from unnest(
+                $1::text[], $2::text[], $3::text[], $4::smallint[], $5::smallint[], $6::int[],
+                $7::text[], $8::bigint[], $9::text[], $10::text[], $11::jsonb[]
+            ) with ordinality as job (
+                kind, queue, args, priority, max_attempts, timeout_ms,
+                unique_key, delay_ms, resources, hold_as, if_discarded, position
+            )
+            cross join (select engine.now() as now) as clock
+            order by job.position
+            on conflict (unique_key) where unique_key is not null do nothing
+            returning id, unique_key
+        )
+        select
+            id, unique_key,
+            (select count(pg_notify('engine_wake', name)) from unnest($12::text[]) as name) as woken
+        from new",
+    )
+    .bind(chosen().map(|job| job.kind.as_str()).collect::<Vec<_>>())
+    .bind(chosen().map(|job| job.queue.as_str()).collect::<Vec<_>>())
+    .bind(chosen().map(|job| job.args.to_string()).collect::<Vec<_>>())
+    .bind(chosen().map(|job| job.priority).collect::<Vec<_>>())
+    .bind(chosen().map(|job| job.max_attempts).collect::<Vec<_>>())
+    .bind(chosen().map(|job| job.timeout_ms).collect::<Vec<_>>())
+    .bind(chosen().map(|job| job.unique_key.as_deref()).collect::<Vec<_>>())
+    .bind(chosen().map(|job| job.delay_ms).collect::<Vec<_>>())
+    .bind(chosen().map(resources).collect::<Vec<_>>())
+    .bind(chosen().map(|job| job.hold_as.as_deref()).collect::<Vec<_>>())
+    .bind(discarded)
+    .bind(wake)
+    .bind(parent_id)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows)
+}
+
+fn resources(job: &NewJob) -> Option<String> {
+    (!job.resources.is_empty()).then(|| job.resources.join(SEPARATOR))
+}
+
+/// Rows with a key are known by it; the others got their ids in the order of the jobs.
+fn note_inserted(
+    answers: &mut [Option<Enqueued>],
+    jobs: &[NewJob],
+    which: &[usize],
+    inserted: Vec<Named>,
+) {
+    let mut plain = Vec::new();
+    let mut keyed = HashMap::new();
+    for row in inserted {
+        match row.unique_key {
+            Some(key) => drop(keyed.insert(key, row.id)),
+            None => plain.push(row.id),
+        }
+    }
+    plain.sort_unstable();
+    let mut plain = plain.into_iter();
+    for index in which {
+        let id = match &jobs[*index].unique_key {
+            // Removed, so that a second job with the key in this batch counts as existing.
+            Some(key) => keyed.remove(key),
+            None => plain.next(),
+        };
+        answers[*index] = id.map(Enqueued::Inserted);
+    }
+}
+
+async fn note_existing(
+    connection: &mut PgConnection,
+    answers: &mut [Option<Enqueued>],
+    jobs: &[NewJob],
+) -> Result<(), Error> {
+    let missing = || jobs.iter().zip(&*answers).filter(|(_, answer)| answer.is_none());
+    let keys: Vec<&str> = missing().filter_map(|(job, _)| job.unique_key.as_deref()).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let found: Vec<Named> = sqlx::query_as(
+        "-- enqueue_existing
+        select id, unique_key from engine.jobs where unique_key = any($1)",
+    )
+    .bind(keys)
+    .fetch_all(connection)
+    .await?;
+    let by_key: HashMap<_, _> =
+        found.into_iter().filter_map(|row| Some((row.unique_key?, row.id))).collect();
+    for (answer, job) in answers.iter_mut().zip(jobs).filter(|(answer, _)| answer.is_none()) {
+        let id = job.unique_key.as_ref().and_then(|key| by_key.get(key));
+        *answer = id.copied().map(Enqueued::Existing);
+    }
+    Ok(())
+}
+
+/// Makes the waiting job with this key due at once.
+pub(super) async fn hasten(connection: &mut PgConnection, key: &str) -> Result<bool, Error> {
+    let woken: Option<i64> = sqlx::query_scalar(
+        "-- hasten
+        with sooner as (
+            update engine.jobs set run_at = (select engine.now())
+            where unique_key = $1 and state = 'waiting' and run_at > (select engine.now())
+            returning queue
+        )
+        select count(pg_notify('engine_wake', queue)) from sooner",
+    )
+    .bind(key)
+    .fetch_one(connection)
+    .await?;
+    Ok(woken.unwrap_or(0) > 0)
+}

@@ -1,0 +1,18 @@
+//! The store on Postgres: one file per verb of a job's life.
+
+mod ack;
+mod claim;
+mod enqueue;
+mod gates;
+pub mod inspect;
+mod prune;
+mod queue;
+mod renew;
+mod rescue;
+mod store;
+mod wake;
+
+pub(super) use ack::complete_in;
+pub use prune::Pruned;
+pub use queue::Queue;
+pub use store::{Mode, PgStore};

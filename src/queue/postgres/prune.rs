@@ -1,0 +1,51 @@
+//! The history's partitions come and go; old sessions are forgotten.
+
+use crate::queue::error::Error;
+use sqlx::PgConnection;
+use std::time::Duration;
+
+/// Partitions are made this many days ahead.
+const DAYS_AHEAD: i32 = 7;
+
+/// What was made and dropped.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// New partitions of the history.
+    pub made: i32,
+    /// Partitions dropped, because all in them is older than the retention.
+    pub dropped: i32,
+    /// Ended sessions forgotten.
+    pub sessions: u64,
+}
+
+pub(super) async fn prune(
+    connection: &mut PgConnection,
+    retention: Duration,
+) -> Result<Pruned, Error> {
+    let retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    let made = sqlx::query_scalar(
+        "-- make_partitions
+        select engine.make_history_partitions($1)",
+    )
+    .bind(DAYS_AHEAD)
+    .fetch_one(&mut *connection)
+    .await?;
+    let dropped = sqlx::query_scalar(
+        "-- drop_partitions
+        select engine.drop_history_partitions($1 * interval '1 millisecond')",
+    )
+    .bind(retention_ms)
+    .fetch_one(&mut *connection)
+    .await?;
+    let sessions = sqlx::query(
+        "-- forget_sessions
+        delete from engine.sessions
+        where ended_at < (select engine.now()) - $1 * interval '1 millisecond'
+          and not exists (select 1 from engine.jobs where session = sessions.id)",
+    )
+    .bind(retention_ms)
+    .execute(connection)
+    .await?
+    .rows_affected();
+    Ok(Pruned { made, dropped, sessions })
+}

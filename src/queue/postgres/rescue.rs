@@ -1,0 +1,104 @@
+//! running → waiting, when the process that ran the job is dead.
+
+use super::enqueue;
+use crate::queue::error::Error;
+use crate::queue::job::NewJob;
+use crate::queue::retry::MAX_RESCUES;
+use crate::queue::store::Rescued;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+use std::time::Duration;
+
+pub(super) async fn rescue(db: &PgPool, patience: Duration) -> Result<Rescued, Error> {
+    let mut transaction = db.begin().await?;
+    let lost_sessions = give_up(&mut transaction, patience).await?;
+    let requeued = requeue(&mut transaction).await?;
+    let poisoned = discard_poison(&mut transaction).await?;
+    transaction.commit().await?;
+    Ok(Rescued { lost_sessions, requeued, poisoned })
+}
+
+/// Ends the sessions that have not renewed for so long.
+async fn give_up(connection: &mut PgConnection, patience: Duration) -> Result<u64, Error> {
+    let lost = sqlx::query(
+        "-- rescue_sessions
+        update engine.sessions set ended_at = (select engine.now()), end_reason = 'lost'
+        where ended_at is null
+          and seen_at < (select engine.now()) - $1 * interval '1 millisecond'",
+    )
+    .bind(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX))
+    .execute(connection)
+    .await?;
+    Ok(lost.rows_affected())
+}
+
+/// Any running job whose session has ended is nobody's, whatever the reason. The first time it is
+/// due at once; after that at a random moment, so that a job which kills its process is more and
+/// more often alone with it, and its innocent neighbours are not counted out together with it.
+async fn requeue(connection: &mut PgConnection) -> Result<u64, Error> {
+    let requeued: i64 = sqlx::query_scalar(
+        "-- rescue_jobs
+        with requeued as (
+            update engine.jobs as job
+            set state = 'waiting',
+                session = null,
+                attempt = job.attempt - 1,
+                rescues = job.rescues + 1,
+                run_at = (select engine.now())
+                    + job.rescues * random() * interval '10 seconds',
+                last_error = 'the process that ran it died: ' || session.host || ', pid '
+                    || session.pid
+            from engine.sessions as session
+            where job.session = session.id
+              and job.state = 'running'
+              and session.ended_at is not null
+              and job.rescues + 1 < $1
+            returning queue
+        ),
+        notified as (select pg_notify('engine_wake', queue) from requeued group by queue)
+        select (select count(*) from requeued) + 0 * (select count(*) from notified)",
+    )
+    .bind(MAX_RESCUES)
+    .fetch_one(connection)
+    .await?;
+    Ok(u64::try_from(requeued).unwrap_or(0))
+}
+
+async fn discard_poison(connection: &mut PgConnection) -> Result<u64, Error> {
+    let poisoned: Vec<(i64, Option<Json<NewJob>>)> = sqlx::query_as(
+        "-- rescue_poison
+        with gone as (
+            delete from engine.jobs as job
+            using engine.sessions as session
+            where job.session = session.id
+              and job.state = 'running'
+              and session.ended_at is not null
+              and job.rescues + 1 >= $1
+            returning job.*, session.host as on_host
+        ),
+        kept as (
+            insert into engine.jobs_history (
+                id, created_at, finished_at, session, parent_id, state, snoozes, attempt, throttles,
+                denials, rescues, interruptions, queue, kind, args, unique_key, last_error
+            )
+            select
+                id, created_at, clock.now, session, parent_id, 'discarded', snoozes, attempt,
+                throttles, denials, rescues + 1, interruptions, queue, kind, args, unique_key,
+                'poison: its process died ' || (rescues + 1) || ' times while it ran, last on '
+                    || on_host
+            from gone
+            cross join (select engine.now() as now) as clock
+        )
+        select id, if_discarded from gone",
+    )
+    .bind(MAX_RESCUES)
+    .fetch_all(&mut *connection)
+    .await?;
+    let count = poisoned.len();
+    for (parent, next) in poisoned {
+        if let Some(Json(job)) = next {
+            enqueue::enqueue(connection, &[job], Some(parent), |_| true).await?;
+        }
+    }
+    Ok(u64::try_from(count).unwrap_or(0))
+}

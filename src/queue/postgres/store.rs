@@ -1,0 +1,99 @@
+//! The Postgres store as the dispatcher sees it.
+
+use super::wake::{CHANNEL, PgHints};
+use super::{ack, claim, renew, rescue};
+use crate::queue::error::Error;
+use crate::queue::session::{SessionId, ThisProcess};
+use crate::queue::store::{Ack, Acked, Claimed, Rescued, Store};
+use sqlx::PgPool;
+use sqlx::postgres::{PgListener, PgPoolOptions};
+use std::time::Duration;
+
+/// How a process hears of new jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// LISTEN on a connection of its own, and polling as the safety net.
+    #[default]
+    Listen,
+    /// Polling alone: for a pooler that gives a transaction, not a session.
+    Poll,
+}
+
+/// A store on Postgres 14 or newer.
+#[derive(Clone)]
+pub struct PgStore {
+    db: PgPool,
+    /// One connection that nothing but renewals and rescues waits for.
+    lifeline: PgPool,
+    mode: Mode,
+}
+
+impl PgStore {
+    /// A store on this pool's database. It opens one connection beside the pool for renewals, and
+    /// one to listen on if the mode says so.
+    pub fn new(db: PgPool, mode: Mode) -> Self {
+        let lifeline = one_connection(&db);
+        Self { db, lifeline, mode }
+    }
+}
+
+fn one_connection(db: &PgPool) -> PgPool {
+    PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(Duration::from_secs(3))
+        .connect_lazy_with(db.connect_options().as_ref().clone())
+}
+
+impl Store for PgStore {
+    type Hints = PgHintsOrNone;
+
+    async fn begin_session(&self, process: &ThisProcess) -> Result<SessionId, Error> {
+        renew::begin_session(&self.lifeline, process).await
+    }
+
+    async fn renew(&self, session: SessionId) -> Result<bool, Error> {
+        renew::renew(&self.lifeline, session).await
+    }
+
+    async fn end_session(&self, session: SessionId) -> Result<(), Error> {
+        renew::end_session(&self.lifeline, session).await
+    }
+
+    async fn claim(&self, session: SessionId, queue: &str, limit: usize) -> Result<Claimed, Error> {
+        claim::claim(&self.db, session, queue, limit).await
+    }
+
+    async fn ack(&self, acks: &[Ack]) -> Result<Acked, Error> {
+        ack::ack(&self.db, acks).await
+    }
+
+    async fn rescue(&self, patience: Duration) -> Result<Rescued, Error> {
+        rescue::rescue(&self.lifeline, patience).await
+    }
+
+    async fn hints(&self) -> Result<Self::Hints, Error> {
+        if self.mode == Mode::Poll {
+            return Ok(PgHintsOrNone::None);
+        }
+        let mut listener = PgListener::connect_with(&one_connection(&self.db)).await?;
+        listener.listen(CHANNEL).await?;
+        Ok(PgHintsOrNone::Listening(PgHints(listener)))
+    }
+}
+
+/// Hints, or silence in polling-only mode.
+pub enum PgHintsOrNone {
+    /// Hints from LISTEN.
+    Listening(PgHints),
+    /// There are none.
+    None,
+}
+
+impl crate::queue::store::Hints for PgHintsOrNone {
+    async fn next(&mut self) -> Result<String, Error> {
+        match self {
+            Self::Listening(hints) => hints.next().await,
+            Self::None => std::future::pending().await,
+        }
+    }
+}

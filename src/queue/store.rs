@@ -1,0 +1,169 @@
+//! The promises that a store keeps, whatever it is made of.
+//!
+//! Everything above this trait is the same for every store; everything below it is one store's
+//! business. The methods are the verbs of a job's life.
+
+use super::error::Error;
+use super::job::NewJob;
+use super::session::{SessionId, ThisProcess};
+use super::state::State;
+use chrono::{DateTime, Utc};
+use std::time::Duration;
+
+/// The right to run one job, and to write down how that went, while its session is renewed.
+#[derive(Debug, Clone)]
+pub struct Lease {
+    /// The job.
+    pub job_id: i64,
+    /// Of all claims of this job, this is the number of this one.
+    pub fence: i32,
+    /// Names the code that runs it.
+    pub kind: String,
+    /// The queue it was claimed from.
+    pub queue: String,
+    /// The typed arguments.
+    pub args: serde_json::Value,
+    /// Which attempt this is; the first is 1.
+    pub attempt: i16,
+    /// Attempts it may spend.
+    pub max_attempts: i16,
+    /// How long this attempt may take.
+    pub timeout: Duration,
+    /// How often it was snoozed before.
+    pub snoozes: i32,
+    /// How often the outside asked it to slow down before.
+    pub throttles: i16,
+    /// How often its credential was refused before.
+    pub denials: i16,
+    /// How often a stopping process handed it back before.
+    pub interruptions: i16,
+    /// When it was enqueued.
+    pub created_at: DateTime<Utc>,
+    /// How long it had been due when it was claimed.
+    pub waited: Duration,
+}
+
+/// Jobs just claimed.
+#[derive(Debug, Default)]
+pub struct Claimed {
+    /// One lease a job.
+    pub leases: Vec<Lease>,
+    /// Whether more jobs may be due right now.
+    pub more: bool,
+    /// How long until the next job of the queue is due, if one is waiting.
+    pub next_due_in: Option<Duration>,
+}
+
+/// Which of a job's counters a wait is written to. Only [`Spends::Attempt`] brings it nearer to
+/// being discarded; each of the others has a cap of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spends {
+    /// It failed, and it was its own fault.
+    Attempt,
+    /// It asked to run again later.
+    Snooze,
+    /// The outside asked for fewer calls.
+    Throttle,
+    /// Its credential was refused.
+    Denial,
+    /// Its process is stopping.
+    Interruption,
+}
+
+/// Where a job goes after an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// It has ended: done, discarded or cancelled.
+    Finish(State),
+    /// It waits to run again.
+    Wait {
+        /// At least this long.
+        delay: Duration,
+        /// What the wait is charged to.
+        spends: Spends,
+        /// Until this resource is opened, or `delay` has passed, whichever comes first.
+        blocked_by: Option<String>,
+    },
+}
+
+/// How one attempt went.
+#[derive(Debug)]
+pub struct Ack {
+    /// The attempt.
+    pub job_id: i64,
+    /// Refused unless it is still the job's current one.
+    pub fence: i32,
+    /// Where the job goes.
+    pub step: Step,
+    /// What went wrong, if something did.
+    pub error: Option<String>,
+    /// A resource that everybody is to leave alone, for how long, and why.
+    pub leave_alone: Option<(String, Duration)>,
+    /// Jobs to enqueue in the same transaction.
+    pub follow_ups: Vec<NewJob>,
+}
+
+/// What became of a batch of acks.
+#[derive(Debug, Default)]
+pub struct Acked {
+    /// Attempts whose write was refused, because the job had been taken over.
+    pub stale: Vec<i64>,
+    /// Queues that got new jobs, so that their claim loops can look.
+    pub woken: Vec<String>,
+}
+
+/// What a rescue found.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rescued {
+    /// Sessions that had not renewed in time.
+    pub lost_sessions: u64,
+    /// Jobs that wait to run again.
+    pub requeued: u64,
+    /// Jobs that were discarded, because their process died under them too often.
+    pub poisoned: u64,
+}
+
+/// A store of jobs.
+///
+/// The future of each method may be dropped; what it had begun is then undone or never visible.
+pub trait Store: Clone + Send + Sync + 'static {
+    /// A stream of the names of queues that may have something to claim.
+    type Hints: Hints;
+
+    /// Begins a session.
+    fn begin_session(
+        &self,
+        process: &ThisProcess,
+    ) -> impl Future<Output = Result<SessionId, Error>> + Send;
+
+    /// Keeps the leases of all the session's jobs, on a connection that nothing else waits for.
+    /// False when the session has been given up for lost.
+    fn renew(&self, session: SessionId) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// Ends a session whose jobs have all been acked.
+    fn end_session(&self, session: SessionId) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Takes leases on at most `limit` jobs of the queue that are due and that no gate keeps back.
+    /// Takes none for a session that has been given up for lost.
+    fn claim(
+        &self,
+        session: SessionId,
+        queue: &str,
+        limit: usize,
+    ) -> impl Future<Output = Result<Claimed, Error>> + Send;
+
+    /// Writes down how attempts went, with what they ask for next, in one transaction.
+    fn ack(&self, acks: &[Ack]) -> impl Future<Output = Result<Acked, Error>> + Send;
+
+    /// Takes back the jobs of sessions that have not renewed for `patience`.
+    fn rescue(&self, patience: Duration) -> impl Future<Output = Result<Rescued, Error>> + Send;
+
+    /// Opens a stream of hints. Losing one costs a moment, never a job.
+    fn hints(&self) -> impl Future<Output = Result<Self::Hints, Error>> + Send;
+}
+
+/// A stream of hints that a queue may have something to claim.
+pub trait Hints: Send + 'static {
+    /// The next queue's name.
+    fn next(&mut self) -> impl Future<Output = Result<String, Error>> + Send;
+}

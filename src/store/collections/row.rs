@@ -1,0 +1,270 @@
+//! What a collection is: its row, and how it is added with all its weeks.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::Value;
+use sqlx::{FromRow, PgExecutor};
+
+use crate::store::ids::{CollectionUuid, InstanceUuid, UserId, VersionId, WeekId};
+use crate::store::text;
+use crate::store::words::{Sha256, words};
+
+words! {
+    /// What a collection is for.
+    CollectionKind as "collection_kind" {
+        /// A range of the past, once.
+        Backfill = "backfill",
+        /// The newest weeks, again and again.
+        Incremental = "incremental",
+    }
+}
+
+words! {
+    /// How long a slice is.
+    CollectionGrain as "collection_grain" {
+        /// A day.
+        Day = "day",
+        /// Seven days.
+        Week = "week",
+        /// A month of the calendar.
+        Month = "month",
+    }
+}
+
+words! {
+    /// Where a collection stands.
+    CollectionStatus as "collection_status" {
+        /// Nothing has begun.
+        Pending = "pending",
+        /// Slices are under way.
+        Running = "running",
+        /// No further slice begins until it is resumed.
+        Paused = "paused",
+        /// Every slice succeeded or was skipped.
+        Completed = "completed",
+        /// Some slices succeeded, some did not.
+        CompletedWithErrors = "completed_with_errors",
+        /// No slice succeeded.
+        Failed = "failed",
+        /// Stopped by a person.
+        Cancelled = "cancelled",
+    }
+}
+
+impl CollectionStatus {
+    /// Whether nothing more will happen to the collection.
+    pub fn is_terminal(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running | Self::Paused)
+    }
+}
+
+/// A row of `report_data_collections`.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Collection {
+    /// Names the collection here.
+    pub id: CollectionUuid,
+    /// Names the collection for people and programs.
+    pub collection_id: String,
+    /// What to call it on a page.
+    pub name: String,
+    /// What every slice runs.
+    pub workflow_version_id: VersionId,
+    /// Where every slice runs.
+    pub instance_id: InstanceUuid,
+    /// In whose name every slice runs.
+    pub user_id: UserId,
+    /// What it is for.
+    pub kind: CollectionKind,
+    /// How long a slice is.
+    pub grain: CollectionGrain,
+    /// The first day it covers.
+    pub period_start: NaiveDate,
+    /// The first day after those it covers.
+    pub period_end: NaiveDate,
+    /// How many slices it has.
+    pub target_weeks: i32,
+    /// The IANA zone in which its days begin.
+    pub timezone: String,
+    /// How many days ago a slice had to have ended when it was planned.
+    pub lag_days: i32,
+    /// The first day of its weeks: 1 is Monday, 7 is Sunday.
+    pub week_starts_on: i16,
+    /// The values of the workflow's parameters.
+    pub parameters: Value,
+    /// How many executions a slice may spend before it is failed.
+    pub max_attempts_per_week: i32,
+    /// Where it stands.
+    pub status: CollectionStatus,
+    /// What last went wrong, or why it is paused.
+    pub last_error: Option<String>,
+    /// When its first slice began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When its last slice ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A collection to be added.
+#[derive(Debug, Clone, Copy)]
+pub struct NewCollection<'a> {
+    /// Names the collection for people and programs.
+    pub collection_id: &'a str,
+    /// What to call it on a page.
+    pub name: &'a str,
+    /// What every slice runs.
+    pub workflow_version_id: VersionId,
+    /// Where every slice runs.
+    pub instance_id: InstanceUuid,
+    /// In whose name every slice runs.
+    pub user_id: UserId,
+    /// What it is for.
+    pub kind: CollectionKind,
+    /// How long a slice is.
+    pub grain: CollectionGrain,
+    /// The IANA zone in which its days begin.
+    pub timezone: &'a str,
+    /// How many days ago a slice has to have ended; at least 2.
+    pub lag_days: i32,
+    /// The first day of its weeks: 1 is Monday, 7 is Sunday.
+    pub week_starts_on: i16,
+    /// The values of the workflow's parameters, a JSON object.
+    pub parameters: &'a Value,
+    /// How many executions a slice may spend before it is failed.
+    pub max_attempts_per_week: i32,
+}
+
+/// A slice of a collection to be added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewWeek {
+    /// The first day.
+    pub start: NaiveDate,
+    /// The first day after it.
+    pub end: NaiveDate,
+    /// Over everything that decides what AMC would answer: equal for equal work.
+    pub slice_key: Sha256,
+}
+
+/// Adds a collection and all its weeks in one statement.
+///
+/// Returns the ids of the weeks in the order in which the weeks were given. Without weeks, with two
+/// that begin on one day, or with a public id that is taken, the database refuses.
+pub async fn insert(
+    db: impl PgExecutor<'_>,
+    collection: &NewCollection<'_>,
+    weeks: &[NewWeek],
+) -> Result<(CollectionUuid, Vec<WeekId>), sqlx::Error> {
+    let id = CollectionUuid::fresh();
+    let week_ids: Vec<_> = weeks.iter().map(|_| WeekId::fresh()).collect();
+    sqlx::query(
+        r"-- collections_insert
+        with week as (
+            select id, week_start_date, week_end_date, slice_key
+            from unnest($14::uuid[], $15::date[], $16::date[], $17::bytea[])
+                as week (id, week_start_date, week_end_date, slice_key)
+        ),
+        collection as (
+            insert into report_data_collections
+                (id, collection_id, name, workflow_version_id, instance_id, user_id, kind, grain, timezone,
+                 lag_days, week_starts_on, parameters, max_attempts_per_week,
+                 period_start, period_end, target_weeks)
+            select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+                min(week_start_date), max(week_end_date), count(*)
+            from week
+            returning id
+        )
+        insert into report_data_weeks (id, collection_id, week_start_date, week_end_date, slice_key)
+        select week.id, collection.id, week_start_date, week_end_date, slice_key
+        from collection, week",
+    )
+    .bind(id)
+    .bind(collection.collection_id)
+    .bind(collection.name)
+    .bind(collection.workflow_version_id)
+    .bind(collection.instance_id)
+    .bind(collection.user_id)
+    .bind(collection.kind)
+    .bind(collection.grain)
+    .bind(collection.timezone)
+    .bind(collection.lag_days)
+    .bind(collection.week_starts_on)
+    .bind(collection.parameters)
+    .bind(collection.max_attempts_per_week)
+    .bind(&week_ids)
+    .bind(weeks.iter().map(|week| week.start).collect::<Vec<_>>())
+    .bind(weeks.iter().map(|week| week.end).collect::<Vec<_>>())
+    .bind(weeks.iter().map(|week| week.slice_key).collect::<Vec<_>>())
+    .execute(db)
+    .await?;
+    Ok((id, week_ids))
+}
+
+/// The collection with this id.
+pub async fn by_id(
+    db: impl PgExecutor<'_>,
+    collection: CollectionUuid,
+) -> Result<Option<Collection>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- collections_by_id
+        select id, collection_id, name, workflow_version_id, instance_id, user_id, kind, grain, period_start,
+            period_end, target_weeks, timezone, lag_days, week_starts_on, parameters, max_attempts_per_week,
+            status, last_error, started_at, finished_at, created_at
+        from report_data_collections
+        where id = $1",
+    )
+    .bind(collection)
+    .fetch_optional(db)
+    .await
+}
+
+/// The collection with this public id.
+pub async fn by_collection_id(
+    db: impl PgExecutor<'_>,
+    collection_id: &str,
+) -> Result<Option<Collection>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- collections_by_collection_id
+        select id, collection_id, name, workflow_version_id, instance_id, user_id, kind, grain, period_start,
+            period_end, target_weeks, timezone, lag_days, week_starts_on, parameters, max_attempts_per_week,
+            status, last_error, started_at, finished_at, created_at
+        from report_data_collections
+        where collection_id = $1",
+    )
+    .bind(collection_id)
+    .fetch_optional(db)
+    .await
+}
+
+/// The newest collections, at most `limit`, the newest first.
+pub async fn list(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Collection>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- collections_list
+        select id, collection_id, name, workflow_version_id, instance_id, user_id, kind, grain, period_start,
+            period_end, target_weeks, timezone, lag_days, week_starts_on, parameters, max_attempts_per_week,
+            status, last_error, started_at, finished_at, created_at
+        from report_data_collections
+        order by created_at desc, id desc
+        limit $1",
+    )
+    .bind(limit)
+    .fetch_all(db)
+    .await
+}
+
+/// Writes down what last went wrong in the collection.
+pub async fn set_last_error(
+    db: impl PgExecutor<'_>,
+    collection: CollectionUuid,
+    error: &str,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- collections_set_last_error
+        update report_data_collections
+        set last_error = $2
+        where id = $1",
+    )
+    .bind(collection)
+    .bind(text::message(error))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,254 @@
+//! `lwa_credentials`: the encrypted tokens of each user, and whether they still work.
+//!
+//! Every new token raises the generation. Whoever refreshed on behalf of an older generation comes
+//! too late and is refused, so that many who meet one expired token make one refresh.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgExecutor};
+
+use super::ids::UserId;
+use super::text;
+use super::words::{Region, Sealed, words};
+
+words! {
+    /// Whether a refresh token still works, and who has to act when it does not.
+    TokenState as "token_state" {
+        /// Refreshed when it is about to expire.
+        Active = "active",
+        /// Amazon refused the refresh token; the user has to log in again.
+        NeedsReauth = "needs_reauth",
+        /// Amazon refused the installation's own client id or secret.
+        ClientInvalid = "client_invalid",
+    }
+}
+
+/// What a caller of AMC needs of a credential.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct AccessToken {
+    /// The access token; none until the first refresh.
+    #[sqlx(rename = "access_token_encrypted")]
+    pub encrypted: Option<Sealed>,
+    /// When it ends.
+    #[sqlx(rename = "access_token_expires_at")]
+    pub expires_at: Option<DateTime<Utc>>,
+    /// Seconds until then by the store's clock, negative when it has ended.
+    pub seconds_left: Option<i64>,
+    /// Which token this is; given back when it is refused.
+    #[sqlx(rename = "token_generation")]
+    pub generation: i64,
+    /// Whether the refresh token still works.
+    #[sqlx(rename = "token_state")]
+    pub state: TokenState,
+    /// What Amazon said when it stopped working.
+    #[sqlx(rename = "token_error")]
+    pub error: Option<String>,
+}
+
+/// What a refresh needs of a credential.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct RefreshToken {
+    /// The refresh token.
+    #[sqlx(rename = "refresh_token_encrypted")]
+    pub encrypted: Sealed,
+    /// Which token host refreshes it.
+    pub region: Region,
+    /// The client id the user gave access to; none for the installation's own.
+    pub lwa_client_id: Option<String>,
+    /// Which generation a refresh replaces.
+    #[sqlx(rename = "token_generation")]
+    pub generation: i64,
+    /// Whether it still works.
+    #[sqlx(rename = "token_state")]
+    pub state: TokenState,
+}
+
+/// Gives a user a refresh token: the first, or a new one after Amazon refused the old.
+///
+/// The access token of the old one is forgotten, and whatever was wrong is over.
+pub async fn authorise(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+    region: Region,
+    lwa_client_id: Option<&str>,
+    refresh_token: &Sealed,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- credentials_authorise
+        insert into lwa_credentials (user_id, region, lwa_client_id, refresh_token_encrypted)
+        values ($1, $2, $3, $4)
+        on conflict (user_id) do update
+        set region = excluded.region,
+            lwa_client_id = excluded.lwa_client_id,
+            refresh_token_encrypted = excluded.refresh_token_encrypted,
+            access_token_encrypted = null,
+            access_token_expires_at = null,
+            token_generation = lwa_credentials.token_generation + 1,
+            token_state = 'active',
+            token_error = null",
+    )
+    .bind(user)
+    .bind(region)
+    .bind(lwa_client_id)
+    .bind(refresh_token)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// The user's access token; none when the user has never been authorised.
+pub async fn access_token(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+) -> Result<Option<AccessToken>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- credentials_access_token
+        select access_token_encrypted, access_token_expires_at,
+            floor(extract(epoch from access_token_expires_at - (select engine.now())))::bigint as seconds_left,
+            token_generation, token_state, token_error
+        from lwa_credentials
+        where user_id = $1",
+    )
+    .bind(user)
+    .fetch_optional(db)
+    .await
+}
+
+/// The user's refresh token; none when the user has never been authorised.
+pub async fn refresh_token(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+) -> Result<Option<RefreshToken>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- credentials_refresh_token
+        select refresh_token_encrypted, region, lwa_client_id, token_generation, token_state
+        from lwa_credentials
+        where user_id = $1",
+    )
+    .bind(user)
+    .fetch_optional(db)
+    .await
+}
+
+/// Stores what a refresh gave, and says whether it came in time.
+///
+/// Refused when the credential is no longer of the generation that was refreshed.
+/// `refresh_token` is given only when Amazon sent a new one.
+pub async fn store_refreshed(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+    generation_expected: i64,
+    access_token: &Sealed,
+    expires_in: Duration,
+    refresh_token: Option<&Sealed>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- credentials_store_refreshed
+        update lwa_credentials
+        set access_token_encrypted = $3,
+            access_token_expires_at = (select engine.now()) + make_interval(secs => $4),
+            refresh_token_encrypted = coalesce($5, refresh_token_encrypted),
+            token_generation = token_generation + 1,
+            token_state = 'active',
+            token_error = null,
+            token_refreshed_at = (select engine.now())
+        where user_id = $1
+          and token_generation = $2",
+    )
+    .bind(user)
+    .bind(generation_expected)
+    .bind(access_token)
+    .bind(expires_in.as_secs_f64())
+    .bind(refresh_token)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Writes down that Amazon refused the refresh token, and says whether that was news in time.
+///
+/// Refused when the credential is no longer of that generation: the user has logged in again since.
+pub async fn refuse(
+    db: impl PgExecutor<'_>,
+    user: UserId,
+    generation_expected: i64,
+    error: &str,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- credentials_refuse
+        update lwa_credentials
+        set token_state = 'needs_reauth', token_error = $3
+        where user_id = $1
+          and token_generation = $2
+          and token_state <> 'needs_reauth'",
+    )
+    .bind(user)
+    .bind(generation_expected)
+    .bind(text::message(error))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Writes down that Amazon refused a client id or its secret, for every credential that uses it.
+///
+/// `None` is the installation's own client id. Returns how many credentials stopped working.
+pub async fn refuse_client(
+    db: impl PgExecutor<'_>,
+    lwa_client_id: Option<&str>,
+    error: &str,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- credentials_refuse_client
+        update lwa_credentials
+        set token_state = 'client_invalid', token_error = $2
+        where lwa_client_id is not distinct from $1
+          and token_state = 'active'",
+    )
+    .bind(lwa_client_id)
+    .bind(text::message(error))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Lets every credential of a client id try again, once a person has corrected its secret.
+///
+/// `None` is the installation's own client id. Returns how many work again.
+pub async fn accept_client(
+    db: impl PgExecutor<'_>,
+    lwa_client_id: Option<&str>,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- credentials_accept_client
+        update lwa_credentials
+        set token_state = 'active', token_error = null
+        where lwa_client_id is not distinct from $1
+          and token_state = 'client_invalid'",
+    )
+    .bind(lwa_client_id)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// The users whose access token ends within `margin`, or who have none yet, the most urgent first.
+pub async fn expiring_before(
+    db: impl PgExecutor<'_>,
+    margin: Duration,
+) -> Result<Vec<UserId>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- credentials_expiring_before
+        select user_id
+        from lwa_credentials
+        join users on users.id = user_id and users.is_active
+        where token_state = 'active'
+          and (access_token_expires_at is null
+               or access_token_expires_at < (select engine.now()) + make_interval(secs => $1))
+        order by access_token_expires_at nulls first, user_id",
+    )
+    .bind(margin.as_secs_f64())
+    .fetch_all(db)
+    .await
+}

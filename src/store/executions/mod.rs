@@ -1,0 +1,22 @@
+//! `workflow_executions`: each row is one run at AMC, from the queue to the stored result.
+//!
+//! ```text
+//! queued ──▶ submitting ──▶ submit_unknown         (see `submits`)
+//!                 └──────┬───────┘
+//!                     pending ──observe──▶ running ──to_fetching──▶ fetching ──succeed──▶ succeeded
+//!
+//! all but submitting ──finish_unsuccessfully──▶ failed, rejected, cancelled, timed_out
+//! ```
+//!
+//! Every change names the statuses it starts from and says whether it happened. What has ended stays
+//! as it is, and what runs never waits again, in whatever order answers arrive.
+
+mod at_amc;
+mod row;
+mod steps;
+
+pub use at_amc::{OpenExecution, bound_amc_ids, mark_polled, open_on_instance};
+pub use row::{Execution, ExecutionStatus, NewExecution, Origin, SubmitMode, by_id, insert_queued};
+pub use steps::{
+    Ending, Observation, Trouble, finish_unsuccessfully, observe, succeed, to_fetching,
+};

@@ -1,0 +1,170 @@
+//! How an execution moves on once AMC has it, and how it ends.
+
+use std::time::Duration;
+
+use sqlx::PgExecutor;
+
+use super::row::ExecutionStatus;
+use crate::store::ids::ExecutionUuid;
+use crate::store::text;
+
+/// What AMC said about an execution that has not ended there.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation<'a> {
+    /// AMC's word, as it came.
+    pub amc_status: &'a str,
+    /// What AMC said about it.
+    pub reason: Option<&'a str>,
+    /// Whether the word means that AMC runs it. A word nobody knows does not.
+    pub running: bool,
+    /// How long it may run, from now; counts when it was not known to run before.
+    pub may_run: Duration,
+}
+
+/// How an execution ended that did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// AMC or we could not do it.
+    Failed,
+    /// AMC refused it after it had taken it.
+    Rejected,
+    /// Stopped by a person, here or at AMC.
+    Cancelled,
+    /// Past its deadline.
+    TimedOut,
+}
+
+impl Ending {
+    /// The status it leads to.
+    pub fn status(self) -> ExecutionStatus {
+        match self {
+            Self::Failed => ExecutionStatus::Failed,
+            Self::Rejected => ExecutionStatus::Rejected,
+            Self::Cancelled => ExecutionStatus::Cancelled,
+            Self::TimedOut => ExecutionStatus::TimedOut,
+        }
+    }
+}
+
+/// Why an execution did not succeed.
+#[derive(Debug, Clone, Copy)]
+pub struct Trouble<'a> {
+    /// How it ended.
+    pub ending: Ending,
+    /// What kind of trouble it was.
+    pub class: &'a str,
+    /// The code that came with it.
+    pub code: Option<&'a str>,
+    /// What it was.
+    pub message: &'a str,
+    /// AMC's word, when it was AMC that ended it.
+    pub amc_status: Option<&'a str>,
+}
+
+/// pending → running, or as it was: what AMC said is kept, and when it was asked.
+///
+/// Returns where the execution stands now; none when it is not at AMC (any more).
+pub async fn observe(
+    db: impl PgExecutor<'_>,
+    execution: ExecutionUuid,
+    observation: &Observation<'_>,
+) -> Result<Option<ExecutionStatus>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- executions_observe
+        update workflow_executions
+        set status = case when $4 then 'running' else status end,
+            deadline_at = case
+                when $4 and status = 'pending' then (select engine.now()) + make_interval(secs => $5)
+                else deadline_at
+            end,
+            amc_status = $2,
+            amc_status_reason = coalesce($3, amc_status_reason),
+            last_polled_at = (select engine.now())
+        where id = $1
+          and status in ('pending', 'running')
+        returning status",
+    )
+    .bind(execution)
+    .bind(text::message(observation.amc_status))
+    .bind(observation.reason.map(text::message))
+    .bind(observation.running)
+    .bind(observation.may_run.as_secs_f64())
+    .fetch_optional(db)
+    .await
+}
+
+/// pending, running → fetching: AMC has finished, and the results have so long to be stored.
+pub async fn to_fetching(
+    db: impl PgExecutor<'_>,
+    execution: ExecutionUuid,
+    amc_status: &str,
+    may_fetch: Duration,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- executions_to_fetching
+        update workflow_executions
+        set status = 'fetching',
+            amc_status = $2,
+            deadline_at = (select engine.now()) + make_interval(secs => $3),
+            last_polled_at = (select engine.now())
+        where id = $1
+          and status in ('pending', 'running')",
+    )
+    .bind(execution)
+    .bind(text::message(amc_status))
+    .bind(may_fetch.as_secs_f64())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// fetching → succeeded. Refused until the result is in `execution_results`.
+pub async fn succeed(
+    db: impl PgExecutor<'_>,
+    execution: ExecutionUuid,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- executions_succeed
+        update workflow_executions
+        set status = 'succeeded', finished_at = (select engine.now())
+        where id = $1
+          and status = 'fetching'
+          and exists (select from execution_results where execution_id = $1)",
+    )
+    .bind(execution)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Anything unfinished → failed, rejected, cancelled or timed out.
+///
+/// But for submitting: while a request may be on the wire nobody can say how it ends; make it
+/// `submit_unknown` first.
+pub async fn finish_unsuccessfully(
+    db: impl PgExecutor<'_>,
+    execution: ExecutionUuid,
+    trouble: &Trouble<'_>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- executions_finish_unsuccessfully
+        update workflow_executions
+        set status = $2,
+            error_class = $3,
+            error_code = $4,
+            error_message = $5,
+            amc_status = coalesce($6, amc_status),
+            finished_at = (select engine.now())
+        where id = $1
+          and status in ('queued', 'submit_unknown', 'pending', 'running', 'fetching')",
+    )
+    .bind(execution)
+    .bind(trouble.ending.status())
+    .bind(trouble.class)
+    .bind(trouble.code)
+    .bind(text::message(trouble.message))
+    .bind(trouble.amc_status.map(text::message))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

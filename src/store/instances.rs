@@ -1,0 +1,196 @@
+//! `amc_instances`: the AMC instances that the engine works on.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::{FromRow, PgExecutor};
+
+use super::ids::{AccountUuid, InstanceUuid};
+use super::text;
+use super::words::words;
+
+words! {
+    /// Whether work on an instance may start.
+    InstanceStatus as "instance_status" {
+        /// In use.
+        Active = "active",
+        /// Amazon refuses us there; `block_reason` says why.
+        Blocked = "blocked",
+        /// Switched off by a person.
+        Disabled = "disabled",
+    }
+}
+
+/// A row of `amc_instances`.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Instance {
+    /// Names the instance here; never sent to Amazon.
+    pub id: InstanceUuid,
+    /// AMC's id of the instance, such as `amcibersblt`.
+    pub instance_id: String,
+    /// What to call it on a page.
+    pub instance_name: String,
+    /// The account that owns it.
+    pub account_id: AccountUuid,
+    /// Where its API answers, when not at the region's host.
+    pub endpoint_url: Option<String>,
+    /// Whether work on it may start.
+    pub status: InstanceStatus,
+    /// Why it is blocked, in Amazon's words.
+    pub block_reason: Option<String>,
+}
+
+/// An instance to be added.
+#[derive(Debug, Clone, Copy)]
+pub struct NewInstance<'a> {
+    /// AMC's id of the instance.
+    pub instance_id: &'a str,
+    /// What to call it on a page.
+    pub instance_name: &'a str,
+    /// The account that owns it.
+    pub account_id: AccountUuid,
+    /// Where its API answers, when not at the region's host.
+    pub endpoint_url: Option<&'a str>,
+}
+
+/// Adds an instance. One that is there already is a unique violation.
+pub async fn insert(
+    db: impl PgExecutor<'_>,
+    instance: &NewInstance<'_>,
+) -> Result<InstanceUuid, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- instances_insert
+        insert into amc_instances (id, instance_id, instance_name, account_id, endpoint_url)
+        values ($1, $2, $3, $4, $5)
+        returning id",
+    )
+    .bind(InstanceUuid::fresh())
+    .bind(instance.instance_id)
+    .bind(instance.instance_name)
+    .bind(instance.account_id)
+    .bind(instance.endpoint_url)
+    .fetch_one(db)
+    .await
+}
+
+/// The instance with AMC's id.
+pub async fn by_instance_id(
+    db: impl PgExecutor<'_>,
+    instance_id: &str,
+) -> Result<Option<Instance>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- instances_by_instance_id
+        select id, instance_id, instance_name, account_id, endpoint_url, status, block_reason
+        from amc_instances
+        where instance_id = $1",
+    )
+    .bind(instance_id)
+    .fetch_optional(db)
+    .await
+}
+
+/// Every instance, by AMC's id.
+pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Instance>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- instances_list
+        select id, instance_id, instance_name, account_id, endpoint_url, status, block_reason
+        from amc_instances
+        order by instance_id",
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// Moves where an instance's API answers; `None` is the region's host again.
+pub async fn set_endpoint(
+    db: impl PgExecutor<'_>,
+    instance: InstanceUuid,
+    endpoint_url: Option<&str>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- instances_set_endpoint
+        update amc_instances
+        set endpoint_url = $2
+        where id = $1",
+    )
+    .bind(instance)
+    .bind(endpoint_url)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Stops work on an instance because Amazon refuses us there; says whether that is news.
+pub async fn block(
+    db: impl PgExecutor<'_>,
+    instance: InstanceUuid,
+    reason: &str,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- instances_block
+        update amc_instances
+        set status = 'blocked', block_reason = $2
+        where id = $1
+          and status = 'active'",
+    )
+    .bind(instance)
+    .bind(text::message(reason))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Lets work on a blocked instance start again; says whether it was blocked.
+pub async fn unblock(db: impl PgExecutor<'_>, instance: InstanceUuid) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- instances_unblock
+        update amc_instances
+        set status = 'active', block_reason = null
+        where id = $1
+          and status = 'blocked'",
+    )
+    .bind(instance)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// When the instance's executions were last listed at AMC.
+pub async fn last_listed(
+    db: impl PgExecutor<'_>,
+    instance_id: &str,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- instances_last_listed
+        select last_listed_at
+        from amc_instances
+        where instance_id = $1",
+    )
+    .bind(instance_id)
+    .fetch_optional(db)
+    .await
+    .map(Option::flatten)
+}
+
+/// Takes it upon the caller to list the instance's executions at AMC.
+///
+/// False when somebody else has done so within `interval`: what that one learned is in the rows.
+pub async fn begin_listing(
+    db: impl PgExecutor<'_>,
+    instance_id: &str,
+    interval: Duration,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- instances_begin_listing
+        update amc_instances
+        set last_listed_at = (select engine.now())
+        where instance_id = $1
+          and (last_listed_at is null
+               or last_listed_at <= (select engine.now()) - make_interval(secs => $2))",
+    )
+    .bind(instance_id)
+    .bind(interval.as_secs_f64())
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,44 @@
+//! The domain's tables, one file each: what a row looks like, and every statement that touches it.
+//!
+//! ```text
+//! users ── lwa_credentials
+//!   └─ amc_accounts ── amc_instances
+//!                           └─ workflows ── workflow_versions
+//!                                                └─ report_data_collections ── report_data_aggregates
+//!                                                            └─ report_data_weeks
+//!                                                                    └─ workflow_executions
+//!                                                                          ├─ submit_attempts
+//!                                                                          └─ execution_results
+//! ```
+//!
+//! - No function here opens a connection or begins a transaction: the caller says what belongs
+//!   together.
+//! - A change of status names the statuses it starts from and returns whether it happened. Whoever
+//!   comes too late learns so and does nothing.
+//! - The time is the store's, `engine.now()`, but for what AMC says of its own.
+//! - Every statement begins with its name.
+
+pub mod accounts;
+pub mod aggregates;
+pub mod collections;
+pub mod credentials;
+pub mod events;
+pub mod executions;
+pub mod ids;
+pub mod instances;
+pub mod results;
+pub mod submits;
+pub mod unexpected_answers;
+pub mod users;
+pub mod versions;
+pub mod weeks;
+pub mod words;
+pub mod workflows;
+
+mod text;
+
+pub use ids::{
+    AccountUuid, CollectionUuid, ExecutionUuid, InstanceUuid, ScheduleRunUuid, UserId, VersionId,
+    WeekId, WorkflowUuid,
+};
+pub use words::{Region, Sealed, Sha256};

@@ -1,0 +1,286 @@
+//! `submit_attempts`: the requests that may start an execution at AMC, each written down before it is sent.
+//!
+//! AMC has no idempotency key: a request sent twice runs twice. So an execution is sent only after
+//! [`begin`] has committed, and never again until it is certain that AMC does not have it.
+//!
+//! ```text
+//!           ┌──────────────── refused ────────────────┐
+//!           ▼                                          │
+//!        queued ──────────────── begin ──────────▶ submitting ──accepted──▶ pending
+//!           ▲                                          │ unknown               ▲
+//!           └──── proven_absent ──── submit_unknown ◀──┘                       │
+//!                                          └──────────── accepted ─────────────┘
+//! ```
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{FromRow, PgExecutor};
+
+use super::ids::ExecutionUuid;
+use super::text;
+use super::words::{Sha256, words};
+
+words! {
+    /// What is known of a request.
+    SubmitOutcome as "submit_outcome" {
+        /// AMC said it took it.
+        Accepted = "accepted",
+        /// AMC said it did not.
+        Refused = "refused",
+        /// No answer, or none that says.
+        Unknown = "unknown",
+        /// Unknown at first, then found at AMC.
+        ReconciledFound = "reconciled_found",
+        /// Unknown at first, then proven not to be at AMC.
+        ReconciledAbsent = "reconciled_absent",
+    }
+}
+
+/// A row of `submit_attempts`.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct SubmitAttempt {
+    /// Counts the requests of one execution from 1.
+    pub n: i32,
+    /// What we called the execution in it.
+    pub client_ref: String,
+    /// When the intent was written down.
+    pub started_at: DateTime<Utc>,
+    /// When the outcome was last learned; none while it may be on the wire.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// What is known of it.
+    pub outcome: Option<SubmitOutcome>,
+    /// The status of the answer.
+    pub http_status: Option<i32>,
+    /// Amazon's `x-amzn-RequestId` of the answer.
+    pub request_id: Option<String>,
+    /// What the answer or the trouble said.
+    pub detail: Option<String>,
+}
+
+/// What is about to be sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Intent<'a> {
+    /// What the execution is called in the request; another one for each request.
+    pub client_ref: &'a str,
+    /// Over what makes the request this one and no other.
+    pub fingerprint: Sha256,
+    /// The body.
+    pub body: &'a Value,
+}
+
+/// What AMC said when it took an execution, or when one was found there.
+#[derive(Debug, Clone, Copy)]
+pub struct Accepted<'a> {
+    /// AMC's id of it.
+    pub amc_execution_id: &'a str,
+    /// AMC's word for where it stands, as it came.
+    pub amc_status: &'a str,
+    /// When AMC took it, by AMC's clock.
+    pub amc_created_at: Option<DateTime<Utc>>,
+    /// How long it may wait at AMC, from now.
+    pub may_wait: Duration,
+    /// Amazon's `x-amzn-RequestId` of the answer.
+    pub request_id: Option<&'a str>,
+}
+
+/// What is known of a request that AMC did not clearly take.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// The status of the answer; none when there was none.
+    pub http_status: Option<u16>,
+    /// Amazon's `x-amzn-RequestId` of the answer.
+    pub request_id: Option<&'a str>,
+    /// What the answer or the trouble said.
+    pub detail: &'a str,
+}
+
+/// queued → submitting: writes the intent down. Commit it, then send the request once.
+///
+/// Returns the time of the intent by the store's clock; AMC cannot have made the execution before.
+/// None when it is not queued: it has been sent, or may have been, or has ended.
+pub async fn begin(
+    db: impl PgExecutor<'_>,
+    execution: ExecutionUuid,
+    intent: &Intent<'_>,
+) -> Result<Option<DateTime<Utc>>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- submits_begin
+        with begun as (
+            update workflow_executions
+            set status = 'submitting',
+                client_ref = $2,
+                request_fingerprint = $3,
+                request_body = $4,
+                submit_started_at = (select engine.now())
+            where id = $1
+              and status = 'queued'
+            returning id, client_ref, submit_started_at
+        )
+        insert into submit_attempts (execution_id, n, client_ref, started_at)
+        select id, 1 + (select count(*) from submit_attempts where execution_id = $1), client_ref, submit_started_at
+        from begun
+        returning started_at",
+    )
+    .bind(execution)
+    .bind(intent.client_ref)
+    .bind(intent.fingerprint)
+    .bind(intent.body)
+    .fetch_optional(db)
+    .await
+}
+
+/// submitting, `submit_unknown` → pending: AMC has it.
+///
+/// An id of AMC that another execution has is a unique violation.
+pub async fn accepted(
+    db: impl PgExecutor<'_>,
+    execution: ExecutionUuid,
+    accepted: &Accepted<'_>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- submits_accepted
+        with execution as (
+            update workflow_executions
+            set status = 'pending',
+                amc_execution_id = $2,
+                amc_status = $3,
+                amc_created_at = $4,
+                submitted_at = (select engine.now()),
+                deadline_at = (select engine.now()) + make_interval(secs => $5)
+            where id = $1
+              and status in ('submitting', 'submit_unknown')
+            returning id
+        )
+        update submit_attempts
+        set outcome = case when outcome is null then 'accepted' else 'reconciled_found' end::submit_outcome,
+            ended_at = (select engine.now()),
+            request_id = coalesce($6, request_id)
+        from execution
+        where execution_id = execution.id
+          and n = (select max(n) from submit_attempts where execution_id = $1)",
+    )
+    .bind(execution)
+    .bind(accepted.amc_execution_id)
+    .bind(text::message(accepted.amc_status))
+    .bind(accepted.amc_created_at)
+    .bind(accepted.may_wait.as_secs_f64())
+    .bind(accepted.request_id)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// submitting → `submit_unknown`: nobody knows whether AMC has it.
+pub async fn unknown(
+    db: impl PgExecutor<'_>,
+    execution: ExecutionUuid,
+    answer: &Answer<'_>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- submits_unknown
+        with execution as (
+            update workflow_executions
+            set status = 'submit_unknown'
+            where id = $1
+              and status = 'submitting'
+            returning id
+        )
+        update submit_attempts
+        set outcome = 'unknown',
+            ended_at = (select engine.now()),
+            http_status = $2,
+            request_id = $3,
+            detail = $4
+        from execution
+        where execution_id = execution.id
+          and n = (select max(n) from submit_attempts where execution_id = $1)",
+    )
+    .bind(execution)
+    .bind(answer.http_status.map(i32::from))
+    .bind(answer.request_id)
+    .bind(text::message(answer.detail))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// submitting → queued: AMC said that it did not take it, so it may be sent again.
+///
+/// When it is hopeless to, finish it unsuccessfully in the same transaction.
+pub async fn refused(
+    db: impl PgExecutor<'_>,
+    execution: ExecutionUuid,
+    answer: &Answer<'_>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- submits_refused
+        with execution as (
+            update workflow_executions
+            set status = 'queued'
+            where id = $1
+              and status = 'submitting'
+            returning id
+        )
+        update submit_attempts
+        set outcome = 'refused',
+            ended_at = (select engine.now()),
+            http_status = $2,
+            request_id = $3,
+            detail = $4
+        from execution
+        where execution_id = execution.id
+          and n = (select max(n) from submit_attempts where execution_id = $1)",
+    )
+    .bind(execution)
+    .bind(answer.http_status.map(i32::from))
+    .bind(answer.request_id)
+    .bind(text::message(answer.detail))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// `submit_unknown` → queued: AMC is proven not to have it, so it may be sent again.
+pub async fn proven_absent(
+    db: impl PgExecutor<'_>,
+    execution: ExecutionUuid,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- submits_proven_absent
+        with execution as (
+            update workflow_executions
+            set status = 'queued'
+            where id = $1
+              and status = 'submit_unknown'
+            returning id
+        )
+        update submit_attempts
+        set outcome = 'reconciled_absent', ended_at = (select engine.now())
+        from execution
+        where execution_id = execution.id
+          and n = (select max(n) from submit_attempts where execution_id = $1)",
+    )
+    .bind(execution)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The requests of an execution, the first first.
+pub async fn list(
+    db: impl PgExecutor<'_>,
+    execution: ExecutionUuid,
+) -> Result<Vec<SubmitAttempt>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- submits_list
+        select n, client_ref, started_at, ended_at, outcome, http_status, request_id, detail
+        from submit_attempts
+        where execution_id = $1
+        order by n",
+    )
+    .bind(execution)
+    .fetch_all(db)
+    .await
+}

@@ -1,0 +1,71 @@
+//! `workflow_versions`: what a workflow says, word for word. A row never changes.
+
+use serde_json::Value;
+use sqlx::{FromRow, PgExecutor};
+
+use super::ids::{VersionId, WorkflowUuid};
+use super::words::Sha256;
+
+/// A row of `workflow_versions`.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Version {
+    /// Names the version here.
+    pub id: VersionId,
+    /// The workflow it is a wording of.
+    pub workflow_id: WorkflowUuid,
+    /// The query.
+    pub sql_query: String,
+    /// The parameters it declares, as AMC takes them.
+    pub input_parameters: Value,
+    /// Over the query and the declared parameters.
+    pub sha256: Sha256,
+}
+
+/// Makes this the workflow's current wording. The same wording twice is one version.
+///
+/// `input_parameters` is a list of `{name, dataType, defaultValue, …}`, as AMC takes it.
+pub async fn add(
+    db: impl PgExecutor<'_>,
+    workflow: WorkflowUuid,
+    sql_query: &str,
+    input_parameters: &Value,
+) -> Result<VersionId, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- versions_add
+        with version as (
+            insert into workflow_versions (id, workflow_id, sql_query, input_parameters, sha256)
+            -- Text made of jsonb has its keys in one order, so equal parameters have equal sums.
+            values ($1, $2, $3, $4, sha256(convert_to($3 || E'\n' || $4::jsonb::text, 'UTF8')))
+            -- Changes nothing, but also finds a row that another transaction has just added.
+            on conflict (workflow_id, sha256) do update set workflow_id = excluded.workflow_id
+            returning id, workflow_id
+        )
+        update workflows
+        set current_version_id = version.id
+        from version
+        where workflows.id = version.workflow_id
+        returning version.id",
+    )
+    .bind(VersionId::fresh())
+    .bind(workflow)
+    .bind(sql_query)
+    .bind(input_parameters)
+    .fetch_one(db)
+    .await
+}
+
+/// The version with this id.
+pub async fn by_id(
+    db: impl PgExecutor<'_>,
+    version: VersionId,
+) -> Result<Option<Version>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- versions_by_id
+        select id, workflow_id, sql_query, input_parameters, sha256
+        from workflow_versions
+        where id = $1",
+    )
+    .bind(version)
+    .fetch_optional(db)
+    .await
+}

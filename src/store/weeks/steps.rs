@@ -1,0 +1,155 @@
+//! How a week begins, moves on and ends.
+
+use serde_json::Value;
+use sqlx::PgExecutor;
+
+use crate::store::ids::{ExecutionUuid, WeekId};
+use crate::store::text;
+use crate::store::words::Sha256;
+
+/// What a week's result came to.
+#[derive(Debug, Clone, Copy)]
+pub struct WeekResult<'a> {
+    /// Rows in it; 0 is a success.
+    pub row_count: i64,
+    /// The sha256 of the rows.
+    pub data_checksum: Sha256,
+    /// The sha256 of the columns' names and types.
+    pub schema_checksum: Sha256,
+    /// The additive sums, `{name: decimal as text}`.
+    pub metrics: &'a Value,
+}
+
+/// pending, blocked → running; the collection with it, when this is its first.
+///
+/// Refused while the collection is paused or has ended, and while another week runs the same slice.
+/// Of two that start the same slice at the same moment, one gets a unique violation.
+pub async fn start(db: impl PgExecutor<'_>, week: WeekId) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- weeks_start
+        with started as (
+            update report_data_weeks week
+            set status = 'running',
+                started_at = coalesce(week.started_at, (select engine.now())),
+                error_message = null
+            from report_data_collections collection
+            where week.id = $1
+              and week.status in ('pending', 'blocked')
+              and collection.id = week.collection_id
+              and collection.status in ('pending', 'running')
+              and not exists (
+                  select
+                  from report_data_weeks other
+                  where other.slice_key = week.slice_key
+                    and other.status = 'running'
+              )
+            returning week.collection_id
+        ),
+        first as (
+            update report_data_collections
+            set status = 'running', started_at = (select engine.now())
+            from started
+            where id = started.collection_id
+              and status = 'pending'
+        )
+        select from started",
+    )
+    .bind(week)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Makes an execution the week's current one, and counts it. Only of a running week.
+pub async fn set_current_execution(
+    db: impl PgExecutor<'_>,
+    week: WeekId,
+    execution: ExecutionUuid,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- weeks_set_current_execution
+        update report_data_weeks
+        set workflow_execution_id = $2, attempts = attempts + 1
+        where id = $1
+          and status = 'running'
+          and workflow_execution_id is distinct from $2",
+    )
+    .bind(week)
+    .bind(execution)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// running → succeeded. Refused until the current execution has succeeded.
+pub async fn succeed(
+    db: impl PgExecutor<'_>,
+    week: WeekId,
+    result: &WeekResult<'_>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- weeks_succeed
+        update report_data_weeks week
+        set status = 'succeeded',
+            row_count = $2,
+            data_checksum = $3,
+            schema_checksum = $4,
+            metrics = $5,
+            data_version = data_version + 1,
+            error_message = null,
+            completed_at = (select engine.now())
+        from workflow_executions execution
+        where week.id = $1
+          and week.status = 'running'
+          and execution.id = week.workflow_execution_id
+          and execution.status = 'succeeded'",
+    )
+    .bind(week)
+    .bind(result.row_count)
+    .bind(result.data_checksum)
+    .bind(result.schema_checksum)
+    .bind(result.metrics)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// pending, running, blocked → failed.
+pub async fn fail(
+    db: impl PgExecutor<'_>,
+    week: WeekId,
+    message: &str,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- weeks_fail
+        update report_data_weeks
+        set status = 'failed', error_message = $2, completed_at = (select engine.now())
+        where id = $1
+          and status in ('pending', 'running', 'blocked')",
+    )
+    .bind(week)
+    .bind(text::message(message))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// pending, running → blocked.
+pub async fn block(
+    db: impl PgExecutor<'_>,
+    week: WeekId,
+    reason: &str,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- weeks_block
+        update report_data_weeks
+        set status = 'blocked', error_message = $2
+        where id = $1
+          and status in ('pending', 'running')",
+    )
+    .bind(week)
+    .bind(text::message(reason))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}

@@ -1,0 +1,151 @@
+//! Limits, holds, pauses and credentials: what keeps a due job waiting, and what lets it go.
+
+use super::{House, boom, name_of, named};
+use anyhow::anyhow;
+use recomamp::queue::postgres::inspect;
+use recomamp::queue::{Failure, NewJob, Outcome, State};
+use std::time::Duration;
+
+fn holding(name: &str, resource: &str) -> NewJob {
+    named(name).using([resource.to_owned()]).holding_as(format!("holder:{name}"))
+}
+
+async fn held(house: &House, resource: &str) -> i32 {
+    let mut connection = house.db.pool().acquire().await.expect("a connection");
+    let all = inspect::resources(&mut connection).await.expect("the store answers");
+    all.iter().find(|row| row.name == resource).map_or(0, |row| row.held)
+}
+
+#[tokio::test]
+async fn a_hold_outlives_the_job_that_took_it_until_it_is_released() {
+    let house = House::new().await;
+    house.limit("r", 1).await;
+    house.enqueue(&[holding("a", "r"), holding("b", "r")]).await;
+
+    let first = house.claim(10).await;
+    assert_eq!(first.iter().map(name_of).collect::<Vec<_>>(), ["a"]);
+    house.end(&first[0], Ok(Outcome::Done)).await;
+    assert!(house.claim(10).await.is_empty(), "the place is still taken");
+
+    assert!(house.release("holder:a").await);
+    let second = house.claim(10).await;
+    assert_eq!(second.iter().map(name_of).collect::<Vec<_>>(), ["b"]);
+}
+
+#[tokio::test]
+async fn a_blocked_job_spends_nothing_delays_nobody_and_says_what_it_waits_for() {
+    let house = House::new().await;
+    house.limit("r", 0).await;
+    let blocked = house.enqueue_one(holding("blocked", "r")).await;
+    house.enqueue(&[named("behind it")]).await;
+
+    let claimed = house.claim(1).await;
+    assert_eq!(claimed.iter().map(name_of).collect::<Vec<_>>(), ["behind it"]);
+    let job = house.job(blocked).await;
+    assert_eq!((job.state, job.attempt), (State::Waiting, 0));
+    assert_eq!(job.blocked_by.as_deref(), Some("r"));
+}
+
+#[tokio::test]
+async fn a_retry_keeps_its_place_and_takes_no_second_one() {
+    let house = House::new().await;
+    house.limit("r", 1).await;
+    house.enqueue(&[holding("a", "r")]).await;
+    let lease = house.claim_one().await;
+    house.end(&lease, Err(boom())).await;
+    house.wait(Duration::from_secs(600)).await;
+    house.claim_one().await;
+    assert_eq!(held(&house, "r").await, 1);
+}
+
+#[tokio::test]
+async fn releasing_twice_frees_one_place() {
+    let house = House::new().await;
+    house.limit("r", 2).await;
+    house.enqueue(&[holding("a", "r"), holding("b", "r")]).await;
+    house.claim(2).await;
+    assert!(house.release("holder:a").await);
+    assert!(!house.release("holder:a").await);
+    assert_eq!(held(&house, "r").await, 1);
+}
+
+#[tokio::test]
+async fn processes_that_claim_at_the_same_time_never_exceed_a_limit() {
+    let house = House::new().await;
+    house.limit("r", 7).await;
+    house.enqueue(&(0..60).map(|n| holding(&n.to_string(), "r")).collect::<Vec<_>>()).await;
+    let mut ran = 0;
+    // Each round, eight claims meet; what they got is released for the next round.
+    while ran < 60 {
+        let claims = futures::future::join_all((0..8).map(|_| house.claim(5))).await.concat();
+        assert!(claims.len() <= 7, "{} holders of 7 places", claims.len());
+        assert!(!claims.is_empty(), "a free place is used");
+        for lease in &claims {
+            house.end(lease, Ok(Outcome::Done)).await;
+            house.release(&format!("holder:{}", name_of(lease))).await;
+        }
+        ran += claims.len();
+    }
+    assert_eq!(held(&house, "r").await, 0);
+}
+
+#[tokio::test]
+async fn a_throttled_resource_is_left_alone_by_everybody_as_long_as_it_was_told() {
+    let house = House::new().await;
+    let uses = |name: &str, resource: &str| named(name).using([resource.to_owned()]);
+    let ids = house.enqueue(&[uses("a", "host:x"), uses("b", "host:x")]).await;
+    house.enqueue(&[uses("elsewhere", "host:y")]).await;
+
+    let lease = house.claim_one().await;
+    let told = Duration::from_secs(120);
+    house.end(&lease, Err(Failure::throttled(anyhow!("429"), Some(told), "host:x"))).await;
+
+    let others = house.claim(10).await;
+    assert_eq!(others.iter().map(name_of).collect::<Vec<_>>(), ["elsewhere"]);
+    house.wait(Duration::from_secs(119)).await;
+    assert!(house.claim(10).await.is_empty(), "not a second too early");
+    house.wait(Duration::from_secs(40)).await;
+    assert_eq!(house.claim(10).await.len(), 2);
+    assert_eq!(house.job(ids[0].id()).await.attempt, 1, "only the attempt that runs now");
+    assert_eq!(house.job(ids[1].id()).await.throttles, 0, "the one that never ran was not asked");
+}
+
+#[tokio::test]
+async fn a_job_whose_credential_was_refused_waits_until_it_is_opened() {
+    let house = House::new().await;
+    let id = house.enqueue_one(named("a")).await;
+    let lease = house.claim_one().await;
+    house.end(&lease, Err(Failure::unauthorized(anyhow!("401"), "lwa:u"))).await;
+    assert_eq!(house.job(id).await.blocked_by.as_deref(), Some("lwa:u"));
+    assert!(house.claim(1).await.is_empty());
+
+    let mut connection = house.db.pool().acquire().await.expect("a connection");
+    assert_eq!(house.queue.open(&mut connection, "lwa:u").await.expect("opened"), 1);
+    assert_eq!(house.claim(1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_credential_that_was_opened_meanwhile_keeps_nobody_back() {
+    let house = House::new().await;
+    house.enqueue_one(named("a")).await;
+    let lease = house.claim_one().await;
+    let mut connection = house.db.pool().acquire().await.expect("a connection");
+    house.queue.open(&mut connection, "lwa:u").await.expect("opened");
+    house.end(&lease, Err(Failure::unauthorized(anyhow!("401"), "lwa:u"))).await;
+    assert_eq!(house.claim(1).await.len(), 1, "the refusal was of the old token");
+}
+
+#[tokio::test]
+async fn a_sweep_mends_what_should_never_be_wrong_and_counts_it() {
+    let house = House::new().await;
+    house.limit("r", 1).await;
+    house.enqueue(&[holding("a", "r"), holding("b", "r")]).await;
+    house.claim(2).await;
+    let mut connection = house.db.pool().acquire().await.expect("a connection");
+    assert_eq!(house.queue.sweep(&mut connection).await.expect("swept"), 0, "nothing is wrong");
+
+    sqlx::query("delete from engine.holds").execute(&mut *connection).await.expect("broken");
+    assert_eq!(house.queue.sweep(&mut connection).await.expect("swept"), 2);
+    let woken = house.claim(2).await;
+    assert_eq!(woken.iter().map(name_of).collect::<Vec<_>>(), ["b"]);
+}
