@@ -4,7 +4,7 @@ use super::classify;
 use super::error::{Class, Error};
 use super::operation::Operation;
 use super::retry_after::retry_after;
-use super::said;
+use super::said::{self, READ_MAX};
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 use std::time::Duration;
@@ -62,7 +62,8 @@ impl Answer {
             let error = Error::new(operation, classify::lost(operation), reason);
             self.head.lend(error).with(|detail| {
                 if !operation.answers_secrets() {
-                    detail.body = said::read(&self.body.bytes, secrets).kept;
+                    let bytes = &self.body.bytes;
+                    detail.body = said::read(&bytes[..bytes.len().min(READ_MAX)], secrets).kept;
                 }
             })
         };

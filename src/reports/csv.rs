@@ -380,12 +380,14 @@ mod tests {
     fn kept_rows_are_the_beginning_and_make_room_for_columns_that_come_later() {
         let one = b"a\n1\n2\n3\n".as_slice();
         let wide = b"a,b,c,d,e,f,g,h\n4,,,,,,,\n".as_slice();
-        let row_bytes = 2 * size_of::<String>() + 1;
-        let options = Options { kept_bytes_max: 4 * row_bytes, ..Options::default() };
+        // Three narrow rows fit; padded to eight columns only the first does.
+        let cell_bytes = size_of::<String>();
+        let options = Options { kept_bytes_max: 15 * cell_bytes, ..Options::default() };
         let narrow = parse([one], &options).unwrap();
         assert_eq!((narrow.kept.len(), narrow.truncated), (3, false));
         let parsed = parse([one, wide], &options).unwrap();
-        assert_eq!((parsed.row_count, parsed.kept.len(), parsed.truncated), (4, 0, true));
+        assert_eq!((parsed.row_count, parsed.kept.len(), parsed.truncated), (4, 1, true));
+        assert_eq!(cells(&parsed.kept[0]), ["1", "∅", "∅", "∅", "∅", "∅", "∅", "∅"]);
     }
 
     /// A result file made on the way, never in memory as a whole.

@@ -52,11 +52,12 @@ async fn an_empty_file_is_a_file() {
 
 #[tokio::test]
 async fn a_file_that_breaks_off_or_stands_still_is_an_error() {
+    let impatient = impatient();
     let short = "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\na,b\n1,";
     let chunk = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\na,b\n\r\n";
     for then in [Then::Close(short), Then::Close(chunk), Then::Hang(short), Then::Hang("")] {
         let (url, _) = raw(then).await;
-        let error = fetch(&impatient(), &url).await.unwrap_err();
+        let error = fetch(&impatient, &url).await.unwrap_err();
         assert_eq!(error.class(), Class::Transient, "{error}");
         assert!(!format!("{error} {error:?}").contains("f00ba4"));
     }
@@ -76,12 +77,13 @@ async fn an_expired_url_asks_for_a_new_one_and_shows_no_signature() {
 
 #[tokio::test]
 async fn a_storage_that_refuses_without_words_quotes_nothing() {
+    let client = client();
     let server = Server::always(403, &[], "you sent X-Amz-Signature=f00ba4").await;
-    let error = fetch(&client(), &server.url).await.unwrap_err();
+    let error = fetch(&client, &server.url).await.unwrap_err();
     assert_eq!(error.class(), Class::ExpiredUrl);
     assert!(!format!("{error} {error:?}").contains("f00ba4"), "{error:?}");
 
-    let error = fetch(&client(), &nobody().await).await.unwrap_err();
+    let error = fetch(&client, &nobody().await).await.unwrap_err();
     assert_eq!(error.class(), Class::Transient);
     assert!(!format!("{error} {error:?}").contains("f00ba4"), "{error:?}");
 }

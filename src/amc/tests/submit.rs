@@ -44,15 +44,17 @@ async fn a_submit_goes_out_with_exactly_amcs_headers() {
 
 #[tokio::test]
 async fn an_accepted_submit_may_be_answered_wrapped_or_flat() {
+    let client = client();
     let wrapped = format!(r#"{{"workflowExecution":{FLAT}}}"#);
     for body in [FLAT, &wrapped] {
         let server = Server::always(200, &[], body).await;
-        assert_eq!(submit(&client(), &server.url).await.unwrap().id.as_str(), "e-1");
+        assert_eq!(submit(&client, &server.url).await.unwrap().id.as_str(), "e-1");
     }
 }
 
 #[tokio::test]
 async fn a_submit_whose_answer_is_lost_is_ambiguous_and_not_repeated() {
+    let impatient = impatient();
     let cut = "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"workflowExecutionId\":\"e-";
     let all = [
         Then::Close(""),
@@ -64,7 +66,7 @@ async fn a_submit_whose_answer_is_lost_is_ambiguous_and_not_repeated() {
     ];
     for then in all {
         let (url, count) = raw(then).await;
-        let error = submit(&impatient(), &url).await.unwrap_err();
+        let error = submit(&impatient, &url).await.unwrap_err();
         assert_eq!(error.class(), Class::Unknown, "{error}");
         assert!(!error.surely_not_accepted());
         assert!(*count.lock().unwrap() <= 1, "{error}");
@@ -73,6 +75,7 @@ async fn a_submit_whose_answer_is_lost_is_ambiguous_and_not_repeated() {
 
 #[tokio::test]
 async fn a_submit_answered_with_nonsense_is_ambiguous_and_not_repeated() {
+    let client = client();
     let html = "<html><body>Welcome</body></html>";
     let gateway = r#"{"message":"Endpoint request timed out"}"#;
     let answers = [
@@ -90,7 +93,7 @@ async fn a_submit_answered_with_nonsense_is_ambiguous_and_not_repeated() {
     ];
     for (status, body) in answers {
         let server = Server::always(status, &[("x-amzn-requestid", "r-1")], body).await;
-        let error = submit(&client(), &server.url).await.unwrap_err();
+        let error = submit(&client, &server.url).await.unwrap_err();
         assert_eq!(error.class(), Class::Unknown, "{status} {body}: {error}");
         assert_eq!((error.status(), error.request_id()), (Some(status), Some("r-1")));
         server.only();
@@ -115,6 +118,7 @@ async fn a_submit_that_found_nobody_was_surely_not_accepted() {
 
 #[tokio::test]
 async fn a_refused_submit_was_surely_not_accepted() {
+    let client = client();
     let unauthorized = r#"{"code":"403","details":"Unauthorized request."}"#;
     let answers = [
         (400, r#"{"code":"400","details":"bad window"}"#, Class::Permanent),
@@ -128,7 +132,7 @@ async fn a_refused_submit_was_surely_not_accepted() {
     ];
     for (status, body, class) in answers {
         let server = Server::always(status, &[], body).await;
-        let error = submit(&client(), &server.url).await.unwrap_err();
+        let error = submit(&client, &server.url).await.unwrap_err();
         assert_eq!(error.class(), class, "{status}");
         assert!(error.surely_not_accepted(), "{status}");
         assert!(!error.reason().is_empty(), "{status}");
@@ -181,6 +185,7 @@ async fn a_host_that_refuses_plain_json_too_is_asked_no_third_time() {
 
 #[tokio::test]
 async fn a_throttle_says_how_long_to_wait_in_every_form_of_retry_after() {
+    let client = client();
     let html = "<html><h1>429 Too Many Requests</h1><hr>openresty</html>";
     let seconds = |s| Some(Duration::from_secs(s));
     let answers: [(Vec<(&str, &str)>, _); 5] = [
@@ -198,7 +203,7 @@ async fn a_throttle_says_how_long_to_wait_in_every_form_of_retry_after() {
     ];
     for (headers, retry_after) in answers {
         let server = Server::always(429, &headers, html).await;
-        let error = submit(&client(), &server.url).await.unwrap_err();
+        let error = submit(&client, &server.url).await.unwrap_err();
         assert_eq!(error.class(), Class::Throttled { retry_after });
         assert_eq!(error.reason(), "429 Too Many Requests openresty");
     }

@@ -12,9 +12,14 @@ async fn refresh(client: &Client, base: &Url) -> Result<Tokens, TokenError> {
     client.refresh(&url, "amzn1.client", &secret, &"Atzr|refresh+tok/en=".into()).await
 }
 
-async fn answered(status: u16, headers: &[(&str, &str)], body: &str) -> Result<Tokens, TokenError> {
+async fn answered(
+    client: &Client,
+    status: u16,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Tokens, TokenError> {
     let server = Server::always(status, headers, body).await;
-    let result = refresh(&client(), &server.url).await;
+    let result = refresh(client, &server.url).await;
     server.only();
     result
 }
@@ -41,10 +46,11 @@ async fn a_refresh_is_a_form_and_brings_an_access_token() {
 
 #[tokio::test]
 async fn a_refresh_token_left_out_or_empty_means_keep_the_old_one() {
+    let client = client();
     for body in
         [r#"{"access_token":"a","refresh_token":"","expires_in":"60"}"#, r#"{"access_token":"a"}"#]
     {
-        let tokens = answered(200, &[], body).await.unwrap();
+        let tokens = answered(&client, 200, &[], body).await.unwrap();
         assert!(tokens.refresh_token.is_none());
         let lifetime = if body.contains("60") { 60 } else { 3600 };
         assert_eq!(tokens.expires_in, Duration::from_secs(lifetime));
@@ -53,14 +59,16 @@ async fn a_refresh_token_left_out_or_empty_means_keep_the_old_one() {
 
 #[tokio::test]
 async fn each_failure_says_who_has_to_act() {
+    let client = client();
     let grant = r#"{"error_index":"1","error":"invalid_grant","error_description":"The request has an invalid grant parameter : refresh_token."}"#;
-    let client = r#"{"error":"invalid_client","error_description":"Client authentication failed"}"#;
+    let bad_client =
+        r#"{"error":"invalid_client","error_description":"Client authentication failed"}"#;
     let request = r#"{"error":"invalid_request","error_description":"Malformed request"}"#;
     let throttled = TokenClass::Throttled { retry_after: Some(Duration::from_secs(2)) };
     let answers = [
         (400, grant, TokenClass::InvalidGrant),
-        (401, client, TokenClass::InvalidClient),
-        (400, client, TokenClass::InvalidClient),
+        (401, bad_client, TokenClass::InvalidClient),
+        (400, bad_client, TokenClass::InvalidClient),
         (401, "", TokenClass::InvalidClient),
         (400, request, TokenClass::Permanent),
         (400, r#"{"error":"unauthorized_client"}"#, TokenClass::Permanent),
@@ -73,7 +81,7 @@ async fn each_failure_says_who_has_to_act() {
         (200, r#"{"access_token":""}"#, TokenClass::Transient),
     ];
     for (status, body, class) in answers {
-        let error = answered(status, &[("retry-after", "2")], body).await.unwrap_err();
+        let error = answered(&client, status, &[("retry-after", "2")], body).await.unwrap_err();
         assert_eq!(error.class(), class, "{status} {body}");
         assert_eq!(error.status(), Some(status));
     }
@@ -81,20 +89,24 @@ async fn each_failure_says_who_has_to_act() {
 
 #[tokio::test]
 async fn a_refresh_without_an_answer_can_be_tried_again() {
+    let impatient = impatient();
+    let client = client();
     for then in [Then::Close(""), Then::Hang("")] {
         let (url, _) = raw(then).await;
-        let error = refresh(&impatient(), &url).await.unwrap_err();
+        let error = refresh(&impatient, &url).await.unwrap_err();
         assert_eq!((error.class(), error.status()), (TokenClass::Transient, None));
     }
-    let error = refresh(&client(), &nobody().await).await.unwrap_err();
+    let error = refresh(&client, &nobody().await).await.unwrap_err();
     assert_eq!(error.class(), TokenClass::Transient);
 }
 
 #[tokio::test]
 async fn no_secret_is_in_an_error_even_when_it_is_echoed() {
+    let client = client();
     let echo = r#"{"error":"invalid_request","error_description":"no: client s&cret Atzr|refresh+tok/en=","access_token":7}"#;
     for status in [200, 400] {
-        let error = answered(status, &[("x-amzn-requestid", "r-3")], echo).await.unwrap_err();
+        let error =
+            answered(&client, status, &[("x-amzn-requestid", "r-3")], echo).await.unwrap_err();
         let shown = format!("{error} {error:?}");
         assert!(!shown.contains("s&cret") && !shown.contains("tok/en"), "{shown}");
         assert!(shown.contains("r-3"), "{shown}");
