@@ -13,6 +13,9 @@ pub mod amc;
 pub mod queue;
 pub mod store;
 
+// The outside, for tests and demonstrations.
+pub mod simulator;
+
 // What the domain computes.
 pub mod backfill;
 pub mod reports;
