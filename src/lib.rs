@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod embedded;
 pub mod metrics;
+pub mod schema;
 pub mod shutdown;
 pub mod telemetry;
 
@@ -29,8 +30,7 @@ pub mod jobs;
 // The edges.
 pub mod commands;
 
-/// The database's schema, step by step.
-pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+pub use schema::MIGRATIONS;
 
 // What unit tests share with the test program in `tests/`, which knows this crate by its name.
 #[cfg(test)]

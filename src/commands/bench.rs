@@ -120,7 +120,7 @@ async fn fresh_database(server: &PgPool, url: &str) -> Result<PgPool> {
     let mut url = url::Url::parse(url).context("--database-url is not a URL")?;
     url.set_path(DATABASE);
     let db = PgPoolOptions::new().max_connections(16).connect(url.as_str()).await?;
-    crate::MIGRATIONS.run(&db).await?;
+    crate::schema::MIGRATIONS.run(&db).await?;
     Ok(db)
 }
 

@@ -1,6 +1,7 @@
 //! The subcommands, one file each; each line of the Procfile is one of them.
 
 pub mod bench;
+pub mod connect;
 
 use clap::{Parser, Subcommand};
 

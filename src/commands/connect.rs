@@ -1,0 +1,97 @@
+//! The way to the database, the same for every command, with a clear word when there is none.
+
+use crate::{config, schema};
+use anyhow::{Result, anyhow, bail};
+use secrecy::ExposeSecret;
+use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgPool};
+use std::time::Duration;
+
+/// How long the first connection may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Opens at most this many connections to the database, the first at once.
+///
+/// # Errors
+/// One line that says what is wrong with the setting, the server or the password.
+pub async fn database(settings: &config::Database, max_connections: u32) -> Result<PgPool> {
+    let options = options(settings)?;
+    // Not by the pool: it goes on trying, and has forgotten at the end what was wrong.
+    let first = tokio::time::timeout(PATIENCE, options.connect()).await;
+    match first {
+        Ok(Ok(connection)) => connection.close().await?,
+        Ok(Err(error)) => return Err(explained(&options, error)),
+        Err(_) => bail!(
+            "the database at {} did not answer within {} s: is DATABASE_URL right, and does a firewall stand between?",
+            place(&options),
+            PATIENCE.as_secs()
+        ),
+    }
+    let pool = PgPoolOptions::new().max_connections(max_connections);
+    Ok(pool.acquire_timeout(PATIENCE).connect_lazy_with(options))
+}
+
+/// Refuses a database whose schema is not the one that this program was built with.
+///
+/// # Errors
+/// One line that says which command mends it.
+pub async fn migrated(db: &PgPool) -> Result<()> {
+    let standing = schema::standing(db).await?;
+    if !standing.is_current() {
+        bail!("{standing}");
+    }
+    Ok(())
+}
+
+fn options(settings: &config::Database) -> Result<PgConnectOptions> {
+    // The error is dropped: it may repeat a part of the address.
+    let options: PgConnectOptions = settings.url.expose_secret().parse().map_err(|_| {
+        anyhow!(
+            "DATABASE_URL is not an address that Postgres clients understand: \
+             write postgres://user:password@host:5432/database"
+        )
+    })?;
+    let options = options.application_name("recomamp");
+    // A transaction pooler gives each transaction another connection, which does not know what an
+    // earlier one has prepared.
+    Ok(if settings.polling_only { options.statement_cache_capacity(0) } else { options })
+}
+
+/// Where the server is, without who comes in.
+fn place(options: &PgConnectOptions) -> String {
+    match options.get_socket() {
+        Some(folder) => folder.display().to_string(),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    }
+}
+
+fn explained(options: &PgConnectOptions, error: sqlx::Error) -> anyhow::Error {
+    let place = place(options);
+    let user = options.get_username();
+    let code = error.as_database_error().and_then(DatabaseError::code).unwrap_or_default();
+    match (&*code, &error) {
+        ("28P01", _) => {
+            anyhow!(
+                "the database at {place} refuses the password of {user:?}: correct DATABASE_URL"
+            )
+        }
+        ("28000", _) => anyhow!(
+            "the database at {place} does not let {user:?} in ({error}): correct DATABASE_URL or pg_hba.conf"
+        ),
+        ("3D000", _) => anyhow!(
+            "the server at {place} has no database {name:?}: create it or correct DATABASE_URL",
+            name = options.get_database().unwrap_or(user)
+        ),
+        ("53300", _) => anyhow!(
+            "the database at {place} has no connection left for us: raise its max_connections or run fewer processes"
+        ),
+        ("57P03", _) => {
+            anyhow!("the database at {place} is starting or stopping: try again in a moment")
+        }
+        (_, sqlx::Error::Io(reason)) => anyhow!(
+            "the database at {place} cannot be reached ({reason}): start it or correct DATABASE_URL"
+        ),
+        _ => anyhow!(error).context(format!("the database at {place} cannot be used")),
+    }
+}
