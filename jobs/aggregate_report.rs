@@ -75,7 +75,7 @@ impl AggregateReport {
         sum: &Aggregate,
     ) -> Result<bool, Failure> {
         let metrics = serde_json::to_value(&sum.metrics).map_err(Failure::permanent)?;
-        let derived = serde_json::to_value(&sum.ratios).map_err(Failure::permanent)?;
+        let derived = serde_json::to_value(sum.ratios).map_err(Failure::permanent)?;
         let row = NewAggregate {
             grain: stored(grain),
             period_start: sum.period_start,

@@ -54,9 +54,8 @@ impl Job for FetchResult {
             Described::Never(why) => return fail(tools, attempt, &execution, &why).await,
         };
         let folder = tempfile::tempdir().map_err(Failure::transient)?;
-        let files = match download(tools, &execution, &who, folder.path()).await? {
-            Some(files) => files,
-            None => return wait(tools, attempt, &execution).await,
+        let Some(files) = download(tools, &execution, &who, folder.path()).await? else {
+            return wait(tools, attempt, &execution).await;
         };
         let options =
             Options { declared, kept_bytes_max: tools.rows_max_bytes, ..Options::default() };

@@ -134,19 +134,18 @@ async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result
 fn request(execution: &Execution, client_ref: &str) -> Result<amc::NewExecution, String> {
     let window = window(execution)?;
     let text = |error: &dyn std::error::Error| error.to_string();
-    let mut request = match (execution.submit_mode, &execution.amc_workflow_id) {
-        (SubmitMode::Saved, Some(id)) => {
-            let id = AmcWorkflowId::new(id).map_err(|error| text(&error))?;
-            amc::NewExecution::saved(id, window)
-        }
-        _ => {
-            let id = AmcWorkflowId::new(client_ref).map_err(|error| text(&error))?;
-            let sql = Sql::normalise(&execution.sql_query).map_err(|error| text(&error))?;
-            let mut workflow = NewWorkflow::new(id, sql);
-            workflow.input_parameters = serde_json::from_value(execution.input_parameters.clone())
-                .map_err(|error| format!("the workflow's input_parameters: {error}"))?;
-            amc::NewExecution::inline(workflow, window).map_err(|error| text(&error))?
-        }
+    let mut request = if let (SubmitMode::Saved, Some(id)) =
+        (execution.submit_mode, &execution.amc_workflow_id)
+    {
+        let id = AmcWorkflowId::new(id).map_err(|error| text(&error))?;
+        amc::NewExecution::saved(id, window)
+    } else {
+        let id = AmcWorkflowId::new(client_ref).map_err(|error| text(&error))?;
+        let sql = Sql::normalise(&execution.sql_query).map_err(|error| text(&error))?;
+        let mut workflow = NewWorkflow::new(id, sql);
+        workflow.input_parameters = serde_json::from_value(execution.input_parameters.clone())
+            .map_err(|error| format!("the workflow's input_parameters: {error}"))?;
+        amc::NewExecution::inline(workflow, window).map_err(|error| text(&error))?
     };
     request.parameter_values = parameters(execution)?;
     Ok(request)
