@@ -67,6 +67,7 @@ pub const VARIABLES: &[Variable] = &[
     defaulted("RECOMAMP_RESULT_ROWS_MAX_BYTES", "64MiB", "the size up to which the rows of a result are also stored in the database"),
     defaulted("RECOMAMP_POLL_FIRST", "20s", "the pause before the first look at a new execution"),
     defaulted("RECOMAMP_POLL_MAX", "5m", "the longest pause between two looks at an execution"),
+    defaulted("RECOMAMP_SUBMIT_LOOKUP", "2m", "how long AMC is searched for an execution whose submit was not answered, before it is sent again"),
     defaulted("RECOMAMP_MAX_OPEN_PER_INSTANCE", "10", "how many executions may be open at one AMC instance"),
     defaulted("RECOMAMP_MAX_OPEN_PER_ACCOUNT", "200", "how many executions may be open at all instances of one AMC account"),
     defaulted("RECOMAMP_WEEK_ATTEMPTS", "5", "how many executions one week of a collection may use before it is given up"),
@@ -234,18 +235,21 @@ pub struct Polling {
     pub first: Duration,
     /// Between any two looks, at most.
     pub max: Duration,
+    /// An execution that AMC has not shown so long after a submit without an answer is not there.
+    pub lookup: Duration,
 }
 
 impl Settings for Polling {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let first = from.parsed("RECOMAMP_POLL_FIRST", parse::duration);
         let max = from.parsed("RECOMAMP_POLL_MAX", parse::duration);
-        let (first, max) = (first?, max?);
+        let lookup = from.parsed("RECOMAMP_SUBMIT_LOOKUP", parse::duration);
+        let (first, max, lookup) = (first?, max?, lookup?);
         if first > max {
             from.problem("RECOMAMP_POLL_FIRST", "is longer than RECOMAMP_POLL_MAX: swap them");
             return None;
         }
-        Some(Self { first, max })
+        Some(Self { first, max, lookup })
     }
 }
 

@@ -14,9 +14,18 @@ pub mod amc;
 pub mod queue;
 pub mod store;
 
+// The outside, for tests and demonstrations.
+pub mod simulator;
+
 // What the domain computes.
 pub mod backfill;
 pub mod reports;
+
+// Where they meet.
+pub mod tools;
+
+#[path = "../jobs/mod.rs"]
+pub mod jobs;
 
 // The edges.
 pub mod commands;

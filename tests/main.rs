@@ -5,6 +5,7 @@ mod harness;
 mod harness_itself;
 mod migrations;
 mod queue;
+mod simulator;
 mod sources;
 mod statements;
 mod tidy;

@@ -116,6 +116,13 @@ pub enum Error {
     TooLarge(#[from] TooLarge),
 }
 
+impl Error {
+    /// Whether the same files, fetched again, would be read no better.
+    pub fn is_permanent(&self) -> bool {
+        matches!(self, Self::RecordTooLong { .. } | Self::TooLarge(_))
+    }
+}
+
 /// Reads result files, one at a time and in order, on a thread where blocking is allowed.
 pub async fn parse_files(paths: Vec<PathBuf>, options: Options) -> Result<Parsed, Error> {
     let parse = move || {

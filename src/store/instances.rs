@@ -89,6 +89,22 @@ pub async fn by_instance_id(
     .await
 }
 
+/// The instance with this id.
+pub async fn by_id(
+    db: impl PgExecutor<'_>,
+    instance: InstanceUuid,
+) -> Result<Option<Instance>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- instances_by_id
+        select id, instance_id, instance_name, account_id, endpoint_url, status, block_reason
+        from amc_instances
+        where id = $1",
+    )
+    .bind(instance)
+    .fetch_optional(db)
+    .await
+}
+
 /// Every instance, by AMC's id.
 pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Instance>, sqlx::Error> {
     sqlx::query_as(

@@ -2,6 +2,7 @@
 //!
 //! The library's own unit tests use it too, so it says `recomamp::`, never `crate::`.
 
+pub mod contract;
 pub mod database;
 pub mod eventually;
 pub mod process;

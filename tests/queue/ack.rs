@@ -108,9 +108,9 @@ async fn complete(house: &House, lease: &Lease, commit: bool) -> Result<(), Erro
     let outcome = Outcome::then(named("next"));
     attempt.complete_in(&mut transaction, outcome).await?;
     if commit {
-        transaction.commit().await?
+        transaction.commit().await?;
     } else {
-        transaction.rollback().await?
+        transaction.rollback().await?;
     }
     Ok(())
 }

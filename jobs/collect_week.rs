@@ -1,0 +1,330 @@
+//! Brings one week of a collection forward: begins its execution, begins another one when that ended
+//! badly, and gives the week up when its attempts are spent or trying again is hopeless.
+//!
+//! It runs when a collection begins, when an execution ended without a result, and when a job that
+//! worked on an execution was discarded. What to do it reads from the week and its execution, so it
+//! may run at any time, and twice.
+
+use super::aggregate_report::AggregateReport;
+use super::{fetch_result, poll_status, submit_execution};
+use crate::metrics;
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
+use crate::store::collections::{self, CollectionStatus};
+use crate::store::executions::{
+    self, Ending, Execution, ExecutionStatus, NewExecution, Origin, SubmitMode, Trouble,
+};
+use crate::store::instances::InstanceStatus;
+use crate::store::weeks::{self, WeekInCollection, WeekStatus};
+use crate::store::{ExecutionUuid, WeekId, instances};
+use crate::tools::{Tools, resources};
+use chrono::NaiveDateTime;
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
+use std::time::Duration;
+
+/// The pause before a week's second execution; doubled for each further one.
+const PAUSE: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(900);
+/// How long a paused collection, or another week that asks the same question, is left alone.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Brings one week forward.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CollectWeek {
+    /// Which week.
+    pub week_id: WeekId,
+    /// Set when a job of this kind, working on this execution, was discarded.
+    #[serde(default)]
+    pub given_up: Option<(ExecutionUuid, String)>,
+}
+
+impl Job for CollectWeek {
+    type Tools = Tools;
+    const KIND: &'static str = "collect_week";
+    const QUEUE: &'static str = "amc";
+
+    fn unique_key(&self) -> Option<String> {
+        // One that reports a discarded job is not the same as one that was asked for anyhow.
+        let why = self.given_up.as_ref().map_or("", |(_, kind)| kind);
+        Some(format!("{} {why}", self.week_id))
+    }
+
+    async fn run(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
+        let Some(week) = weeks::by_id(&tools.db, self.week_id).await? else {
+            return Err(Failure::permanent(anyhow::anyhow!("there is no such week")));
+        };
+        if week.week.status.is_terminal() || week.collection_status.is_terminal() {
+            return Ok(Outcome::Done);
+        }
+        if week.collection_status == CollectionStatus::Paused {
+            return Ok(Outcome::Snooze(LOOK_AGAIN));
+        }
+        let current = match week.week.workflow_execution_id {
+            Some(id) => executions::by_id(&tools.db, id).await?,
+            None => None,
+        };
+        match current {
+            Some(execution) if !execution.status.is_terminal() => {
+                self.tend(tools, attempt, &week, &execution).await
+            }
+            Some(execution) if week.week.status != WeekStatus::Blocked => {
+                self.try_again(tools, attempt, &week, &execution).await
+            }
+            _ => self.begin(tools, attempt, &week).await,
+        }
+    }
+}
+
+/// The jobs that begin these weeks.
+pub fn for_weeks(weeks: &[WeekId]) -> Result<Vec<NewJob>, crate::queue::Error> {
+    weeks
+        .iter()
+        .map(|week_id| NewJob::of(&CollectWeek { week_id: *week_id, given_up: None }))
+        .collect()
+}
+
+/// What is to be enqueued should a job of this kind, working on this execution, be discarded.
+pub fn if_given_up(execution: &Execution, kind: &str) -> Result<Option<NewJob>, Failure> {
+    let Some(week_id) = execution.week_id else { return Ok(None) };
+    let given_up = Some((execution.id, kind.to_owned()));
+    Ok(Some(NewJob::of(&CollectWeek { week_id, given_up })?))
+}
+
+/// Ends an execution that gave no result: lets go of its places at AMC and lets its week try again.
+/// False when somebody else has ended it before.
+pub async fn end_execution(
+    tools: &Tools,
+    connection: &mut PgConnection,
+    execution: &Execution,
+    trouble: &Trouble<'_>,
+) -> Result<bool, Failure> {
+    if !executions::finish_unsuccessfully(&mut *connection, execution.id, trouble).await? {
+        return Ok(false);
+    }
+    tools.queue.release(connection, &resources::holder(execution.id)).await?;
+    if let Some(week_id) = execution.week_id {
+        let job = NewJob::of(&CollectWeek { week_id, given_up: None })?;
+        tools.queue.enqueue(connection, &[job.after(pause_after(execution.attempt))]).await?;
+    }
+    let outcome = trouble.ending.status().as_str();
+    metrics::execution_finished(outcome);
+    tracing::warn!(
+        execution = %execution.id,
+        outcome,
+        class = trouble.class,
+        why = trouble.message,
+        "the execution gave no result"
+    );
+    Ok(true)
+}
+
+/// Ends the collection when this was its last week: the one who ended it asks for the report.
+pub async fn after_week(
+    tools: &Tools,
+    connection: &mut PgConnection,
+    week: WeekId,
+    outcome: WeekStatus,
+) -> Result<(), Failure> {
+    metrics::week_finished(outcome.as_str());
+    let Some(week) = weeks::by_id(&mut *connection, week).await? else { return Ok(()) };
+    let collection = week.week.collection_id;
+    if let Some(status) = collections::finish_if_done(connection, collection).await? {
+        tracing::info!(%collection, %status, "the collection has ended");
+        tools.queue.enqueue(connection, &[AggregateReport::job(collection)?]).await?;
+    }
+    Ok(())
+}
+
+impl CollectWeek {
+    /// An execution is under way. Whoever should be working on it is asked to, once more if need be;
+    /// unless that very job was discarded.
+    async fn tend(
+        &self,
+        tools: &Tools,
+        attempt: &Attempt,
+        week: &WeekInCollection,
+        execution: &Execution,
+    ) -> Result<Outcome, Failure> {
+        let discarded = self.given_up.as_ref().filter(|(id, _)| *id == execution.id);
+        if let Some((_, kind)) = discarded {
+            return self.give_up(tools, attempt, week, execution, kind).await;
+        }
+        let next = match execution.status {
+            ExecutionStatus::Pending | ExecutionStatus::Running => {
+                poll_status::job(tools, execution)?
+            }
+            ExecutionStatus::Fetching => fetch_result::job(tools, execution)?,
+            _ => submit_execution::job(tools, execution)?,
+        };
+        Ok(Outcome::then(next))
+    }
+
+    /// The job that worked on the execution was discarded, so nobody does.
+    async fn give_up(
+        &self,
+        tools: &Tools,
+        attempt: &Attempt,
+        week: &WeekInCollection,
+        execution: &Execution,
+        kind: &str,
+    ) -> Result<Outcome, Failure> {
+        let mut transaction = tools.db.begin().await?;
+        let message = format!("its {kind} job was discarded; the job's last error says why");
+        let may_be_open = matches!(
+            execution.status,
+            ExecutionStatus::Submitting | ExecutionStatus::SubmitUnknown
+        );
+        if may_be_open {
+            // It may run at AMC. Nothing is sent again, and its place stays taken, until a person looks.
+            let reason = format!("nobody knows whether AMC has the execution: {message}");
+            weeks::block(&mut *transaction, week.week.id, &reason).await?;
+            tracing::error!(week = %week.week.id, reason, "the week is blocked");
+        } else {
+            let trouble = Trouble {
+                ending: Ending::Failed,
+                class: "discarded",
+                code: None,
+                message: &message,
+                amc_status: None,
+            };
+            end_execution(tools, &mut transaction, execution, &trouble).await?;
+        }
+        let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+        transaction.commit().await?;
+        Ok(outcome)
+    }
+
+    /// The current execution has ended. One that succeeded ends its week itself.
+    async fn try_again(
+        &self,
+        tools: &Tools,
+        attempt: &Attempt,
+        week: &WeekInCollection,
+        execution: &Execution,
+    ) -> Result<Outcome, Failure> {
+        if execution.status == ExecutionStatus::Succeeded {
+            return Ok(Outcome::Done);
+        }
+        let hopeless = execution.error_class.as_deref() == Some("permanent")
+            || execution.status == ExecutionStatus::Cancelled;
+        if !hopeless && week.week.attempts < week.max_attempts_per_week {
+            return self.begin(tools, attempt, week).await;
+        }
+        let why = execution.error_message.as_deref().unwrap_or("no reason was given");
+        let message =
+            format!("{} after {} executions: {why}", execution.status, week.week.attempts);
+        let mut transaction = tools.db.begin().await?;
+        if weeks::fail(&mut *transaction, week.week.id, &message).await? {
+            tracing::error!(week = %week.week.id, message, "the week failed");
+            after_week(tools, &mut transaction, week.week.id, WeekStatus::Failed).await?;
+        }
+        let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+        transaction.commit().await?;
+        Ok(outcome)
+    }
+
+    /// Begins an execution, unless another week has the answer already or is about to.
+    async fn begin(
+        &self,
+        tools: &Tools,
+        attempt: &Attempt,
+        week: &WeekInCollection,
+    ) -> Result<Outcome, Failure> {
+        let mut transaction = tools.db.begin().await?;
+        let first = week.week.status != WeekStatus::Running;
+        if let Some(instance) = instances::by_id(&mut *transaction, week.instance_id).await?
+            && instance.status != InstanceStatus::Active
+        {
+            let reason = instance.block_reason.unwrap_or_else(|| "the instance is disabled".into());
+            weeks::block(&mut *transaction, week.week.id, &reason).await?;
+            let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+            transaction.commit().await?;
+            return Ok(outcome);
+        }
+        if first && let Some(outcome) = self.reuse(tools, attempt, &mut transaction).await? {
+            transaction.commit().await?;
+            return Ok(outcome);
+        }
+        if first && !weeks::start(&mut *transaction, week.week.id).await? {
+            // The collection was paused, or the same slice has just been started by another week.
+            return Ok(Outcome::Snooze(LOOK_AGAIN));
+        }
+        let execution = insert_execution(&mut transaction, week).await?;
+        weeks::set_current_execution(&mut *transaction, week.week.id, execution).await?;
+        let row = executions::by_id(&mut *transaction, execution).await?;
+        let row = row.ok_or(sqlx::Error::RowNotFound)?;
+        let next = Outcome::then(submit_execution::job(tools, &row)?);
+        let outcome = attempt.complete_in(&mut transaction, next).await?;
+        transaction.commit().await?;
+        Ok(outcome)
+    }
+
+    /// The same slice of the same query is not asked twice: its answer is taken over, or waited for.
+    async fn reuse(
+        &self,
+        tools: &Tools,
+        attempt: &Attempt,
+        transaction: &mut PgConnection,
+    ) -> Result<Option<Outcome>, Failure> {
+        let Some(same) = weeks::same_slice(&mut *transaction, self.week_id).await? else {
+            return Ok(None);
+        };
+        if same.status != WeekStatus::Succeeded {
+            return Ok(Some(Outcome::Snooze(LOOK_AGAIN)));
+        }
+        if !weeks::reuse(&mut *transaction, self.week_id, same.id).await? {
+            return Ok(None);
+        }
+        after_week(tools, transaction, self.week_id, WeekStatus::Succeeded).await?;
+        Ok(Some(attempt.complete_in(transaction, Outcome::Done).await?))
+    }
+}
+
+async fn insert_execution(
+    connection: &mut PgConnection,
+    week: &WeekInCollection,
+) -> Result<ExecutionUuid, Failure> {
+    let zone: Tz = week.timezone.parse().map_err(|_| {
+        Failure::permanent(anyhow::anyhow!("{:?} is no IANA time zone", week.timezone))
+    })?;
+    let dates = crate::backfill::week::Week {
+        start: week.week.week_start_date,
+        end: week.week.week_end_date,
+    };
+    let window = dates.wire_window(zone);
+    let local = |text: &str| {
+        NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").map_err(Failure::permanent)
+    };
+    let execution = NewExecution {
+        workflow_version_id: week.workflow_version_id,
+        instance_id: week.instance_id,
+        user_id: week.user_id,
+        origin: Origin::Collection,
+        week_id: Some(week.week.id),
+        schedule_run_id: None,
+        attempt: week.week.attempts + 1,
+        submit_mode: SubmitMode::Inline,
+        parameters: &week.parameters,
+        window_start: local(&window.start)?,
+        window_end: local(&window.end)?,
+        window_tz: &week.timezone,
+    };
+    Ok(executions::insert_queued(connection, &execution).await?)
+}
+
+fn pause_after(attempt: i32) -> Duration {
+    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(10);
+    PAUSE.saturating_mul(1 << doublings).min(PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weeks_executions_are_ever_further_apart() {
+        let pauses: Vec<u64> = (1..=9).map(|n| pause_after(n).as_secs()).collect();
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 900, 900]);
+    }
+}

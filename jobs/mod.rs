@@ -1,0 +1,32 @@
+//! Every kind of job this product runs, one file each.
+//!
+//! ```text
+//! collect_week ──▶ submit_execution ──▶ poll_status ──▶ fetch_result ──▶ (last week) aggregate_report
+//!      ▲                  │ one place at AMC is held from here … until here │
+//!      └──── again, when an execution ended badly or its job was discarded ─┘
+//!
+//! refresh_token ── asked for by whoever meets an expired token; the others wait for it
+//! ```
+//!
+//! To add one, copy the file nearest to it, then name it twice below.
+
+pub mod aggregate_report;
+pub mod collect_week;
+pub mod fetch_result;
+pub mod poll_status;
+pub mod refresh_token;
+pub mod submit_execution;
+
+use crate::queue::Catalog;
+use crate::tools::Tools;
+
+/// The kinds of job, and the code that runs them.
+pub fn catalog() -> Catalog<Tools> {
+    Catalog::new()
+        .add::<aggregate_report::AggregateReport>()
+        .add::<collect_week::CollectWeek>()
+        .add::<fetch_result::FetchResult>()
+        .add::<poll_status::PollStatus>()
+        .add::<refresh_token::RefreshToken>()
+        .add::<submit_execution::SubmitExecution>()
+}

@@ -1,0 +1,253 @@
+//! Asks AMC how an execution stands, until it has ended there.
+//!
+//! Between two looks the job waits in the store and keeps no worker busy. When many executions are
+//! open on one instance, one list call answers for all of them: whoever comes first asks, and the
+//! others find the answer.
+
+use super::collect_week::{self, end_execution};
+use super::fetch_result;
+use super::submit_execution::resources_of;
+use crate::amc::{self, AmcExecutionId, Class, ExecutionFilter, Status};
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
+use crate::store::executions::{
+    self, Ending, Execution, ExecutionStatus, Observation, OpenExecution, Trouble,
+};
+use crate::store::{ExecutionUuid, instances, unexpected_answers};
+use crate::tools::{SignedIn, Tools};
+use anyhow::anyhow;
+use chrono::TimeDelta;
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// With more open executions than this on an instance, one list call replaces a call for each.
+const FEW: usize = 5;
+/// How long AMC lets an execution run by default, and some margin.
+const MAY_RUN: Duration = Duration::from_secs(6 * 3600 + 1800);
+/// How long its result may take to be fetched.
+const MAY_FETCH: Duration = Duration::from_secs(2 * 3600);
+/// An execution that AMC does not know so long after it took it is gone.
+const SHOWN_AFTER: TimeDelta = TimeDelta::seconds(120);
+/// The clocks of Amazon and of the store may differ by this much.
+const SKEW: TimeDelta = TimeDelta::seconds(120);
+
+/// Asks AMC how an execution stands.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct PollStatus {
+    /// Which one.
+    pub execution_id: ExecutionUuid,
+}
+
+impl Job for PollStatus {
+    type Tools = Tools;
+    const KIND: &'static str = "poll_status";
+    const QUEUE: &'static str = "amc";
+    const TIMEOUT: Duration = Duration::from_secs(180);
+    const MAX_ATTEMPTS: i16 = 100;
+
+    fn unique_key(&self) -> Option<String> {
+        Some(self.execution_id.to_string())
+    }
+
+    async fn run(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
+        let Some(execution) = executions::by_id(&tools.db, self.execution_id).await? else {
+            return Err(Failure::permanent(anyhow!("there is no such execution")));
+        };
+        if !is_at_amc(execution.status) {
+            return Ok(Outcome::Done);
+        }
+        let who = tools.sign_in(&execution).await?;
+        if execution.is_overdue {
+            return give_up(tools, attempt, &execution, &who).await;
+        }
+        let open = executions::open_on_instance(&tools.db, &execution.amc_instance_id).await?;
+        if open.len() > FEW {
+            look_at_all(tools, &execution, &who, &open).await?;
+        } else {
+            look_at_one(tools, &execution, &who).await?;
+        }
+        let now = executions::by_id(&tools.db, self.execution_id).await?;
+        if now.is_some_and(|execution| is_at_amc(execution.status)) {
+            return Ok(Outcome::Snooze(pause(tools, attempt.snoozes())));
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// The job for this execution.
+pub fn job(tools: &Tools, execution: &Execution) -> Result<NewJob, Failure> {
+    let job = NewJob::of(&PollStatus { execution_id: execution.id })?
+        .using(resources_of(tools, execution)?);
+    Ok(match collect_week::if_given_up(execution, PollStatus::KIND)? {
+        Some(next) => job.if_discarded(next),
+        None => job,
+    })
+}
+
+fn is_at_amc(status: ExecutionStatus) -> bool {
+    matches!(status, ExecutionStatus::Pending | ExecutionStatus::Running)
+}
+
+/// The first pause doubled with every look, never more than the longest, and a tenth of jitter.
+fn pause(tools: &Tools, looks: i32) -> Duration {
+    let doublings = u32::try_from(looks).unwrap_or(0).min(16);
+    let pause = tools.polling.first.saturating_mul(1 << doublings).min(tools.polling.max);
+    pause.mul_f64(rand::rng().random_range(0.9..1.1))
+}
+
+async fn look_at_one(tools: &Tools, execution: &Execution, who: &SignedIn) -> Result<(), Failure> {
+    let id = amc_id(execution)?;
+    match tools.amc.execution(&who.caller, &who.instance, &id).await {
+        Ok(found) => note(tools, execution.id, &found).await,
+        Err(error) if error.class() == Class::NotFoundYet => {
+            let known_for = crate::clock::now(&tools.db).await?
+                - execution.submitted_at.unwrap_or(execution.created_at);
+            if known_for > SHOWN_AFTER {
+                return gone(tools, execution).await;
+            }
+            executions::mark_polled(&tools.db, &[execution.id]).await?;
+            Ok(())
+        }
+        Err(error) => Err(tools.judge(who, execution.id, error).await),
+    }
+}
+
+/// One list call for all that are open, unless somebody has just made it.
+async fn look_at_all(
+    tools: &Tools,
+    execution: &Execution,
+    who: &SignedIn,
+    open: &[OpenExecution],
+) -> Result<(), Failure> {
+    let fresh = tools.polling.first / 2;
+    if !instances::begin_listing(&tools.db, &execution.amc_instance_id, fresh).await? {
+        return Ok(());
+    }
+    let oldest = open.iter().map(|one| one.amc_created_at.unwrap_or(one.submitted_at)).min();
+    let since = oldest.unwrap_or(execution.created_at) - SKEW;
+    let filter = ExecutionFilter::since(since).include_cancelled();
+    let listed = match tools.amc.executions(&who.caller, &who.instance, &filter).await {
+        Ok(listed) => listed,
+        Err(error) => return Err(tools.judge(who, execution.id, error).await),
+    };
+    let by_id: HashMap<&str, &amc::Execution> =
+        listed.iter().map(|found| (found.id.as_str(), found)).collect();
+    for one in open {
+        if let Some(found) = by_id.get(one.amc_execution_id.as_str()) {
+            note(tools, one.id, found).await?;
+        }
+    }
+    if !by_id.contains_key(execution.amc_execution_id.as_deref().unwrap_or_default()) {
+        look_at_one(tools, execution, who).await?;
+    }
+    Ok(())
+}
+
+/// Writes down what AMC says of an execution, and asks for what follows, in one transaction.
+async fn note(
+    tools: &Tools,
+    execution: ExecutionUuid,
+    found: &amc::Execution,
+) -> Result<(), Failure> {
+    let word = found.status.as_str();
+    let mut transaction = tools.db.begin().await?;
+    match &found.status {
+        Status::Succeeded => {
+            if executions::to_fetching(&mut *transaction, execution, word, MAY_FETCH).await? {
+                let row = executions::by_id(&mut *transaction, execution).await?;
+                let row = row.ok_or(sqlx::Error::RowNotFound)?;
+                let fetch = fetch_result::job(tools, &row)?;
+                tools.queue.enqueue(&mut transaction, &[fetch]).await?;
+            }
+        }
+        Status::Failed | Status::Rejected | Status::Cancelled | Status::Deleted => {
+            let row = executions::by_id(&mut *transaction, execution).await?;
+            let row = row.ok_or(sqlx::Error::RowNotFound)?;
+            end_execution(tools, &mut transaction, &row, &trouble(found)).await?;
+        }
+        other => {
+            let observation = Observation {
+                amc_status: word,
+                reason: found.status_reason.as_deref(),
+                running: matches!(other, Status::Running | Status::Publishing),
+                may_run: MAY_RUN,
+            };
+            executions::observe(&mut *transaction, execution, &observation).await?;
+            if other.is_unexpected() {
+                let status = Some(200);
+                let operation = "get_execution";
+                unexpected_answers::insert(
+                    &mut *transaction,
+                    Some(execution),
+                    operation,
+                    status,
+                    &found.raw,
+                )
+                .await?;
+            }
+        }
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+fn trouble(found: &amc::Execution) -> Trouble<'_> {
+    let ending = match found.status {
+        Status::Rejected => Ending::Rejected,
+        Status::Cancelled | Status::Deleted => Ending::Cancelled,
+        _ => Ending::Failed,
+    };
+    let reason = found.status_reason.as_deref().unwrap_or("AMC gave no reason");
+    // A query that does not compile will not compile the next time.
+    let class = if reason.contains("compile") { "permanent" } else { "amc" };
+    Trouble { ending, class, code: None, message: reason, amc_status: Some(found.status.as_str()) }
+}
+
+async fn gone(tools: &Tools, execution: &Execution) -> Result<(), Failure> {
+    let trouble = Trouble {
+        ending: Ending::Failed,
+        class: "gone",
+        code: None,
+        message: "AMC took the execution and does not know it any more",
+        amc_status: None,
+    };
+    let mut transaction = tools.db.begin().await?;
+    end_execution(tools, &mut transaction, execution, &trouble).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Past its deadline: it is cancelled at AMC, as well as that can be done, and ended here.
+async fn give_up(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+    who: &SignedIn,
+) -> Result<Outcome, Failure> {
+    let id = amc_id(execution)?;
+    if let Err(error) = tools.amc.cancel_execution(&who.caller, &who.instance, &id).await
+        && error.class() != Class::Permanent
+    {
+        return Err(tools.judge(who, execution.id, error).await);
+    }
+    let last_word = execution.amc_status.as_deref().unwrap_or("nothing");
+    let message = format!("past its deadline; AMC's last word was {last_word}");
+    let trouble = Trouble {
+        ending: Ending::TimedOut,
+        class: "deadline",
+        code: None,
+        message: &message,
+        amc_status: None,
+    };
+    let mut transaction = tools.db.begin().await?;
+    end_execution(tools, &mut transaction, execution, &trouble).await?;
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    transaction.commit().await?;
+    Ok(outcome)
+}
+
+fn amc_id(execution: &Execution) -> Result<AmcExecutionId, Failure> {
+    let id = execution.amc_execution_id.as_deref().unwrap_or_default();
+    AmcExecutionId::new(id).map_err(Failure::permanent)
+}

@@ -1,0 +1,160 @@
+//! Buys a user a new access token, once for all who need it, and lets their jobs go on.
+//!
+//! A refresh token that Amazon refuses stops the user's work (`needs_reauth`) and is tried again now
+//! and then: Amazon has refused good tokens for minutes before
+//! (github.com/amzn/selling-partner-api-models, issue 2798). A refused client stops everybody's.
+
+use crate::amc::{TokenClass, TokenError, Tokens};
+use crate::metrics;
+use crate::queue::{Attempt, Failure, Job, Outcome, Priority};
+use crate::store::UserId;
+use crate::store::credentials::{self, TokenState};
+use crate::store::events::{self, NewEvent};
+use crate::tools::{Tools, resources};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The first and the longest pause before a refused token is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(15);
+const TRY_AGAIN_MAX: Duration = Duration::from_secs(3600);
+
+/// Buys a user a new access token.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RefreshToken {
+    /// Whose.
+    pub user_id: UserId,
+    /// Which token is no longer good. A newer one needs no refresh.
+    pub generation: i64,
+}
+
+impl Job for RefreshToken {
+    type Tools = Tools;
+    const KIND: &'static str = "refresh_token";
+    const QUEUE: &'static str = "tokens";
+    const PRIORITY: Priority = Priority::Urgent;
+    const TIMEOUT: Duration = Duration::from_secs(60);
+    const MAX_ATTEMPTS: i16 = 1000;
+
+    fn unique_key(&self) -> Option<String> {
+        Some(self.user_id.to_string())
+    }
+
+    async fn run(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
+        let Some(credential) = credentials::refresh_token(&tools.db, self.user_id).await? else {
+            return Err(Failure::permanent(anyhow::anyhow!("the user has no credential")));
+        };
+        let renewed = credential.generation != self.generation;
+        if renewed && credential.state == TokenState::Active {
+            return self.open(tools, attempt).await;
+        }
+        let secret = tools.unseal(&credential.encrypted).map_err(Failure::transient)?;
+        let client_id = credential.lwa_client_id.as_deref();
+        match tools.refresh(credential.region, client_id, &secret).await {
+            Ok(tokens) => self.store(tools, attempt, credential.generation, tokens).await,
+            Err(error) => {
+                metrics::token_refreshed(error.class().as_str());
+                self.refused(tools, attempt, credential.generation, client_id, error).await
+            }
+        }
+    }
+}
+
+impl RefreshToken {
+    /// The token is good: whoever waits for it may go on.
+    async fn open(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
+        let mut transaction = tools.db.begin().await?;
+        tools.queue.open(&mut transaction, &resources::credential(self.user_id)).await?;
+        let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+        transaction.commit().await?;
+        Ok(outcome)
+    }
+
+    async fn store(
+        &self,
+        tools: &Tools,
+        attempt: &Attempt,
+        generation: i64,
+        tokens: Tokens,
+    ) -> Result<Outcome, Failure> {
+        let access = tools.seal(&tokens.access_token);
+        let refresh = tokens.refresh_token.as_ref().map(|token| tools.seal(token));
+        let lives = tokens.expires_in;
+        let mut transaction = tools.db.begin().await?;
+        // Refused when somebody has stored a newer one meanwhile, which is as good.
+        credentials::store_refreshed(
+            &mut *transaction,
+            self.user_id,
+            generation,
+            &access,
+            lives,
+            refresh.as_ref(),
+        )
+        .await?;
+        tools.queue.open(&mut transaction, &resources::credential(self.user_id)).await?;
+        let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+        transaction.commit().await?;
+        metrics::token_refreshed("succeeded");
+        tracing::info!(user = %self.user_id, lives_seconds = lives.as_secs(), "token refreshed");
+        Ok(outcome)
+    }
+
+    async fn refused(
+        &self,
+        tools: &Tools,
+        attempt: &Attempt,
+        generation: i64,
+        client_id: Option<&str>,
+        error: TokenError,
+    ) -> Result<Outcome, Failure> {
+        let said = error.to_string();
+        match error.class() {
+            TokenClass::InvalidGrant => {
+                if credentials::refuse(&tools.db, self.user_id, generation, &said).await? {
+                    self.tell(tools, TokenState::NeedsReauth, &said).await?;
+                }
+                Ok(Outcome::Snooze(try_again_in(attempt.snoozes())))
+            }
+            TokenClass::InvalidClient => {
+                if credentials::refuse_client(&tools.db, client_id, &said).await? > 0 {
+                    self.tell(tools, TokenState::ClientInvalid, &said).await?;
+                }
+                Ok(Outcome::Snooze(try_again_in(attempt.snoozes())))
+            }
+            TokenClass::Throttled { retry_after } => {
+                Err(Failure::throttled(error, retry_after, "lwa:token"))
+            }
+            TokenClass::Permanent | TokenClass::Transient => Err(Failure::transient(error)),
+        }
+    }
+
+    async fn tell(&self, tools: &Tools, state: TokenState, why: &str) -> Result<(), Failure> {
+        tracing::error!(user = %self.user_id, %state, why, "the user's work stops");
+        let event = NewEvent {
+            entity: "user",
+            entity_id: &self.user_id.to_string(),
+            from_status: Some(TokenState::Active.as_str()),
+            to_status: Some(state.as_str()),
+            actor: "engine",
+            reason: Some(why),
+            detail: &serde_json::json!({}),
+        };
+        Ok(events::append(&tools.db, &event).await?)
+    }
+}
+
+fn try_again_in(tries: i32) -> Duration {
+    let doublings = u32::try_from(tries).unwrap_or(0).min(12);
+    TRY_AGAIN.saturating_mul(1 << doublings).min(TRY_AGAIN_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_token_is_tried_again_ever_more_seldom_but_never_given_up() {
+        assert_eq!(try_again_in(0), Duration::from_secs(15));
+        assert_eq!(try_again_in(2), Duration::from_secs(60));
+        assert_eq!(try_again_in(5000), Duration::from_secs(3600));
+    }
+}

@@ -1,0 +1,350 @@
+//! Asks AMC to run an execution, exactly once, whatever happens on the way.
+//!
+//! AMC has no idempotency key, so the intent is committed before the request is sent. When the answer
+//! is lost, or this process dies, the request is never repeated: AMC's own list is asked whether the
+//! execution is there. Found, it is adopted; not found for long enough, it is proven absent, and only
+//! then sent again.
+
+use super::collect_week::{self, end_execution};
+use super::poll_status;
+use crate::amc::{
+    self, AmcExecutionId, AmcWorkflowId, Class, ExecutionFilter, NewWorkflow, Sql, TimeWindow,
+    Window,
+};
+use crate::backfill::fingerprint::canonical_json;
+use crate::clock;
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
+use crate::store::executions::{self, Ending, Execution, ExecutionStatus, SubmitMode, Trouble};
+use crate::store::submits::{self, Accepted, Answer, Intent};
+use crate::store::{ExecutionUuid, instances, weeks};
+use crate::tools::{SignedIn, Tools, resources};
+use anyhow::anyhow;
+use chrono::TimeDelta;
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+/// How long an execution may wait at AMC: Amazon's `expireTime` is 24 hours, and some margin.
+const MAY_WAIT: Duration = Duration::from_secs(26 * 3600);
+/// The clocks of Amazon and of the store may differ by this much.
+const SKEW: TimeDelta = TimeDelta::seconds(120);
+/// A request that is not sent within this time of its intent is not sent: the lease may be lost.
+const STALE: Duration = Duration::from_secs(5);
+
+/// Asks AMC to run an execution.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SubmitExecution {
+    /// Which one.
+    pub execution_id: ExecutionUuid,
+}
+
+impl Job for SubmitExecution {
+    type Tools = Tools;
+    const KIND: &'static str = "submit_execution";
+    const QUEUE: &'static str = "amc";
+    const TIMEOUT: Duration = Duration::from_secs(180);
+
+    fn unique_key(&self) -> Option<String> {
+        Some(self.execution_id.to_string())
+    }
+
+    async fn run(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
+        let Some(execution) = executions::by_id(&tools.db, self.execution_id).await? else {
+            return Err(Failure::permanent(anyhow!("there is no such execution")));
+        };
+        match execution.status {
+            ExecutionStatus::Queued => send(tools, attempt, &execution).await,
+            ExecutionStatus::Submitting => {
+                let detail = "the process that sent it did not live to see the answer";
+                let answer = Answer { http_status: None, request_id: None, detail };
+                submits::unknown(&tools.db, execution.id, &answer).await?;
+                Ok(Outcome::Snooze(next_look(tools, Duration::ZERO)))
+            }
+            ExecutionStatus::SubmitUnknown => reconcile(tools, attempt, &execution).await,
+            ExecutionStatus::Pending | ExecutionStatus::Running => {
+                Ok(Outcome::then(poll_status::job(tools, &execution)?))
+            }
+            _ => Ok(Outcome::Done),
+        }
+    }
+}
+
+/// The job for this execution. It holds a place at the instance and at the account from its first
+/// claim until the execution ends, whoever ends it.
+pub fn job(tools: &Tools, execution: &Execution) -> Result<NewJob, Failure> {
+    let job = NewJob::of(&SubmitExecution { execution_id: execution.id })?
+        .using(resources_of(tools, execution)?)
+        .holding_as(resources::holder(execution.id));
+    Ok(match collect_week::if_given_up(execution, SubmitExecution::KIND)? {
+        Some(next) => job.if_discarded(next),
+        None => job,
+    })
+}
+
+/// The outside things that every call for this execution uses.
+pub fn resources_of(tools: &Tools, execution: &Execution) -> Result<[String; 3], Failure> {
+    let url = tools.api_url(execution.region, execution.endpoint_url.as_deref())?;
+    Ok([
+        resources::instance(&execution.amc_instance_id),
+        resources::account(&execution.entity_id),
+        resources::host(&url),
+    ])
+}
+
+async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result<Outcome, Failure> {
+    let who = tools.sign_in(execution).await?;
+    let client_ref = format!("rec-{}-{}", execution.id.0.simple(), attempt.job_id());
+    let request = match request(execution, &client_ref) {
+        Ok(request) => request,
+        Err(why) => return refuse_for_good(tools, attempt, execution, "invalid", &why).await,
+    };
+    let body = request.body();
+    let fingerprint = Sha256::digest(canonical_json(&body)).into();
+    let intent = Intent { client_ref: &client_ref, fingerprint, body: &body };
+    let began = Instant::now();
+    if submits::begin(&tools.db, execution.id, &intent).await?.is_none() {
+        // Somebody else has begun it; look again.
+        return Ok(Outcome::Snooze(Duration::ZERO));
+    }
+    if attempt.cancelled().is_cancelled() || began.elapsed() > STALE {
+        let answer = Answer { http_status: None, request_id: None, detail: "not sent: too late" };
+        submits::refused(&tools.db, execution.id, &answer).await?;
+        return Err(Failure::interrupted());
+    }
+    match tools.amc.submit_execution(&who.caller, &who.instance, &request).await {
+        Ok(accepted) => adopt(tools, attempt, execution, &accepted).await,
+        Err(error) if error.surely_not_accepted() => {
+            refused(tools, attempt, execution, &who, error).await
+        }
+        Err(error) => {
+            let why = error.to_string();
+            tracing::warn!(execution = %execution.id, why, "nobody knows whether AMC took it");
+            submits::unknown(&tools.db, execution.id, &answer(&error, &why)).await?;
+            // Keeps the body, if there was one; the failure itself is not the point here.
+            drop(tools.judge(&who, execution.id, error).await);
+            Ok(Outcome::Snooze(next_look(tools, Duration::ZERO)))
+        }
+    }
+}
+
+/// The request for this execution. An inline query carries our own mark as its workflow's id, so that
+/// it can be found by it.
+fn request(execution: &Execution, client_ref: &str) -> Result<amc::NewExecution, String> {
+    let window = window(execution)?;
+    let text = |error: &dyn std::error::Error| error.to_string();
+    let mut request = if let (SubmitMode::Saved, Some(id)) =
+        (execution.submit_mode, &execution.amc_workflow_id)
+    {
+        let id = AmcWorkflowId::new(id).map_err(|error| text(&error))?;
+        amc::NewExecution::saved(id, window)
+    } else {
+        let id = AmcWorkflowId::new(client_ref).map_err(|error| text(&error))?;
+        let sql = Sql::normalise(&execution.sql_query).map_err(|error| text(&error))?;
+        let mut workflow = NewWorkflow::new(id, sql);
+        workflow.input_parameters = serde_json::from_value(execution.input_parameters.clone())
+            .map_err(|error| format!("the workflow's input_parameters: {error}"))?;
+        amc::NewExecution::inline(workflow, window).map_err(|error| text(&error))?
+    };
+    request.parameter_values = parameters(execution)?;
+    Ok(request)
+}
+
+fn parameters(execution: &Execution) -> Result<BTreeMap<String, serde_json::Value>, String> {
+    serde_json::from_value(execution.parameters.clone())
+        .map_err(|error| format!("the parameters are not an object: {error}"))
+}
+
+fn window(execution: &Execution) -> Result<TimeWindow, String> {
+    let zone: Tz = execution
+        .window_tz
+        .parse()
+        .map_err(|_| format!("{:?} is no IANA time zone", execution.window_tz))?;
+    let window = Window::new(execution.window_start, execution.window_end, zone);
+    window.map(TimeWindow::Explicit).map_err(|error| error.to_string())
+}
+
+fn answer<'a>(error: &'a amc::Error, why: &'a str) -> Answer<'a> {
+    Answer { http_status: error.status(), request_id: error.request_id(), detail: why }
+}
+
+/// AMC has it: from here on it is polled.
+async fn adopt(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+    found: &amc::Execution,
+) -> Result<Outcome, Failure> {
+    let accepted = Accepted {
+        amc_execution_id: found.id.as_str(),
+        amc_status: found.status.as_str(),
+        amc_created_at: found.create_time,
+        may_wait: MAY_WAIT,
+        request_id: None,
+    };
+    let mut transaction = tools.db.begin().await?;
+    submits::accepted(&mut *transaction, execution.id, &accepted).await?;
+    let poll = poll_status::job(tools, execution)?.after(tools.polling.first);
+    let outcome = attempt.complete_in(&mut transaction, Outcome::then(poll)).await?;
+    transaction.commit().await?;
+    tracing::info!(execution = %execution.id, amc_execution = %found.id, "AMC has the execution");
+    Ok(outcome)
+}
+
+/// AMC said no. It may be asked again, unless its answer will stay the same.
+async fn refused(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+    who: &SignedIn,
+    error: amc::Error,
+) -> Result<Outcome, Failure> {
+    let why = error.to_string();
+    submits::refused(&tools.db, execution.id, &answer(&error, &why)).await?;
+    match error.class() {
+        Class::Blocked => block(tools, attempt, execution, error.reason()).await,
+        Class::Permanent => {
+            let code = error.code().unwrap_or("refused").to_owned();
+            refuse_for_good(tools, attempt, execution, &code, &why).await
+        }
+        // A token that was new and is still refused: a person has to look.
+        Class::Forbidden if attempt.number() > 1 || execution.attempt > 1 => {
+            block(tools, attempt, execution, error.reason()).await
+        }
+        _ => Err(tools.judge(who, execution.id, error).await),
+    }
+}
+
+async fn refuse_for_good(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+    code: &str,
+    why: &str,
+) -> Result<Outcome, Failure> {
+    let trouble = Trouble {
+        ending: Ending::Failed,
+        class: "permanent",
+        code: Some(code),
+        message: why,
+        amc_status: None,
+    };
+    end(tools, attempt, execution, &trouble).await
+}
+
+/// Ends the execution and this job together.
+async fn end(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+    trouble: &Trouble<'_>,
+) -> Result<Outcome, Failure> {
+    let mut transaction = tools.db.begin().await?;
+    end_execution(tools, &mut transaction, execution, trouble).await?;
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    transaction.commit().await?;
+    Ok(outcome)
+}
+
+/// Amazon refuses us on this instance: nothing is sent there until a person has looked.
+async fn block(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+    reason: &str,
+) -> Result<Outcome, Failure> {
+    let mut transaction = tools.db.begin().await?;
+    instances::block(&mut *transaction, execution.instance_id, reason).await?;
+    if let Some(week) = execution.week_id {
+        weeks::block(&mut *transaction, week, reason).await?;
+    }
+    let trouble = Trouble {
+        ending: Ending::Failed,
+        class: "blocked",
+        code: None,
+        message: reason,
+        amc_status: None,
+    };
+    end_execution(tools, &mut transaction, execution, &trouble).await?;
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    transaction.commit().await?;
+    tracing::error!(instance = execution.amc_instance_id, reason, "the instance is blocked");
+    Ok(outcome)
+}
+
+/// Looks for an execution whose submit has no known outcome.
+async fn reconcile(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+) -> Result<Outcome, Failure> {
+    let who = tools.sign_in(execution).await?;
+    let Some(sent_at) = execution.submit_started_at else {
+        return Err(Failure::permanent(anyhow!("the intent of the submit was not written down")));
+    };
+    let filter = ExecutionFilter::since(sent_at - SKEW).include_cancelled();
+    let listed = match tools.amc.executions(&who.caller, &who.instance, &filter).await {
+        Ok(listed) => listed,
+        Err(error) => return Err(tools.judge(&who, execution.id, error).await),
+    };
+    let mut ours = ours_among(tools, execution, listed).await?;
+    if ours.is_empty() {
+        let silent = clock::now(&tools.db).await? - sent_at;
+        let silent = silent.to_std().unwrap_or(Duration::ZERO);
+        if silent < tools.polling.lookup {
+            return Ok(Outcome::Snooze(next_look(tools, silent)));
+        }
+        tracing::info!(execution = %execution.id, ?silent, "AMC never had it: it is sent again");
+        submits::proven_absent(&tools.db, execution.id).await?;
+        return Ok(Outcome::Snooze(Duration::ZERO));
+    }
+    ours.sort_by_key(|found| found.create_time);
+    let oldest = ours.remove(0);
+    for twin in ours.iter().filter(|twin| twin.status.is_open()) {
+        tracing::warn!(amc_execution = %twin.id, "a second execution of the same: cancelled");
+        let id = AmcExecutionId::clone(&twin.id);
+        if let Err(error) = tools.amc.cancel_execution(&who.caller, &who.instance, &id).await {
+            tracing::warn!(%error, "it could not be cancelled");
+        }
+    }
+    adopt(tools, attempt, execution, &oldest).await
+}
+
+/// Those that are this execution: by our own mark, or else by the window, and nobody's already.
+async fn ours_among(
+    tools: &Tools,
+    execution: &Execution,
+    listed: Vec<amc::Execution>,
+) -> Result<Vec<amc::Execution>, Failure> {
+    let ids: Vec<String> = listed.iter().map(|found| found.id.to_string()).collect();
+    let taken = executions::bound_amc_ids(&tools.db, &execution.amc_instance_id, &ids).await?;
+    let free: Vec<_> =
+        listed.into_iter().filter(|found| !taken.contains(found.id.as_str())).collect();
+    let marked = |found: &amc::Execution| found.workflow_id == execution.client_ref;
+    if execution.submit_mode == SubmitMode::Inline && free.iter().any(marked) {
+        return Ok(free.into_iter().filter(marked).collect());
+    }
+    let window = window(execution).map_err(|why| Failure::permanent(anyhow!(why)))?;
+    let parameters = parameters(execution).map_err(|why| Failure::permanent(anyhow!(why)))?;
+    Ok(free
+        .into_iter()
+        .filter(|found| {
+            let workflow = found.workflow_id.as_deref().unwrap_or_default();
+            let same_query = match execution.submit_mode {
+                SubmitMode::Saved => found.workflow_id == execution.amc_workflow_id,
+                // AMC may have given it a name of its own; one that bears another mark is not ours.
+                SubmitMode::Inline => workflow.starts_with("transient_"),
+            };
+            same_query && found.covers(&window) && found.parameter_values == parameters
+        })
+        .collect())
+}
+
+/// Looks come after an eighth, three eighths and all of the time in which AMC must have shown it.
+fn next_look(tools: &Tools, silent: Duration) -> Duration {
+    let whole = tools.polling.lookup;
+    let looks = [whole / 8, whole * 3 / 8, whole];
+    let next = looks.into_iter().find(|look| *look > silent).unwrap_or(whole);
+    next.saturating_sub(silent)
+}

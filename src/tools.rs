@@ -1,0 +1,84 @@
+//! What a job may hold in its hands.
+
+mod access;
+mod judge;
+pub mod resources;
+
+pub use access::SignedIn;
+
+use crate::config::{AmcHosts, Keys, Lwa, Polling, Results, Timeouts};
+use crate::queue::Queue;
+use crate::reports::files::ResultFiles;
+use crate::store::Region;
+use crate::{amc, config, metrics};
+use fernet::MultiFernet;
+use sqlx::PgPool;
+use std::sync::Arc;
+
+/// What a job may hold in its hands.
+pub struct Tools {
+    /// Everything that is stored.
+    pub db: PgPool,
+    /// Where jobs are asked for.
+    pub queue: Queue,
+    /// Speaks to Amazon.
+    pub amc: amc::Client,
+    /// Where whole results are kept.
+    pub files: ResultFiles,
+    /// Rows of larger results stay in their file alone. Bytes.
+    pub rows_max_bytes: usize,
+    /// How often open executions are looked at.
+    pub polling: Polling,
+    keys: MultiFernet,
+    lwa: Lwa,
+    hosts: AmcHosts,
+}
+
+/// The settings that tools are made from.
+pub type Settings = (Keys, Lwa, AmcHosts, Timeouts, Results, Polling);
+
+/// Why tools cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client of Amazon.
+    #[error(transparent)]
+    Client(#[from] amc::SetupError),
+    /// The store of results.
+    #[error("RECOMAMP_RESULTS_URL cannot be used: {0}")]
+    Files(#[from] crate::reports::files::Error),
+}
+
+impl Tools {
+    /// Tools for the jobs of this database.
+    pub fn new(db: PgPool, queue: Queue, settings: Settings) -> Result<Self, Error> {
+        let (keys, lwa, hosts, timeouts, results, polling) = settings;
+        let amc = amc::Client::new(amc::Settings {
+            connect_timeout: timeouts.connect,
+            timeout: timeouts.total,
+            on_call: Some(Arc::new(|call| {
+                metrics::upstream_called(call.operation.as_str(), &call.code(), call.duration);
+            })),
+            ..amc::Settings::default()
+        })?;
+        Ok(Self {
+            db,
+            queue,
+            amc,
+            files: ResultFiles::open(results.url.as_str())?,
+            rows_max_bytes: usize::try_from(results.rows_max_bytes).unwrap_or(usize::MAX),
+            polling,
+            keys: keys.ring(),
+            lwa,
+            hosts,
+        })
+    }
+
+    /// Where this region of Amazon answers.
+    pub fn host(&self, region: Region) -> &config::Region {
+        match region {
+            Region::Na => &self.hosts.na,
+            Region::Eu => &self.hosts.eu,
+            Region::Fe => &self.hosts.fe,
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Tokens, opened and sealed; who calls Amazon, and in whose name.
+
+use super::{Tools, resources};
+use crate::amc::{Access, AmcInstanceId, Caller, EntityId, MarketplaceId, TokenError, Tokens};
+use crate::jobs::refresh_token::RefreshToken;
+use crate::queue::{Failure, NewJob};
+use crate::store::credentials::{self, TokenState};
+use crate::store::executions::Execution;
+use crate::store::{Region, Sealed, UserId};
+use anyhow::anyhow;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+/// An access token that ends sooner than this is not used any more. Seconds.
+const LAST_SECONDS: i64 = 5;
+
+/// A caller of AMC for one execution.
+pub struct SignedIn {
+    /// Who calls.
+    pub caller: Caller,
+    /// Where the execution runs.
+    pub instance: AmcInstanceId,
+    /// Whose token it is.
+    pub user: UserId,
+    /// Which of the user's tokens it is.
+    pub generation: i64,
+    /// The host that is called.
+    pub host: String,
+}
+
+impl Tools {
+    /// Signs in for an execution. Without a live token it asks for one, and the job waits for it.
+    pub async fn sign_in(&self, execution: &Execution) -> Result<SignedIn, Failure> {
+        let user = execution.user_id;
+        let token = credentials::access_token(&self.db, user).await?.ok_or_else(|| {
+            Failure::unauthorized(
+                anyhow!("this user has no token: run `recomamp users authorise`"),
+                resources::credential(user),
+            )
+        })?;
+        if token.state != TokenState::Active {
+            let why = token.error.unwrap_or_default();
+            let error = anyhow!("the user's credential is {}: {why}", token.state);
+            return Err(Failure::unauthorized(error, resources::credential(user)));
+        }
+        let live = token.encrypted.filter(|_| token.seconds_left > Some(LAST_SECONDS));
+        let Some(sealed) = live else {
+            return Err(self.ask_for_token(user, token.generation, "no live access token").await?);
+        };
+        let access_token = self
+            .unseal(&sealed)
+            .map_err(|error| Failure::unauthorized(error, resources::credential(user)))?;
+        let base_url = self.api_url(execution.region, execution.endpoint_url.as_deref())?;
+        let host = resources::host(&base_url);
+        let named = |error: crate::amc::IdError| Failure::permanent(error);
+        Ok(SignedIn {
+            caller: Caller {
+                access: Access { base_url, client_id: self.lwa.client_id.clone(), access_token },
+                entity_id: EntityId::new(&execution.entity_id).map_err(named)?,
+                marketplace_id: MarketplaceId::new(&execution.marketplace_id).map_err(named)?,
+            },
+            instance: AmcInstanceId::new(&execution.amc_instance_id).map_err(named)?,
+            user,
+            generation: token.generation,
+            host,
+        })
+    }
+
+    /// Asks for one refresh, however many ask, and gives the failure with which the job waits for it.
+    pub async fn ask_for_token(
+        &self,
+        user: UserId,
+        generation: i64,
+        why: &str,
+    ) -> Result<Failure, Failure> {
+        let job = NewJob::of(&RefreshToken { user_id: user, generation })?;
+        let mut connection = self.db.acquire().await?;
+        self.queue.enqueue(&mut connection, &[job]).await?;
+        Ok(Failure::unauthorized(anyhow!("{why}"), resources::credential(user)))
+    }
+
+    /// The address of the API for a region, unless the instance has one of its own.
+    pub fn api_url(&self, region: Region, endpoint: Option<&str>) -> Result<Url, Failure> {
+        match endpoint {
+            Some(text) => Url::parse(text).map_err(|error| {
+                let error = anyhow::Error::new(error);
+                Failure::permanent(error.context("the instance's endpoint_url is not a URL"))
+            }),
+            None => Ok(self.host(region).amc.clone()),
+        }
+    }
+
+    /// Buys an access token.
+    pub async fn refresh(
+        &self,
+        region: Region,
+        lwa_client_id: Option<&str>,
+        refresh_token: &SecretString,
+    ) -> Result<Tokens, TokenError> {
+        let client_id = lwa_client_id.unwrap_or(&self.lwa.client_id);
+        let url = &self.host(region).token;
+        self.amc.refresh(url, client_id, &self.lwa.client_secret, refresh_token).await
+    }
+
+    /// A secret as it is stored.
+    pub fn seal(&self, secret: &SecretString) -> Sealed {
+        Sealed::new(self.keys.encrypt(secret.expose_secret().as_bytes()))
+    }
+
+    /// A stored secret, in clear.
+    pub fn unseal(&self, sealed: &Sealed) -> anyhow::Result<SecretString> {
+        let clear = self.keys.decrypt(sealed.as_str()).map_err(|_| {
+            anyhow!("no key in RECOMAMP_ENCRYPTION_KEYS opens the stored token: add the key it was stored with")
+        })?;
+        Ok(SecretString::from(String::from_utf8(clear)?))
+    }
+}

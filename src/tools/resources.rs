@@ -1,0 +1,29 @@
+//! The names of the outside things that gates hang on: one place, so that two rooms never differ.
+
+use crate::store::{ExecutionUuid, UserId};
+use url::Url;
+
+/// An AMC instance, by AMC's own id: at most ten executions are open on it.
+pub fn instance(amc_instance_id: &str) -> String {
+    format!("amc_instance:{amc_instance_id}")
+}
+
+/// An AMC account, by Amazon's own id: at most 200 executions are open on all its instances.
+pub fn account(entity_id: &str) -> String {
+    format!("amc_account:{entity_id}")
+}
+
+/// The tokens of a user.
+pub fn credential(user: UserId) -> String {
+    format!("lwa_user:{user}")
+}
+
+/// A host of Amazon's: when it asks for fewer calls, it means everybody.
+pub fn host(url: &Url) -> String {
+    format!("host:{}", url.host_str().unwrap_or("unknown"))
+}
+
+/// The holder of an execution's places.
+pub fn holder(execution: ExecutionUuid) -> String {
+    format!("execution:{execution}")
+}
