@@ -69,7 +69,10 @@ pub async fn supported(connection: &mut PgConnection) -> Result<String> {
     .fetch_one(connection)
     .await?;
     if number < POSTGRES_MIN {
-        bail!("the server is Postgres {version}: recomamp needs {} or newer", POSTGRES_MIN / 10_000);
+        bail!(
+            "the server is Postgres {version}: recomamp needs {} or newer",
+            POSTGRES_MIN / 10_000
+        );
     }
     Ok(version)
 }

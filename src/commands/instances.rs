@@ -1,6 +1,6 @@
 //! `recomamp instances`: the AMC instances that the engine works on.
 
-use super::{connect, output, refused, resources};
+use super::{connect, output, refused};
 use crate::amc::{AmcInstanceId, EntityId};
 use crate::config::{Database, Limits};
 use crate::jobs::collect_week;
@@ -9,6 +9,7 @@ use crate::store::events::{self, NewEvent};
 use crate::store::instances::{self, InstanceStatus, NewInstance};
 use crate::store::{accounts, weeks};
 use crate::telemetry::Mode;
+use crate::tools::resources;
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -173,8 +174,9 @@ impl Unblock {
         let mut tx = db.begin().await?;
         let name = self.instance_id.as_str();
         let instance = instances::by_instance_id(&mut *tx, name).await?;
-        let instance = instance
-            .with_context(|| format!("there is no instance {name}: see `recomamp instances list`"))?;
+        let instance = instance.with_context(|| {
+            format!("there is no instance {name}: see `recomamp instances list`")
+        })?;
         if !instances::unblock(&mut *tx, instance.id).await? {
             bail!("instance {name} is {}, not blocked", instance.status);
         }

@@ -1,29 +1,28 @@
 //! The subcommands, one file each; each line of the Procfile is one of them.
 
 // What a process does until it is stopped.
-pub mod serve;
+mod serve;
 
 // What a person does once, and looks at often.
-pub mod backfill;
-pub mod bench;
-pub mod doctor;
-pub mod keys;
-pub mod migrate;
-pub mod status;
+mod backfill;
+mod bench;
+mod doctor;
+mod keys;
+mod migrate;
+mod status;
 
 // What a new installation is told about Amazon.
-pub mod accounts;
-pub mod instances;
-pub mod users;
-pub mod workflows;
+mod accounts;
+mod instances;
+mod users;
+mod workflows;
 
 // What they share.
-pub mod connect;
+mod connect;
 mod exit;
 mod input;
 mod output;
 mod refused;
-mod resources;
 mod watch;
 
 pub use exit::Exit;

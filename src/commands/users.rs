@@ -1,12 +1,13 @@
 //! `recomamp users`: the people in whose name the engine talks to Amazon, and their tokens.
 
-use super::{connect, input, output, refused, resources};
+use super::{connect, input, output, refused};
 use crate::config::{Database, Keys};
 use crate::queue::Queue;
 use crate::store::credentials::{self, Credential, TokenState};
 use crate::store::events::{self, NewEvent};
 use crate::store::{Region, Sealed, UserId, users};
 use crate::telemetry::Mode;
+use crate::tools::resources;
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};

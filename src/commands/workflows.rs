@@ -120,7 +120,10 @@ impl Add {
         tx.commit().await?;
         print(self.json, &self.workflow_id, id, version)?;
         if !self.json {
-            eprintln!("Next: recomamp backfill --workflow {} --weeks 52 --dry-run", self.workflow_id);
+            eprintln!(
+                "Next: recomamp backfill --workflow {} --weeks 52 --dry-run",
+                self.workflow_id
+            );
         }
         Ok(())
     }
