@@ -1,0 +1,11 @@
+//! The laws of the house that the compiler cannot check.
+
+mod files;
+mod layers;
+mod processes;
+mod settings;
+
+/// Fails with every violation at once.
+fn none(law: &str, violations: &[String]) {
+    assert!(violations.is_empty(), "{law}:\n  {}", violations.join("\n  "));
+}
