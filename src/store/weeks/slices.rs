@@ -32,7 +32,7 @@ pub async fn same_slice(
         from report_data_weeks week
         join report_data_weeks other on other.slice_key = week.slice_key and other.id <> week.id
         where week.id = $1
-          and (other.status = 'succeeded' or other.status = 'running')
+          and other.status in ('running', 'succeeded')
         order by other.status = 'succeeded' desc, other.completed_at desc
         limit 1",
     )
