@@ -3,6 +3,7 @@
 use chrono::{Days, NaiveDate};
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use std::pin::pin;
 use std::time::Duration;
 
 use super::collections::{self, CollectionGrain, CollectionKind, NewCollection, NewWeek};
@@ -177,6 +178,33 @@ impl House {
     pub async fn week_status(&self, week: WeekId) -> WeekStatus {
         weeks::by_id(self.db(), week).await.unwrap().expect("it was inserted").week.status
     }
+}
+
+/// Runs a statement of one transaction while another that stands in its way is open.
+///
+/// `release` begins once the statement waits for a lock, or has ended because it need not wait.
+pub async fn while_it_waits<T>(
+    db: &PgPool,
+    statement: impl Future<Output = T>,
+    release: impl Future<Output = ()>,
+) -> T {
+    let mut statement = pin!(statement);
+    let waits = async {
+        let waiting = "-- fixture_someone_waits
+            select exists (
+            select from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock'
+        )";
+        while !sqlx::query_scalar::<_, bool>(waiting).fetch_one(db).await.unwrap() {}
+    };
+    tokio::select! {
+        done = &mut statement => {
+            release.await;
+            return done;
+        }
+        () = waits => {}
+    }
+    tokio::join!(statement, release).0
 }
 
 pub fn intent(client_ref: &str) -> Intent<'_> {

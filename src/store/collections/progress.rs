@@ -142,7 +142,7 @@ mod tests {
 
     use super::*;
     use crate::store::executions::{self, Ending, Trouble};
-    use crate::store::fixture::House;
+    use crate::store::fixture::{House, while_it_waits};
     use crate::store::weeks;
 
     async fn finish(house: &House, collection: CollectionUuid) -> Option<CollectionStatus> {
@@ -179,9 +179,9 @@ mod tests {
         weeks::fail(&mut *other, week_ids[1], "no").await.unwrap();
 
         assert_eq!(finish_if_done(&mut one, collection).await.unwrap(), None);
-        let (finished, committed) =
-            tokio::join!(finish_if_done(&mut other, collection), one.commit());
-        committed.unwrap();
+        let finish = finish_if_done(&mut other, collection);
+        let finished =
+            while_it_waits(house.db(), finish, async { one.commit().await.unwrap() }).await;
         assert_eq!(finished.unwrap(), Some(CollectionStatus::Failed));
     }
 

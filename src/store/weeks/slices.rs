@@ -80,7 +80,7 @@ pub async fn reuse(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fixture::House;
+    use crate::store::fixture::{House, while_it_waits};
     use crate::store::weeks::{Filter, list, start};
 
     #[tokio::test]
@@ -103,9 +103,11 @@ mod tests {
         let (_, second) = house.collection("col_2", 1).await;
         let mut one = house.db().begin().await.unwrap();
         assert!(start(&mut *one, first[0]).await.unwrap());
-        let (other, committed) = tokio::join!(start(house.db(), second[0]), one.commit());
-        committed.unwrap();
-        assert!(!other.unwrap_or(false), "two run the same slice");
+        let other = start(house.db(), second[0]);
+        let other = while_it_waits(house.db(), other, async { one.commit().await.unwrap() }).await;
+        let error = other.unwrap_err();
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        assert_eq!(constraint, Some("report_data_weeks_slice_running"));
         assert_eq!(house.week_status(second[0]).await, WeekStatus::Pending);
     }
 
