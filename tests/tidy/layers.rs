@@ -61,7 +61,8 @@ const HOMES: [(&str, &[&str]); 8] = [
 fn nobody_reaches_upwards_or_to_another_island() {
     let mut violations = Vec::new();
     for source in files(&["src", "jobs"], &[".rs"]) {
-        if source.path == "src/lib.rs" {
+        // A fixture is mounted for unit tests only, so it may use the harness.
+        if source.path == "src/lib.rs" || source.path.ends_with("/fixture.rs") {
             continue;
         }
         for used in rooms_used(&source) {
