@@ -29,6 +29,7 @@ pub mod jobs;
 
 // The edges.
 pub mod commands;
+pub mod schedule;
 
 pub use schema::MIGRATIONS;
 

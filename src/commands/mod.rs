@@ -2,6 +2,9 @@
 
 pub mod bench;
 pub mod connect;
+pub mod ops;
+pub mod schedule;
+pub mod work;
 
 use clap::{Parser, Subcommand};
 
@@ -17,6 +20,8 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Bench(bench::Bench),
+    Schedule(schedule::Schedule),
+    Work(work::Work),
 }
 
 impl Cli {
@@ -24,6 +29,8 @@ impl Cli {
     pub async fn run(self) -> anyhow::Result<()> {
         match self.command {
             Command::Bench(command) => command.run().await,
+            Command::Schedule(command) => command.run().await,
+            Command::Work(command) => command.run().await,
         }
     }
 }

@@ -6,7 +6,6 @@ use rust_decimal::Decimal;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fifty_two_weeks_are_collected_summed_and_equal_to_the_closed_formula() {
-    let _ = tracing_subscriber::fmt().with_env_filter("info,recomamp=debug").with_test_writer().try_init();
     let site = Site::new(quick()).await;
     let collection = site.backfill(52).await;
     let working = site.work();
