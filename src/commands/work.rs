@@ -43,7 +43,8 @@ impl Work {
         let db = connect::database(&database, CONNECTIONS).await?;
         connect::migrated(&db).await?;
         let shutdown = Shutdown::on_signals(process.shutdown_grace)?;
-        let tools = Arc::new(Tools::new(db.clone(), Queue::new(), tools)?);
+        let tools =
+            Arc::new(Tools::new(db.clone(), Queue::new(), tools, jobs::refresh_token::job)?);
         let catalog = jobs::catalog();
         let mut settings = Settings::new(lanes(&catalog.queues(), &worker)?);
         let mode = if database.polling_only { Mode::Poll } else { Mode::Listen };

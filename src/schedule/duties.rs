@@ -1,8 +1,8 @@
 //! The scheduler's duties: what each does, and how often.
 
 use super::Desk;
-use crate::jobs::refresh_token::RefreshToken;
-use crate::queue::{NewJob, postgres};
+use crate::jobs::refresh_token;
+use crate::queue::postgres;
 use crate::store::credentials;
 use anyhow::Result;
 use std::time::Duration;
@@ -66,7 +66,7 @@ async fn renew_tokens(desk: &Desk) -> Result<()> {
         let Some(token) = credentials::access_token(&mut *connection, user_id).await? else {
             continue;
         };
-        let job = NewJob::of(&RefreshToken { user_id, generation: token.generation })?;
+        let job = refresh_token::job(user_id, token.generation)?;
         desk.queue.enqueue(&mut connection, &[job]).await?;
     }
     Ok(())

@@ -23,7 +23,6 @@ use recomamp::{clock, jobs};
 use secrecy::SecretString;
 use serde_json::json;
 use std::sync::Arc;
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +65,8 @@ impl Site {
             lookup.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
         };
         let settings = tools::Settings::load(&find).expect("the settings are right");
-        let tools = Tools::new(db.pool().clone(), Queue::new(), settings).expect("tools");
+        let tools = Tools::new(db.pool().clone(), Queue::new(), settings, jobs::refresh_token::job)
+            .expect("tools");
         let (user, instance, version) = installation(&db, &amc, &tools).await;
         let tools = Arc::new(tools);
         Self { db, amc, tools, user, instance, version, environment, _results: results }
@@ -208,8 +208,8 @@ fn environment(db: &TestDatabase, amc: &Simulator, results: &TempDir) -> Vec<(St
         ("RECOMAMP_ENCRYPTION_KEYS", "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=".to_owned()),
         ("RECOMAMP_LWA_CLIENT_ID", settings.client_id.clone()),
         ("RECOMAMP_LWA_CLIENT_SECRET", settings.client_secret.clone()),
-        ("RECOMAMP_AMC_URL_NA", amc.base_url().to_string()),
-        ("RECOMAMP_LWA_TOKEN_URL_NA", amc.token_url().to_string()),
+        ("RECOMAMP_AMC_URL_NA", amc.base_url().clone()),
+        ("RECOMAMP_LWA_TOKEN_URL_NA", amc.token_url().clone()),
         ("RECOMAMP_RESULTS_URL", results.path().display().to_string()),
         ("RECOMAMP_POLL_FIRST", "100ms".to_owned()),
         ("RECOMAMP_POLL_MAX", "500ms".to_owned()),
@@ -262,6 +262,3 @@ async fn installation(
     tx.commit().await.expect("committed");
     (user, instance, version)
 }
-
-/// The longest a test waits for something of its own.
-pub const PATIENCE: Duration = Duration::from_secs(60);

@@ -48,7 +48,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
 /// A crate and the only places that may name it.
 const HOMES: [(&str, &[&str]); 8] = [
     ("reqwest", &["src/amc"]),
-    ("axum", &["src/api", "src/console", "src/commands", "src/simulator"]),
+    ("axum", &["src/api", "src/console", "src/commands", "src/simulator", "src/amc/tests"]),
     ("redis", &["src/queue/redis"]),
     ("apalis", &["src/queue/worker.rs"]),
     ("apalis_core", &["src/queue/worker.rs"]),
