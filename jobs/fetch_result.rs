@@ -35,6 +35,8 @@ impl Job for FetchResult {
     const KIND: &'static str = "fetch_result";
     const QUEUE: &'static str = "results";
     const TIMEOUT: Duration = Duration::from_secs(3600);
+    /// An outage of Amazon's is not the job's fault: this is days of trying.
+    const MAX_ATTEMPTS: i16 = 1000;
 
     fn unique_key(&self) -> Option<String> {
         Some(self.execution_id.to_string())

@@ -44,7 +44,8 @@ impl Job for PollStatus {
     const KIND: &'static str = "poll_status";
     const QUEUE: &'static str = "amc";
     const TIMEOUT: Duration = Duration::from_secs(180);
-    const MAX_ATTEMPTS: i16 = 100;
+    /// The execution's deadline ends the polling, not a count.
+    const MAX_ATTEMPTS: i16 = i16::MAX;
 
     fn unique_key(&self) -> Option<String> {
         Some(self.execution_id.to_string())

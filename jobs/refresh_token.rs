@@ -6,7 +6,7 @@
 
 use crate::amc::{TokenClass, TokenError, Tokens};
 use crate::metrics;
-use crate::queue::{Attempt, Failure, Job, Outcome, Priority};
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority};
 use crate::store::UserId;
 use crate::store::credentials::{self, TokenState};
 use crate::store::events::{self, NewEvent};
@@ -57,6 +57,11 @@ impl Job for RefreshToken {
             }
         }
     }
+}
+
+/// The job that renews this user's token, if it is still of this generation.
+pub fn job(user_id: UserId, generation: i64) -> Result<NewJob, crate::queue::Error> {
+    NewJob::of(&RefreshToken { user_id, generation })
 }
 
 impl RefreshToken {

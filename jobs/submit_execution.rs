@@ -45,6 +45,8 @@ impl Job for SubmitExecution {
     const KIND: &'static str = "submit_execution";
     const QUEUE: &'static str = "amc";
     const TIMEOUT: Duration = Duration::from_secs(180);
+    /// An outage of Amazon's is not the job's fault: this is days of trying.
+    const MAX_ATTEMPTS: i16 = 1000;
 
     fn unique_key(&self) -> Option<String> {
         Some(self.execution_id.to_string())
@@ -209,7 +211,7 @@ async fn refused(
             refuse_for_good(tools, attempt, execution, &code, &why).await
         }
         // A token that was new and is still refused: a person has to look.
-        Class::Forbidden if attempt.number() > 1 || execution.attempt > 1 => {
+        Class::Forbidden if attempt.denials() > 0 => {
             block(tools, attempt, execution, error.reason()).await
         }
         _ => Err(tools.judge(who, execution.id, error).await),

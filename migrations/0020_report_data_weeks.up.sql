@@ -73,7 +73,7 @@ create index report_data_weeks_unfinished on report_data_weeks (collection_id)
     where status in ('pending', 'running', 'blocked');
 -- Two collections never run the same slice at the same time.
 create unique index report_data_weeks_slice_running on report_data_weeks (slice_key) where status = 'running';
--- Serves the reuse of a slice that another collection has.
-create index report_data_weeks_slice_succeeded on report_data_weeks (slice_key) where status = 'succeeded';
+-- Serves the search for a slice that another collection has, or is about to have.
+create index report_data_weeks_slice on report_data_weeks (slice_key) where status in ('running', 'succeeded');
 
 create trigger set_updated_at before update on report_data_weeks for each row execute function set_updated_at();

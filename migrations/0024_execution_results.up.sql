@@ -6,7 +6,7 @@ create table execution_results (
     schema_sha256     bytea not null,
     row_count         bigint not null,
     byte_count        bigint not null,
-    file_count        int not null,
+    file_count        bigint not null,
     content_sha256    bytea not null,
     storage_uri       text,
     rows              jsonb,
@@ -14,6 +14,8 @@ create table execution_results (
     suppressed_values bigint not null default 0,
     quarantined_rows  bigint not null default 0,
     lossy_values      bigint not null default 0,
+    nul_values        bigint not null default 0,
+    unreadable_values bigint not null default 0,
     fetched_at        timestamptz not null,
     created_at        timestamptz not null default now(),
     updated_at        timestamptz not null default now(),
@@ -24,7 +26,8 @@ create table execution_results (
     constraint content_sha256_has_32_bytes check (length(content_sha256) = 32),
     constraint counts_are_not_negative check (
         row_count >= 0 and byte_count >= 0 and file_count >= 0
-        and suppressed_values >= 0 and quarantined_rows >= 0 and lossy_values >= 0
+        and suppressed_values >= 0 and quarantined_rows >= 0
+        and lossy_values >= 0 and nul_values >= 0 and unreadable_values >= 0
     ),
     -- What the database has only in part must be whole somewhere else.
     constraint truncated_is_stored_elsewhere check (not truncated or storage_uri is not null)
@@ -43,7 +46,9 @@ comment on column execution_results.rows is 'The rows, or the first of them; nul
 comment on column execution_results.truncated is 'Whether rows has fewer than row_count.';
 comment on column execution_results.suppressed_values is 'How many values AMC left blank for privacy.';
 comment on column execution_results.quarantined_rows is 'How many lines could not be read as rows.';
-comment on column execution_results.lossy_values is 'How many values could not be kept exactly.';
+comment on column execution_results.lossy_values is 'How many values were not UTF-8 and lost characters.';
+comment on column execution_results.nul_values is 'How many values lost NUL characters, which Postgres cannot keep.';
+comment on column execution_results.unreadable_values is 'How many values of additive columns are no numbers, and so in no sum.';
 comment on column execution_results.fetched_at is 'When it was stored.';
 comment on column execution_results.created_at is 'When the row was made.';
 comment on column execution_results.updated_at is 'When the row last changed.';

@@ -30,6 +30,7 @@ pub mod jobs;
 // The edges.
 pub mod api;
 pub mod commands;
+pub mod schedule;
 
 pub use schema::MIGRATIONS;
 

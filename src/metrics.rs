@@ -1,5 +1,6 @@
 //! Every metric's name, help and labels, and one function per event that moves it.
 
+use chrono::{DateTime, Utc};
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
@@ -210,9 +211,9 @@ pub fn claimed(queue: &str, took: Duration) {
     CLAIMED.with_label_values(&[queue]).observe(took.as_secs_f64());
 }
 
-/// The process renewed its leases.
-pub fn renewed() {
-    LAST_HEARTBEAT.with_label_values::<&str>(&[]).set(crate::clock::machine().timestamp());
+/// The process renewed its leases at this moment.
+pub fn renewed(at: DateTime<Utc>) {
+    LAST_HEARTBEAT.with_label_values::<&str>(&[]).set(at.timestamp());
 }
 
 /// The process takes no new work any more.
@@ -263,7 +264,7 @@ mod tests {
         super::stale_write("k");
         super::slots("q", 2, 1);
         super::claimed("q", second);
-        super::renewed();
+        super::renewed(chrono::DateTime::UNIX_EPOCH);
         super::draining();
         super::token_refreshed("succeeded");
         super::upstream_called("submit", "200", second);

@@ -7,9 +7,9 @@ pub mod resources;
 pub use access::SignedIn;
 
 use crate::config::{AmcHosts, Keys, Lwa, Polling, Results, Timeouts};
-use crate::queue::Queue;
+use crate::queue::{NewJob, Queue};
 use crate::reports::files::ResultFiles;
-use crate::store::Region;
+use crate::store::{Region, UserId};
 use crate::{amc, config, metrics};
 use fernet::MultiFernet;
 use sqlx::PgPool;
@@ -32,7 +32,12 @@ pub struct Tools {
     keys: MultiFernet,
     lwa: Lwa,
     hosts: AmcHosts,
+    renewal: Renewal,
 }
+
+/// Makes the job that renews a user's token of this generation. It is handed in, because jobs know
+/// their tools and not the other way round.
+pub type Renewal = fn(UserId, i64) -> Result<NewJob, crate::queue::Error>;
 
 /// The settings that tools are made from.
 pub type Settings = (Keys, Lwa, AmcHosts, Timeouts, Results, Polling);
@@ -50,7 +55,12 @@ pub enum Error {
 
 impl Tools {
     /// Tools for the jobs of this database.
-    pub fn new(db: PgPool, queue: Queue, settings: Settings) -> Result<Self, Error> {
+    pub fn new(
+        db: PgPool,
+        queue: Queue,
+        settings: Settings,
+        renewal: Renewal,
+    ) -> Result<Self, Error> {
         let (keys, lwa, hosts, timeouts, results, polling) = settings;
         let amc = amc::Client::new(amc::Settings {
             connect_timeout: timeouts.connect,
@@ -70,6 +80,7 @@ impl Tools {
             keys: keys.ring(),
             lwa,
             hosts,
+            renewal,
         })
     }
 

@@ -1,5 +1,6 @@
 //! The promises, end to end: one test program.
 
+mod backfill;
 mod embedded;
 mod harness;
 mod harness_itself;

@@ -203,7 +203,8 @@ async fn drain(db: &PgPool, jobs: usize, slots: usize) -> Result<f64> {
     let (worked, ()) = tokio::join!(work, all_done);
     worked?;
     let took = began.elapsed();
-    let left: i64 = sqlx::query_scalar("select count(*) from engine.jobs").fetch_one(db).await?;
+    let left: i64 =
+        sqlx::query_scalar("-- bench_left\nselect count(*) from engine.jobs").fetch_one(db).await?;
     anyhow::ensure!(left == 0, "{left} jobs were not drained");
     Ok(per_second(jobs, took))
 }

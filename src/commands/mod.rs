@@ -1,7 +1,10 @@
 //! The subcommands, one file each; each line of the Procfile is one of them.
 
 // What a process does until it is stopped.
+mod ops;
+mod schedule;
 mod serve;
+mod work;
 
 // What a person does once, and looks at often.
 mod backfill;
@@ -48,6 +51,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not healthy, 5 the backfill did n
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(serve::Serve),
+    Work(work::Work),
+    Schedule(schedule::Schedule),
     Migrate(migrate::Migrate),
     #[command(subcommand)]
     Keys(keys::Keys),
@@ -70,6 +75,8 @@ impl Cli {
     pub async fn run(self) -> Result<Exit> {
         match self.command {
             Command::Serve(command) => command.run().await.map(Exit::done),
+            Command::Work(command) => command.run().await.map(Exit::done),
+            Command::Schedule(command) => command.run().await.map(Exit::done),
             Command::Migrate(command) => command.run().await,
             Command::Keys(command) => command.run().map(Exit::done),
             Command::Users(command) => command.run().await.map(Exit::done),

@@ -188,6 +188,11 @@ impl Attempt {
         self.lease.snoozes
     }
 
+    /// How often the job's credential has been refused.
+    pub fn denials(&self) -> i16 {
+        self.lease.denials
+    }
+
     /// When the job was enqueued.
     pub fn enqueued_at(&self) -> DateTime<Utc> {
         self.lease.created_at

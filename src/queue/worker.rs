@@ -320,7 +320,13 @@ impl<S: Store> Ending<S> {
             Err(failure) => {
                 let class = failure.class.as_str();
                 metrics::attempt_failed(kind, class);
-                tracing::warn!(?took, class, error = %failure, "failed");
+                match failure.class {
+                    // Nothing is wrong with the job: the outside lets it wait.
+                    Class::Throttled { .. } | Class::Unauthorized { .. } => {
+                        tracing::info!(?took, class, error = %failure, "waits");
+                    }
+                    _ => tracing::warn!(?took, class, error = %failure, "failed"),
+                }
                 class
             }
         };

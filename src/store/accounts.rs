@@ -97,3 +97,27 @@ pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Account>, sqlx::Error> 
     .fetch_all(db)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::House;
+
+    #[tokio::test]
+    async fn a_country_is_no_marketplace_id() {
+        let house = House::new().await;
+        let known = by_account_id(house.db(), "ENTITY2NQX8M1").await.unwrap();
+        assert_eq!(list(house.db()).await.unwrap(), Vec::from_iter(known));
+
+        let account = NewAccount {
+            account_id: "ENTITY2",
+            account_name: "Two",
+            marketplace_id: "US",
+            region: Region::Na,
+            user_id: house.user,
+        };
+        let error = insert(house.db(), &account).await.unwrap_err();
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        assert_eq!(constraint, Some("marketplace_id_is_amazons_not_a_country"));
+    }
+}

@@ -131,3 +131,41 @@ pub async fn list(
     .fetch_all(db)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::Days;
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::fixture::{House, MONDAY};
+
+    #[tokio::test]
+    async fn an_aggregate_is_written_again_only_when_its_sources_have_changed() {
+        let house = House::new().await;
+        let (collection, _) = house.collection("col_1", 1).await;
+        let (clicks, more, none) = (json!({"clicks": "12"}), json!({"clicks": "13"}), json!({}));
+        let first = NewAggregate {
+            grain: AggregateGrain::Week,
+            period_start: MONDAY,
+            period_end: MONDAY + Days::new(7),
+            metrics: &clicks,
+            derived: &none,
+            row_count: 3,
+            source_week_count: 1,
+            missing_week_count: 0,
+            source_digest: [1; 32],
+        };
+        assert!(upsert(house.db(), collection, &first).await.unwrap());
+        let same = NewAggregate { metrics: &more, ..first };
+        assert!(!upsert(house.db(), collection, &same).await.unwrap());
+        let changed = NewAggregate { metrics: &more, source_digest: [2; 32], ..first };
+        assert!(upsert(house.db(), collection, &changed).await.unwrap());
+        let month = NewAggregate { grain: AggregateGrain::Month, ..first };
+        assert!(upsert(house.db(), collection, &month).await.unwrap());
+
+        let weeks = list(house.db(), collection, AggregateGrain::Week).await.unwrap();
+        assert_eq!(weeks.len(), 1);
+        assert_eq!((&weeks[0].metrics, weeks[0].source_digest), (&more, [2; 32]));
+    }
+}

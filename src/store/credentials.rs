@@ -286,3 +286,112 @@ pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Credential>, sqlx::Erro
     .fetch_all(db)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+
+    use super::*;
+    use crate::store::fixture::House;
+    use crate::store::users;
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn sealed(name: &str) -> Sealed {
+        Sealed::new(format!("gAAAAABn{name}"))
+    }
+
+    async fn authorised() -> House {
+        let house = House::new().await;
+        authorise(house.db(), house.user, Region::Na, None, &sealed("refresh")).await.unwrap();
+        house
+    }
+
+    async fn token(house: &House) -> AccessToken {
+        access_token(house.db(), house.user).await.unwrap().expect("the user is authorised")
+    }
+
+    #[tokio::test]
+    async fn of_many_refreshes_of_one_generation_exactly_one_is_stored() {
+        let house = authorised().await;
+        let refreshes = (0..20).map(|n| {
+            let (db, user) = (house.db(), house.user);
+            async move {
+                let access = sealed(&format!("access{n}"));
+                store_refreshed(db, user, 0, &access, HOUR, None).await.unwrap()
+            }
+        });
+        let stored = join_all(refreshes).await.into_iter().filter(|stored| *stored).count();
+        assert_eq!((stored, token(&house).await.generation), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_refresh_keeps_the_refresh_token_unless_amazon_sent_another() {
+        let house = authorised().await;
+        let (db, user) = (house.db(), house.user);
+        store_refreshed(db, user, 0, &sealed("a"), HOUR, None).await.unwrap();
+        let kept = refresh_token(db, user).await.unwrap().expect("the user is authorised");
+        assert_eq!((kept.encrypted, kept.generation), (sealed("refresh"), 1));
+        store_refreshed(db, user, 1, &sealed("b"), HOUR, Some(&sealed("other"))).await.unwrap();
+        let other = refresh_token(db, user).await.unwrap().expect("the user is authorised");
+        assert_eq!(other.encrypted, sealed("other"));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_comes_after_a_new_login_is_refused() {
+        let house = authorised().await;
+        let (db, user) = (house.db(), house.user);
+        assert!(refuse(db, user, 0, "invalid_grant").await.unwrap());
+        assert!(!refuse(db, user, 0, "invalid_grant").await.unwrap());
+        assert_eq!(token(&house).await.state, TokenState::NeedsReauth);
+
+        authorise(db, user, Region::Na, None, &sealed("new")).await.unwrap();
+        assert!(!refuse(db, user, 0, "invalid_grant").await.unwrap());
+        let token = token(&house).await;
+        assert_eq!((token.state, token.error, token.generation), (TokenState::Active, None, 1));
+    }
+
+    #[tokio::test]
+    async fn a_plain_token_is_refused_by_the_database() {
+        let house = House::new().await;
+        let plain = Sealed::new("Atzr|IwEBIexample");
+        let refused = authorise(house.db(), house.user, Region::Na, None, &plain).await;
+        let error = refused.unwrap_err();
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        assert_eq!(constraint, Some("refresh_token_is_encrypted"));
+    }
+
+    #[tokio::test]
+    async fn tokens_about_to_expire_are_found_by_the_stores_clock() {
+        let house = authorised().await;
+        let (db, user) = (house.db(), house.user);
+        let margin = Duration::from_mins(10);
+        assert_eq!(expiring_before(db, margin).await.unwrap(), [user], "never refreshed");
+        store_refreshed(db, user, 0, &sealed("access"), HOUR, None).await.unwrap();
+        assert_eq!(expiring_before(db, margin).await.unwrap(), []);
+
+        house.database.advance_clock(Duration::from_mins(51)).await;
+        assert_eq!(expiring_before(db, margin).await.unwrap(), [user]);
+        let left = token(&house).await.seconds_left.expect("there is a token");
+        assert!((400..=540).contains(&left), "{left}");
+
+        refuse(db, user, 1, "invalid_grant").await.unwrap();
+        assert_eq!(expiring_before(db, margin).await.unwrap(), [], "nobody can refresh it");
+    }
+
+    #[tokio::test]
+    async fn a_refused_client_stops_its_own_credentials_and_no_others() {
+        let house = authorised().await;
+        let db = house.db();
+        let other = users::insert(db, "jo@shelf.example", "Jo", None).await.unwrap();
+        authorise(db, other, Region::Eu, Some("client2"), &sealed("jo")).await.unwrap();
+
+        assert_eq!(refuse_client(db, None, "invalid_client").await.unwrap(), 1);
+        assert_eq!(token(&house).await.state, TokenState::ClientInvalid);
+        let spared = access_token(db, other).await.unwrap().expect("Jo is authorised");
+        assert_eq!(spared.state, TokenState::Active);
+
+        assert_eq!(accept_client(db, None).await.unwrap(), 1);
+        assert_eq!(token(&house).await.state, TokenState::Active);
+    }
+}

@@ -82,3 +82,37 @@ pub async fn of(
     .fetch_all(db)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::fixture::House;
+
+    #[tokio::test]
+    async fn the_journal_keeps_the_order_and_never_changes() {
+        let house = House::new().await;
+        let detail = json!({"amc_status": "PENDING"});
+        for (from, to) in [("queued", "submitting"), ("submitting", "pending")] {
+            let event = NewEvent {
+                entity: "execution",
+                entity_id: "e-1",
+                from_status: Some(from),
+                to_status: Some(to),
+                actor: "submit_execution",
+                reason: None,
+                detail: &detail,
+            };
+            append(house.db(), &event).await.unwrap();
+        }
+        let events = of(house.db(), "execution", "e-1").await.unwrap();
+        let to: Vec<_> = events.iter().filter_map(|event| event.to_status.as_deref()).collect();
+        assert_eq!((to, &events[1].detail), (vec!["submitting", "pending"], &detail));
+
+        for change in ["update events set actor = 'nobody'", "delete from events"] {
+            let error = sqlx::raw_sql(change).execute(house.db()).await.unwrap_err();
+            assert!(error.to_string().contains("never changes"), "{error}");
+        }
+    }
+}

@@ -210,3 +210,67 @@ pub async fn begin_listing(
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::{AMC_INSTANCE, House};
+
+    async fn instance(house: &House) -> Instance {
+        by_instance_id(house.db(), AMC_INSTANCE).await.unwrap().expect("it was inserted")
+    }
+
+    #[tokio::test]
+    async fn an_instance_is_blocked_once_with_its_first_reason_until_it_is_unblocked() {
+        let house = House::new().await;
+        assert!(block(house.db(), house.instance, "terms").await.unwrap());
+        assert!(!block(house.db(), house.instance, "other").await.unwrap());
+        let blocked = instance(&house).await;
+        assert_eq!(blocked.status, InstanceStatus::Blocked);
+        assert_eq!(blocked.block_reason.as_deref(), Some("terms"));
+
+        assert!(unblock(house.db(), house.instance).await.unwrap());
+        assert!(!unblock(house.db(), house.instance).await.unwrap());
+        let active = instance(&house).await;
+        assert_eq!((active.status, active.block_reason), (InstanceStatus::Active, None));
+    }
+
+    #[tokio::test]
+    async fn within_an_interval_one_of_all_lists_an_instance() {
+        let house = House::new().await;
+        let interval = Duration::from_secs(20);
+        assert_eq!(last_listed(house.db(), AMC_INSTANCE).await.unwrap(), None);
+        assert!(begin_listing(house.db(), AMC_INSTANCE, interval).await.unwrap());
+        assert!(!begin_listing(house.db(), AMC_INSTANCE, interval).await.unwrap());
+        assert!(last_listed(house.db(), AMC_INSTANCE).await.unwrap().is_some());
+
+        house.database.advance_clock(interval).await;
+        assert!(begin_listing(house.db(), AMC_INSTANCE, interval).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_uuid_is_no_instance_id_of_amc() {
+        let house = House::new().await;
+        let known = instance(&house).await;
+        assert_eq!(list(house.db()).await.unwrap(), std::slice::from_ref(&known));
+        let uuid = house.instance.to_string();
+        let new = NewInstance {
+            instance_id: &uuid,
+            instance_name: "Two",
+            account_id: known.account_id,
+            endpoint_url: None,
+        };
+        let error = insert(house.db(), &new).await.unwrap_err();
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        assert_eq!(constraint, Some("instance_id_is_amcs_not_a_uuid"));
+    }
+
+    #[tokio::test]
+    async fn an_endpoint_can_be_moved_and_taken_back() {
+        let house = House::new().await;
+        assert!(set_endpoint(house.db(), house.instance, Some("https://amc.test")).await.unwrap());
+        assert_eq!(instance(&house).await.endpoint_url.as_deref(), Some("https://amc.test"));
+        assert!(set_endpoint(house.db(), house.instance, None).await.unwrap());
+        assert_eq!(instance(&house).await.endpoint_url, None);
+    }
+}

@@ -42,3 +42,6 @@ pub use ids::{
     WeekId, WorkflowUuid,
 };
 pub use words::{Region, Sealed, Sha256};
+
+#[cfg(test)]
+mod fixture;

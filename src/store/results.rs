@@ -143,3 +143,53 @@ pub async fn rows(
     .fetch_optional(db)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::fixture::{House, result};
+
+    #[tokio::test]
+    async fn the_first_result_of_an_execution_is_kept_as_it_was() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        let columns = json!([{"name": "campaign_id", "type": "LONG"}]);
+        let text = r#"[["3141592653589793238"],[null]]"#.to_owned();
+        let kept = RawValue::from_string(text).unwrap();
+        let first = NewResult { rows: Some(&kept), ..result(execution, &columns) };
+        assert!(insert(house.db(), &first).await.unwrap());
+        let second = NewResult { row_count: 9, ..result(execution, &columns) };
+        assert!(!insert(house.db(), &second).await.unwrap());
+
+        let stored = by_execution(house.db(), execution).await.unwrap().expect("it was stored");
+        assert_eq!((stored.row_count, stored.suppressed_values), (3, 1));
+        assert_eq!((stored.content_sha256, stored.columns), ([2; 32], columns));
+        let read = rows(house.db(), execution).await.unwrap().expect("they were stored");
+        let read: Value = serde_json::from_str(read.get()).unwrap();
+        assert_eq!(read, json!([["3141592653589793238"], [null]]));
+    }
+
+    #[tokio::test]
+    async fn a_result_without_rows_here_says_so() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        assert!(rows(house.db(), execution).await.unwrap().is_none());
+        insert(house.db(), &result(execution, &json!([]))).await.unwrap();
+        assert!(rows(house.db(), execution).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn rows_are_not_cut_off_unless_the_whole_lies_elsewhere() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        let columns = json!([]);
+        let cut = NewResult { truncated: true, ..result(execution, &columns) };
+        let error = insert(house.db(), &cut).await.unwrap_err();
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        assert_eq!(constraint, Some("truncated_is_stored_elsewhere"));
+        let whole = NewResult { storage_uri: Some("file:///results/1.csv.gz"), ..cut };
+        assert!(insert(house.db(), &whole).await.unwrap());
+    }
+}

@@ -316,3 +316,106 @@ pub async fn list_unknown(
     .fetch_all(db)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+
+    use super::*;
+    use crate::store::executions::ExecutionStatus;
+    use crate::store::fixture::{House, accepted as accepted_as, intent};
+
+    const LOST: Answer<'_> =
+        Answer { http_status: None, request_id: None, detail: "reset by peer" };
+
+    async fn outcomes(house: &House, execution: ExecutionUuid) -> Vec<Option<SubmitOutcome>> {
+        list(house.db(), execution).await.unwrap().iter().map(|attempt| attempt.outcome).collect()
+    }
+
+    #[tokio::test]
+    async fn of_many_who_begin_a_submit_exactly_one_may_send_it() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        let begins = (0..10).map(|n| {
+            let db = house.db();
+            async move { begin(db, execution, &intent(&format!("ref-{n}"))).await.unwrap() }
+        });
+        let begun: Vec<_> = join_all(begins).await.into_iter().flatten().collect();
+        let read = house.execution(execution).await;
+        assert_eq!((begun.len(), read.status), (1, ExecutionStatus::Submitting));
+        assert_eq!(read.submit_started_at, Some(begun[0]));
+        assert_eq!(outcomes(&house, execution).await, [None]);
+    }
+
+    #[tokio::test]
+    async fn what_may_be_at_amc_is_never_begun_again() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        house.begin(execution).await;
+        assert_eq!(begin(house.db(), execution, &intent("again")).await.unwrap(), None);
+        assert!(unknown(house.db(), execution, &LOST).await.unwrap());
+        assert_eq!(begin(house.db(), execution, &intent("again")).await.unwrap(), None);
+        assert!(accepted(house.db(), execution, &accepted_as("amc-1")).await.unwrap());
+        assert_eq!(begin(house.db(), execution, &intent("again")).await.unwrap(), None);
+        house.finish(execution).await;
+        assert_eq!(begin(house.db(), execution, &intent("again")).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn a_lost_submit_that_is_found_is_adopted() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        house.begin(execution).await;
+        assert!(unknown(house.db(), execution, &LOST).await.unwrap());
+        assert!(!unknown(house.db(), execution, &LOST).await.unwrap());
+        assert!(accepted(house.db(), execution, &accepted_as("amc-1")).await.unwrap());
+        assert!(!proven_absent(house.db(), execution).await.unwrap());
+        assert_eq!(house.status(execution).await, ExecutionStatus::Pending);
+        assert_eq!(outcomes(&house, execution).await, [Some(SubmitOutcome::ReconciledFound)]);
+    }
+
+    #[tokio::test]
+    async fn a_lost_submit_that_is_proven_absent_is_sent_under_another_name() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        house.begin(execution).await;
+        assert!(!proven_absent(house.db(), execution).await.unwrap(), "it may be on the wire");
+        unknown(house.db(), execution, &LOST).await.unwrap();
+        assert!(proven_absent(house.db(), execution).await.unwrap());
+        assert!(begin(house.db(), execution, &intent("second")).await.unwrap().is_some());
+        assert!(accepted(house.db(), execution, &accepted_as("amc-1")).await.unwrap());
+        assert_eq!(house.execution(execution).await.client_ref.as_deref(), Some("second"));
+        let absent_then_accepted =
+            [Some(SubmitOutcome::ReconciledAbsent), Some(SubmitOutcome::Accepted)];
+        assert_eq!(outcomes(&house, execution).await, absent_then_accepted);
+    }
+
+    #[tokio::test]
+    async fn a_refused_submit_waits_to_be_sent_again() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        house.begin(execution).await;
+        let busy = Answer { http_status: Some(429), request_id: Some("r-1"), detail: "slow\0down" };
+        assert!(refused(house.db(), execution, &busy).await.unwrap());
+        assert!(!refused(house.db(), execution, &busy).await.unwrap());
+        assert_eq!(house.status(execution).await, ExecutionStatus::Queued);
+        let attempt = list(house.db(), execution).await.unwrap().remove(0);
+        assert_eq!((attempt.n, attempt.http_status), (1, Some(429)));
+        assert_eq!(attempt.request_id.as_deref(), Some("r-1"));
+        assert_eq!(attempt.detail.as_deref(), Some("slow down"));
+        assert!(begin(house.db(), execution, &intent("second")).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn two_executions_never_share_one_of_amcs() {
+        let house = House::new().await;
+        let (first, second) = (house.manual().await, house.manual().await);
+        house.begin(first).await;
+        house.begin(second).await;
+        assert!(accepted(house.db(), first, &accepted_as("amc-1")).await.unwrap());
+        let error = accepted(house.db(), second, &accepted_as("amc-1")).await.unwrap_err();
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        assert_eq!(constraint, Some("workflow_executions_amc_execution_id_key"));
+        assert_eq!(house.status(second).await, ExecutionStatus::Submitting);
+    }
+}

@@ -28,3 +28,31 @@ pub async fn insert(
     .fetch_one(db)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::House;
+
+    #[tokio::test]
+    async fn whatever_came_is_kept() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        let huge = "<html>\0ä".repeat(10_000);
+        let bodies = [(Some(execution), Some(200), huge.as_str()), (None, None, "")];
+        let mut lengths = Vec::new();
+        for (execution, http_status, body) in bodies {
+            let id =
+                insert(house.db(), execution, "get_execution", http_status, body).await.unwrap();
+            let length: i32 = sqlx::query_scalar(
+                "select octet_length(body) from unexpected_answers where id = $1",
+            )
+            .bind(id)
+            .fetch_one(house.db())
+            .await
+            .unwrap();
+            lengths.push(length);
+        }
+        assert_eq!(lengths, [16_384, 0]);
+    }
+}

@@ -80,3 +80,22 @@ pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<User>, sqlx::Error> {
     .fetch_all(db)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::House;
+
+    #[tokio::test]
+    async fn a_user_is_found_by_an_email_in_any_case_and_is_there_once() {
+        let house = House::new().await;
+        let found = by_email(house.db(), "Ana@Shelf.Example").await.unwrap();
+        assert_eq!(found, by_id(house.db(), house.user).await.unwrap());
+        assert!(found.is_some());
+
+        let error = insert(house.db(), "ANA@shelf.example", "Ana", None).await.unwrap_err();
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        assert_eq!(constraint, Some("users_email_key"));
+        assert_eq!(list(house.db()).await.unwrap().len(), 1);
+    }
+}

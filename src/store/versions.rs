@@ -69,3 +69,53 @@ pub async fn by_id(
     .fetch_optional(db)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::fixture::House;
+    use crate::store::workflows;
+
+    async fn current(house: &House) -> Option<VersionId> {
+        let workflow = workflows::by_workflow_id(house.db(), "wf_campaigns").await.unwrap();
+        workflow.expect("it was inserted").current_version_id
+    }
+
+    #[tokio::test]
+    async fn the_same_wording_is_the_same_version_and_current_again() {
+        let house = House::new().await;
+        let (db, workflow) = (house.db(), house.workflow);
+        assert_eq!(current(&house).await, Some(house.version));
+        let second = add(db, workflow, "select 2", &json!([])).await.unwrap();
+        assert_ne!(second, house.version);
+        assert_eq!(current(&house).await, Some(second));
+        assert_eq!(add(db, workflow, "select 1", &json!([])).await.unwrap(), house.version);
+        assert_eq!(current(&house).await, Some(house.version));
+    }
+
+    #[tokio::test]
+    async fn other_declared_parameters_are_another_version_but_not_their_order_of_keys() {
+        let house = House::new().await;
+        let (db, workflow) = (house.db(), house.workflow);
+        let one: Value = serde_json::from_str(r#"[{"name": "x", "dataType": "STRING"}]"#).unwrap();
+        let same: Value = serde_json::from_str(r#"[{"dataType":"STRING","name":"x"}]"#).unwrap();
+        let with_parameter = add(db, workflow, "select 1", &one).await.unwrap();
+        assert_ne!(with_parameter, house.version);
+        assert_eq!(add(db, workflow, "select 1", &same).await.unwrap(), with_parameter);
+        let stored = by_id(db, with_parameter).await.unwrap().expect("it was added");
+        assert_eq!((stored.sql_query.as_str(), stored.input_parameters), ("select 1", one));
+    }
+
+    #[tokio::test]
+    async fn a_version_never_changes() {
+        let house = House::new().await;
+        let changed =
+            sqlx::query("update workflow_versions set sql_query = 'select 3' where id = $1")
+                .bind(house.version)
+                .execute(house.db())
+                .await;
+        assert!(changed.unwrap_err().to_string().contains("never changes"));
+    }
+}

@@ -117,6 +117,11 @@ impl fmt::Debug for Sealed {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::harness::database::TestDatabase;
+    use crate::store::{
+        accounts, aggregates, collections, credentials, executions, instances, submits, weeks,
+        workflows,
+    };
 
     #[test]
     fn a_word_reads_back_as_itself() {
@@ -135,5 +140,40 @@ mod tests {
     #[test]
     fn a_sealed_secret_is_not_shown() {
         assert_eq!(format!("{:?}", Sealed::new("gAAAAABnK1d")), "Sealed(…)");
+    }
+
+    #[tokio::test]
+    async fn every_enum_has_the_words_of_the_database_in_its_order() {
+        let database = TestDatabase::new().await;
+        macro_rules! check {
+            ($($enum:ty),* $(,)?) => {$(
+                let theirs: Vec<String> = sqlx::query_scalar(
+                    "select enumlabel::text from pg_enum
+                    where enumtypid = $1::regtype order by enumsortorder",
+                )
+                .bind(<$enum>::TYPE_NAME)
+                .fetch_all(database.pool())
+                .await
+                .unwrap();
+                let ours: Vec<_> = <$enum>::ALL.iter().map(|word| word.as_str()).collect();
+                assert_eq!(ours, theirs, "{}", <$enum>::TYPE_NAME);
+            )*};
+        }
+        check!(
+            Region,
+            accounts::AccountStatus,
+            aggregates::AggregateGrain,
+            collections::CollectionGrain,
+            collections::CollectionKind,
+            collections::CollectionStatus,
+            credentials::TokenState,
+            executions::ExecutionStatus,
+            executions::Origin,
+            executions::SubmitMode,
+            instances::InstanceStatus,
+            submits::SubmitOutcome,
+            weeks::WeekStatus,
+            workflows::SyncStatus,
+        );
     }
 }

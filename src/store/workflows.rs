@@ -149,3 +149,29 @@ pub async fn sync_failed(
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::House;
+    use crate::store::versions;
+
+    async fn workflow(house: &House) -> Workflow {
+        by_workflow_id(house.db(), "wf_campaigns").await.unwrap().expect("it was inserted")
+    }
+
+    #[tokio::test]
+    async fn a_workflow_knows_which_version_amc_has() {
+        let house = House::new().await;
+        assert_eq!(list(house.db()).await.unwrap(), [workflow(&house).await]);
+        assert!(sync_failed(house.db(), house.workflow).await.unwrap());
+        assert_eq!(workflow(&house).await.amc_sync_status, SyncStatus::SyncFailed);
+
+        let version = versions::by_id(house.db(), house.version).await.unwrap().expect("it exists");
+        assert!(synced(house.db(), house.workflow, "wf_1", &version.sha256).await.unwrap());
+        let synced = workflow(&house).await;
+        assert_eq!(synced.amc_sync_status, SyncStatus::Synced);
+        assert_eq!(synced.amc_workflow_id.as_deref(), Some("wf_1"));
+        assert_eq!(synced.amc_definition_hash, Some(version.sha256));
+    }
+}

@@ -2,8 +2,7 @@
 
 use super::{Tools, resources};
 use crate::amc::{Access, AmcInstanceId, Caller, EntityId, MarketplaceId, TokenError, Tokens};
-use crate::jobs::refresh_token::RefreshToken;
-use crate::queue::{Failure, NewJob};
+use crate::queue::Failure;
 use crate::store::credentials::{self, TokenState};
 use crate::store::executions::Execution;
 use crate::store::{Region, Sealed, UserId};
@@ -73,7 +72,7 @@ impl Tools {
         generation: i64,
         why: &str,
     ) -> Result<Failure, Failure> {
-        let job = NewJob::of(&RefreshToken { user_id: user, generation })?;
+        let job = (self.renewal)(user, generation)?;
         let mut connection = self.db.acquire().await?;
         self.queue.enqueue(&mut connection, &[job]).await?;
         Ok(Failure::unauthorized(anyhow!("{why}"), resources::credential(user)))

@@ -15,4 +15,5 @@ mod wake;
 pub(super) use ack::complete_in;
 pub use prune::Pruned;
 pub use queue::Queue;
+pub use rescue::rescue;
 pub use store::{Mode, PgStore};

@@ -9,7 +9,8 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
 
-pub(super) async fn rescue(db: &PgPool, patience: Duration) -> Result<Rescued, Error> {
+/// Gives up the sessions that have not renewed for `patience`, and takes back their jobs.
+pub async fn rescue(db: &PgPool, patience: Duration) -> Result<Rescued, Error> {
     let mut transaction = db.begin().await?;
     let lost_sessions = give_up(&mut transaction, patience).await?;
     let requeued = requeue(&mut transaction).await?;

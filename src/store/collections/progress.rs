@@ -135,3 +135,118 @@ pub async fn finish_if_done(
     .fetch_optional(db)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::future::join_all;
+
+    use super::*;
+    use crate::store::executions::{self, Ending, Trouble};
+    use crate::store::fixture::{House, while_it_waits};
+    use crate::store::weeks;
+
+    async fn finish(house: &House, collection: CollectionUuid) -> Option<CollectionStatus> {
+        let mut connection = house.db().acquire().await.unwrap();
+        finish_if_done(&mut connection, collection).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn of_all_who_end_the_last_weeks_exactly_one_finishes_the_collection() {
+        let house = House::new().await;
+        let (collection, week_ids) = house.collection("col_1", 10).await;
+        let ends = week_ids.into_iter().map(|week| {
+            let db = house.db();
+            async move {
+                let mut tx = db.begin().await.unwrap();
+                assert!(weeks::fail(&mut *tx, week, "no").await.unwrap());
+                let finished = finish_if_done(&mut tx, collection).await.unwrap();
+                tx.commit().await.unwrap();
+                finished
+            }
+        });
+        let finished: Vec<_> = join_all(ends).await.into_iter().flatten().collect();
+        assert_eq!(finished, [CollectionStatus::Failed]);
+        assert_eq!(finish(&house, collection).await, None);
+    }
+
+    #[tokio::test]
+    async fn who_ends_a_week_sees_what_another_has_not_yet_committed() {
+        let house = House::new().await;
+        let (collection, week_ids) = house.collection("col_1", 2).await;
+        let mut one = house.db().begin().await.unwrap();
+        let mut other = house.db().begin().await.unwrap();
+        weeks::fail(&mut *one, week_ids[0], "no").await.unwrap();
+        weeks::fail(&mut *other, week_ids[1], "no").await.unwrap();
+
+        assert_eq!(finish_if_done(&mut one, collection).await.unwrap(), None);
+        let finish = finish_if_done(&mut other, collection);
+        let finished =
+            while_it_waits(house.db(), finish, async { one.commit().await.unwrap() }).await;
+        assert_eq!(finished.unwrap(), Some(CollectionStatus::Failed));
+    }
+
+    #[tokio::test]
+    async fn a_collection_is_complete_when_its_weeks_have_succeeded() {
+        let house = House::new().await;
+        let (collection, week_ids) = house.collection("col_1", 2).await;
+        house.collect(week_ids[0]).await;
+        assert_eq!(finish(&house, collection).await, None);
+        house.collect(week_ids[1]).await;
+        assert_eq!(finish(&house, collection).await, Some(CollectionStatus::Completed));
+    }
+
+    #[tokio::test]
+    async fn a_blocked_week_keeps_a_collection_open_and_a_failed_one_ends_it_with_errors() {
+        let house = House::new().await;
+        let (collection, week_ids) = house.collection("col_1", 2).await;
+        house.collect(week_ids[0]).await;
+        assert!(weeks::block(house.db(), week_ids[1], "terms").await.unwrap());
+        assert_eq!(finish(&house, collection).await, None);
+        assert_eq!(weeks::blocked_on(house.db(), house.instance).await.unwrap(), [week_ids[1]]);
+
+        assert!(weeks::fail(house.db(), week_ids[1], "no").await.unwrap());
+        assert_eq!(finish(&house, collection).await, Some(CollectionStatus::CompletedWithErrors));
+        assert_eq!(weeks::blocked_on(house.db(), house.instance).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn progress_counts_weeks_open_executions_and_retries() {
+        let house = House::new().await;
+        let (collection, week_ids) = house.collection("col_1", 6).await;
+        house.collect(week_ids[0]).await;
+        weeks::fail(house.db(), week_ids[1], "no").await.unwrap();
+        weeks::block(house.db(), week_ids[2], "terms").await.unwrap();
+        house.queued(week_ids[3]).await;
+        let first = house.queued(week_ids[4]).await;
+        let trouble = Trouble {
+            ending: Ending::Failed,
+            class: "transient",
+            code: None,
+            message: "lost",
+            amc_status: None,
+        };
+        executions::finish_unsuccessfully(house.db(), first, &trouble).await.unwrap();
+        let again = house.new_execution(week_ids[4], 2);
+        let second = executions::insert_queued(house.db(), &again).await.unwrap();
+        weeks::set_current_execution(house.db(), week_ids[4], second).await.unwrap();
+        house.submit(second).await;
+
+        let progress = progress(house.db(), collection).await.unwrap().expect("it exists");
+        assert_eq!(progress.status, CollectionStatus::Running);
+        assert_eq!((progress.pending, progress.running, progress.succeeded), (1, 2, 1));
+        assert_eq!((progress.failed, progress.blocked), (1, 1));
+        assert_eq!((progress.skipped, progress.cancelled), (0, 0));
+        assert_eq!((progress.open_executions, progress.retries, progress.row_count), (1, 1, 3));
+        assert!(progress.started_at <= progress.first_completed_at);
+        assert!(progress.first_completed_at <= progress.last_completed_at);
+        assert!(progress.last_completed_at <= Some(progress.now));
+        assert_eq!(progress.finished_at, None);
+    }
+
+    #[tokio::test]
+    async fn what_does_not_exist_has_no_progress() {
+        let house = House::new().await;
+        assert_eq!(progress(house.db(), CollectionUuid::fresh()).await.unwrap(), None);
+        assert_eq!(finish(&house, CollectionUuid::fresh()).await, None);
+    }
+}

@@ -268,3 +268,63 @@ pub async fn set_last_error(
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::Days;
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::fixture::{House, MONDAY};
+    use crate::store::weeks::{self, Filter};
+
+    #[tokio::test]
+    async fn a_collection_covers_its_weeks() {
+        let house = House::new().await;
+        let (id, week_ids) = house.collection("col_1", 52).await;
+        let collection = by_collection_id(house.db(), "col_1").await.unwrap().expect("it exists");
+        assert_eq!(collection.id, id);
+        assert_eq!(collection.status, CollectionStatus::Pending);
+        assert_eq!((collection.period_start, collection.target_weeks), (MONDAY, 52));
+        assert_eq!(collection.period_end, MONDAY + Days::new(364));
+
+        let weeks = weeks::list(house.db(), id, &Filter::default()).await.unwrap();
+        assert_eq!(weeks.iter().map(|week| week.id).collect::<Vec<_>>(), week_ids);
+        assert_eq!(weeks[51].slice_key, [51; 32]);
+        assert_eq!(weeks::unfinished_count(house.db(), id).await.unwrap(), 52);
+    }
+
+    #[tokio::test]
+    async fn a_collection_without_weeks_is_refused() {
+        let house = House::new().await;
+        let collection = NewCollection {
+            collection_id: "col_1",
+            name: "Nothing",
+            workflow_version_id: house.version,
+            instance_id: house.instance,
+            user_id: house.user,
+            kind: CollectionKind::Backfill,
+            grain: CollectionGrain::Week,
+            timezone: "UTC",
+            lag_days: 14,
+            week_starts_on: 1,
+            parameters: &json!({}),
+            max_attempts_per_week: 5,
+        };
+        assert!(insert(house.db(), &collection, &[]).await.is_err());
+        assert_eq!(list(house.db(), 10).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn the_newest_collections_come_first_with_what_last_went_wrong() {
+        let house = House::new().await;
+        let (first, _) = house.collection("col_1", 1).await;
+        let (second, _) = house.collection("col_2", 1).await;
+        assert!(set_last_error(house.db(), first, "AMC\0said no").await.unwrap());
+        let listed = list(house.db(), 10).await.unwrap();
+        assert_eq!(listed.iter().map(|one| one.id).collect::<Vec<_>>(), [second, first]);
+        assert_eq!(listed[1].last_error.as_deref(), Some("AMC said no"));
+        assert_eq!(by_id(house.db(), first).await.unwrap().as_ref(), Some(&listed[1]));
+        assert_eq!(list(house.db(), 1).await.unwrap().len(), 1);
+    }
+}

@@ -82,3 +82,40 @@ pub async fn bound_amc_ids(
     .await?;
     Ok(bound.into_iter().collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::{AMC_INSTANCE, House};
+
+    #[tokio::test]
+    async fn open_is_what_amc_has_and_has_not_finished() {
+        let house = House::new().await;
+        let queued = house.manual().await;
+        let open = house.manual().await;
+        house.submit(open).await;
+        let done = house.manual().await;
+        house.submit(done).await;
+        house.finish(done).await;
+
+        let listed = open_on_instance(house.db(), AMC_INSTANCE).await.unwrap();
+        assert_eq!(listed.iter().map(|one| one.id).collect::<Vec<_>>(), [open]);
+        assert_eq!(listed[0].last_polled_at, None);
+        assert_eq!(open_on_instance(house.db(), "another").await.unwrap(), []);
+
+        assert_eq!(mark_polled(house.db(), &[queued, open, done]).await.unwrap(), 1);
+        let listed = open_on_instance(house.db(), AMC_INSTANCE).await.unwrap();
+        assert!(listed[0].last_polled_at.is_some());
+    }
+
+    #[tokio::test]
+    async fn an_id_of_amc_that_is_ours_is_known_on_its_own_instance() {
+        let house = House::new().await;
+        let ours = house.manual().await;
+        house.submit(ours).await;
+        let among = [format!("amc-{ours}"), "amc-of-somebody-else".to_owned()];
+        let bound = bound_amc_ids(house.db(), AMC_INSTANCE, &among).await.unwrap();
+        assert_eq!(bound, HashSet::from([among[0].clone()]));
+        assert_eq!(bound_amc_ids(house.db(), "another", &among).await.unwrap(), HashSet::new());
+    }
+}

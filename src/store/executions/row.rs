@@ -268,3 +268,74 @@ pub async fn by_id(
     .fetch_optional(db)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::{AMC_INSTANCE, House, MONDAY};
+    use crate::store::instances;
+
+    #[tokio::test]
+    async fn an_execution_carries_all_that_working_on_it_takes() {
+        let house = House::new().await;
+        let (collection, week_ids) = house.collection("col_1", 1).await;
+        let id = house.queued(week_ids[0]).await;
+        let execution = house.execution(id).await;
+        assert_eq!((execution.status, execution.is_overdue), (ExecutionStatus::Queued, false));
+        assert_eq!(execution.amc_instance_id, AMC_INSTANCE);
+        assert_eq!(execution.endpoint_url.as_deref(), Some("http://127.0.0.1:8099"));
+        assert_eq!(execution.entity_id, "ENTITY2NQX8M1");
+        assert_eq!(execution.marketplace_id, "ATVPDKIKX0DER");
+        assert_eq!((execution.region, execution.user_id), (Region::Na, house.user));
+        assert_eq!(
+            (execution.sql_query.as_str(), execution.workflow_id),
+            ("select 1", house.workflow)
+        );
+        assert_eq!(
+            (execution.week_id, execution.collection_id),
+            (Some(week_ids[0]), Some(collection))
+        );
+        assert_eq!(execution.week_start_date, Some(MONDAY));
+    }
+
+    #[tokio::test]
+    async fn a_block_shows_in_executions_that_were_queued_before() {
+        let house = House::new().await;
+        let id = house.manual().await;
+        instances::block(house.db(), house.instance, "terms").await.unwrap();
+        let execution = house.execution(id).await;
+        assert_eq!(execution.instance_status, InstanceStatus::Blocked);
+        assert_eq!(execution.block_reason.as_deref(), Some("terms"));
+    }
+
+    #[tokio::test]
+    async fn a_week_never_has_two_executions_under_way() {
+        let house = House::new().await;
+        let (_, week_ids) = house.collection("col_1", 1).await;
+        house.queued(week_ids[0]).await;
+        let second = house.new_execution(week_ids[0], 2);
+        let error = insert_queued(house.db(), &second).await.unwrap_err();
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        assert_eq!(constraint, Some("workflow_executions_one_per_week"));
+    }
+
+    #[tokio::test]
+    async fn an_execution_needs_an_instance() {
+        let house = House::new().await;
+        let execution = NewExecution {
+            origin: Origin::Manual,
+            week_id: None,
+            instance_id: InstanceUuid::fresh(),
+            ..house.new_execution(WeekId::fresh(), 1)
+        };
+        let error = insert_queued(house.db(), &execution).await.unwrap_err();
+        assert!(matches!(error, sqlx::Error::RowNotFound), "{error}");
+        assert_eq!(by_id(house.db(), ExecutionUuid::fresh()).await.unwrap(), None);
+    }
+
+    #[test]
+    fn the_last_five_words_are_final() {
+        let is_final: Vec<_> = ExecutionStatus::ALL.iter().map(|word| word.is_terminal()).collect();
+        assert_eq!(is_final, [vec![false; 6], vec![true; 5]].concat());
+    }
+}

@@ -168,3 +168,114 @@ pub async fn finish_unsuccessfully(
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::fixture::{House, result};
+    use crate::store::results;
+    use crate::store::submits::{self, Answer};
+
+    const HOUR: Duration = Duration::from_hours(1);
+
+    fn seen(amc_status: &str) -> Observation<'_> {
+        Observation { amc_status, reason: None, running: amc_status == "RUNNING", may_run: HOUR }
+    }
+
+    fn trouble(ending: Ending) -> Trouble<'static> {
+        Trouble { ending, class: "permanent", code: Some("400"), message: "no", amc_status: None }
+    }
+
+    #[tokio::test]
+    async fn what_runs_never_waits_again() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        house.submit(execution).await;
+        let observe = async |word| observe(house.db(), execution, &seen(word)).await.unwrap();
+        assert_eq!(observe("PENDING").await, Some(ExecutionStatus::Pending));
+        assert_eq!(observe("RUNNING").await, Some(ExecutionStatus::Running));
+        assert_eq!(observe("PENDING").await, Some(ExecutionStatus::Running));
+        assert_eq!(observe("DREAMING").await, Some(ExecutionStatus::Running));
+        assert_eq!(house.execution(execution).await.amc_status.as_deref(), Some("DREAMING"));
+    }
+
+    #[tokio::test]
+    async fn the_time_to_run_begins_with_the_run_and_is_not_prolonged() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        house.submit(execution).await;
+        let waiting = house.execution(execution).await.deadline_at;
+        observe(house.db(), execution, &seen("PENDING")).await.unwrap();
+        assert_eq!(house.execution(execution).await.deadline_at, waiting);
+        observe(house.db(), execution, &seen("RUNNING")).await.unwrap();
+        let running = house.execution(execution).await.deadline_at;
+        assert!(running < waiting, "an hour is less than 26");
+
+        house.database.advance_clock(HOUR * 2).await;
+        observe(house.db(), execution, &seen("RUNNING")).await.unwrap();
+        let late = house.execution(execution).await;
+        assert_eq!(late.deadline_at, running);
+        assert!(late.is_overdue);
+    }
+
+    #[tokio::test]
+    async fn an_execution_succeeds_only_after_its_result_is_stored() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        house.submit(execution).await;
+        assert!(!succeed(house.db(), execution).await.unwrap());
+        assert!(to_fetching(house.db(), execution, "SUCCEEDED", HOUR).await.unwrap());
+        assert!(!succeed(house.db(), execution).await.unwrap());
+        results::insert(house.db(), &result(execution, &json!([]))).await.unwrap();
+        assert!(succeed(house.db(), execution).await.unwrap());
+        assert_eq!(house.status(execution).await, ExecutionStatus::Succeeded);
+    }
+
+    #[tokio::test]
+    async fn what_has_ended_stays_as_it_is() {
+        let house = House::new().await;
+        let endings = [Ending::Failed, Ending::Rejected, Ending::Cancelled, Ending::TimedOut];
+        let mut ended = Vec::new();
+        for ending in endings {
+            let execution = house.manual().await;
+            house.submit(execution).await;
+            let first = finish_unsuccessfully(house.db(), execution, &trouble(ending)).await;
+            assert!(first.unwrap());
+            ended.push((execution, ending.status()));
+        }
+        let succeeded = house.manual().await;
+        house.submit(succeeded).await;
+        house.finish(succeeded).await;
+        ended.push((succeeded, ExecutionStatus::Succeeded));
+
+        for (execution, status) in ended {
+            assert_eq!(observe(house.db(), execution, &seen("RUNNING")).await.unwrap(), None);
+            assert!(!to_fetching(house.db(), execution, "SUCCEEDED", HOUR).await.unwrap());
+            assert!(!succeed(house.db(), execution).await.unwrap());
+            for ending in endings {
+                let late = finish_unsuccessfully(house.db(), execution, &trouble(ending)).await;
+                assert!(!late.unwrap());
+            }
+            assert_eq!(house.status(execution).await, status);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_execution_whose_request_may_be_on_the_wire_cannot_be_given_up() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        house.begin(execution).await;
+        let give_up = async || {
+            finish_unsuccessfully(house.db(), execution, &trouble(Ending::TimedOut)).await.unwrap()
+        };
+        assert!(!give_up().await);
+        let lost = Answer { http_status: None, request_id: None, detail: "reset" };
+        assert!(submits::unknown(house.db(), execution, &lost).await.unwrap());
+        assert!(give_up().await);
+        let ended = house.execution(execution).await;
+        assert_eq!(ended.error_class.as_deref(), Some("permanent"));
+        assert_eq!(ended.error_message.as_deref(), Some("no"));
+    }
+}

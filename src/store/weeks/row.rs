@@ -225,3 +225,36 @@ pub async fn blocked_on(
     .fetch_all(db)
     .await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::{House, MONDAY};
+
+    #[tokio::test]
+    async fn weeks_are_listed_by_status_from_a_day_on_and_in_pages() {
+        let house = House::new().await;
+        let (collection, week_ids) = house.collection("col_1", 4).await;
+        house.collect(week_ids[0]).await;
+        let ids = async |filter: Filter| -> Vec<WeekId> {
+            let weeks = list(house.db(), collection, &filter).await.unwrap();
+            weeks.iter().map(|week| week.id).collect()
+        };
+        let pending = Filter { status: Some(WeekStatus::Pending), ..Filter::default() };
+        assert_eq!(ids(pending).await, week_ids[1..]);
+        let second_page = Filter { after: Some(MONDAY), limit: Some(2), ..Filter::default() };
+        assert_eq!(ids(second_page).await, week_ids[1..3]);
+    }
+
+    #[tokio::test]
+    async fn only_weeks_with_rows_are_summed_up() {
+        let house = House::new().await;
+        let (collection, week_ids) = house.collection("col_1", 3).await;
+        house.collect(week_ids[1]).await;
+        let summaries = summaries(house.db(), collection).await.unwrap();
+        assert_eq!(summaries.len(), 1);
+        assert_eq!((summaries[0].id, summaries[0].row_count), (week_ids[1], 3));
+        assert_eq!(summaries[0].metrics, serde_json::json!({"clicks": "12"}));
+        assert_eq!(unfinished_count(house.db(), collection).await.unwrap(), 2);
+    }
+}

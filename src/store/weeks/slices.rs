@@ -32,7 +32,7 @@ pub async fn same_slice(
         from report_data_weeks week
         join report_data_weeks other on other.slice_key = week.slice_key and other.id <> week.id
         where week.id = $1
-          and (other.status = 'succeeded' or other.status = 'running')
+          and other.status in ('running', 'succeeded')
         order by other.status = 'succeeded' desc, other.completed_at desc
         limit 1",
     )
@@ -75,4 +75,60 @@ pub async fn reuse(
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::fixture::{House, while_it_waits};
+    use crate::store::weeks::{Filter, list, start};
+
+    #[tokio::test]
+    async fn the_same_slice_is_not_run_by_two_collections_at_once() {
+        let house = House::new().await;
+        let (_, first) = house.collection("col_1", 2).await;
+        let (_, second) = house.collection("col_2", 2).await;
+        house.queued(first[0]).await;
+        assert!(!start(house.db(), second[0]).await.unwrap());
+        assert!(start(house.db(), second[1]).await.unwrap(), "another slice");
+
+        let same = same_slice(house.db(), second[0]).await.unwrap().expect("the first has it");
+        assert_eq!((same.id, same.status), (first[0], WeekStatus::Running));
+    }
+
+    #[tokio::test]
+    async fn of_two_that_start_the_same_slice_at_the_same_moment_one_is_refused() {
+        let house = House::new().await;
+        let (_, first) = house.collection("col_1", 1).await;
+        let (_, second) = house.collection("col_2", 1).await;
+        let mut one = house.db().begin().await.unwrap();
+        assert!(start(&mut *one, first[0]).await.unwrap());
+        let other = start(house.db(), second[0]);
+        let other = while_it_waits(house.db(), other, async { one.commit().await.unwrap() }).await;
+        let error = other.unwrap_err();
+        let constraint = error.as_database_error().and_then(|error| error.constraint());
+        assert_eq!(constraint, Some("report_data_weeks_slice_running"));
+        assert_eq!(house.week_status(second[0]).await, WeekStatus::Pending);
+    }
+
+    #[tokio::test]
+    async fn a_slice_that_another_collection_has_is_reused() {
+        let house = House::new().await;
+        let (collection, first) = house.collection("col_1", 2).await;
+        let (again, second) = house.collection("col_2", 2).await;
+        assert_eq!(same_slice(house.db(), second[0]).await.unwrap(), None);
+        house.collect(first[0]).await;
+        let same = same_slice(house.db(), second[0]).await.unwrap().expect("the first has it");
+        assert_eq!((same.id, same.status), (first[0], WeekStatus::Succeeded));
+
+        assert!(!reuse(house.db(), second[1], first[0]).await.unwrap(), "another slice");
+        assert!(!reuse(house.db(), second[1], first[1]).await.unwrap(), "no answer yet");
+        assert!(reuse(house.db(), second[0], first[0]).await.unwrap());
+        assert!(!reuse(house.db(), second[0], first[0]).await.unwrap(), "it has ended");
+        let source = &list(house.db(), collection, &Filter::default()).await.unwrap()[0];
+        let copy = &list(house.db(), again, &Filter::default()).await.unwrap()[0];
+        assert_eq!(copy.workflow_execution_id, source.workflow_execution_id);
+        assert_eq!((copy.row_count, &copy.metrics), (source.row_count, &source.metrics));
+        assert_eq!((copy.attempts, copy.data_version), (0, 1));
+    }
 }

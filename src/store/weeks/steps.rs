@@ -153,3 +153,99 @@ pub async fn block(
     .await?;
     Ok(done.rows_affected() == 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::collections::{self, CollectionStatus};
+    use crate::store::executions;
+    use crate::store::fixture::{House, week_result};
+    use crate::store::weeks::{WeekStatus, by_id};
+
+    #[tokio::test]
+    async fn the_first_week_to_start_starts_its_collection() {
+        let house = House::new().await;
+        let (collection, week_ids) = house.collection("col_1", 2).await;
+        assert!(start(house.db(), week_ids[0]).await.unwrap());
+        assert!(!start(house.db(), week_ids[0]).await.unwrap());
+        let first = collections::by_id(house.db(), collection).await.unwrap().expect("it exists");
+        assert_eq!(first.status, CollectionStatus::Running);
+        assert!(first.started_at.is_some());
+
+        assert!(start(house.db(), week_ids[1]).await.unwrap());
+        let second = collections::by_id(house.db(), collection).await.unwrap().expect("it exists");
+        assert_eq!(second.started_at, first.started_at);
+    }
+
+    #[tokio::test]
+    async fn no_week_of_a_paused_collection_starts() {
+        let house = House::new().await;
+        let (collection, week_ids) = house.collection("col_1", 1).await;
+        sqlx::query("update report_data_collections set status = 'paused' where id = $1")
+            .bind(collection)
+            .execute(house.db())
+            .await
+            .unwrap();
+        assert!(!start(house.db(), week_ids[0]).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_week_succeeds_only_after_its_execution_has() {
+        let house = House::new().await;
+        let (_, week_ids) = house.collection("col_1", 1).await;
+        let week = week_ids[0];
+        let metrics = json!({"spend": "1930.27"});
+        let execution = house.queued(week).await;
+        house.submit(execution).await;
+        assert!(!succeed(house.db(), week, &week_result(&metrics)).await.unwrap());
+        assert_eq!(house.week_status(week).await, WeekStatus::Running);
+
+        house.finish(execution).await;
+        assert!(succeed(house.db(), week, &week_result(&metrics)).await.unwrap());
+        let stored = by_id(house.db(), week).await.unwrap().expect("it exists").week;
+        assert_eq!((stored.status, stored.row_count), (WeekStatus::Succeeded, Some(3)));
+        assert_eq!((stored.metrics, stored.data_version), (Some(metrics), 1));
+    }
+
+    #[tokio::test]
+    async fn what_has_ended_stays_as_it_is() {
+        let house = House::new().await;
+        let (_, week_ids) = house.collection("col_1", 2).await;
+        house.collect(week_ids[0]).await;
+        assert!(fail(house.db(), week_ids[1], "no").await.unwrap());
+        for (week, status) in
+            [(week_ids[0], WeekStatus::Succeeded), (week_ids[1], WeekStatus::Failed)]
+        {
+            assert!(!start(house.db(), week).await.unwrap());
+            assert!(!fail(house.db(), week, "late").await.unwrap());
+            assert!(!block(house.db(), week, "late").await.unwrap());
+            assert!(!succeed(house.db(), week, &week_result(&json!({}))).await.unwrap());
+            assert_eq!(house.week_status(week).await, status);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_blocked_week_starts_again_and_keeps_its_attempts() {
+        let house = House::new().await;
+        let (_, week_ids) = house.collection("col_1", 1).await;
+        house.queued(week_ids[0]).await;
+        assert!(block(house.db(), week_ids[0], "terms").await.unwrap());
+        assert!(start(house.db(), week_ids[0]).await.unwrap());
+        let week = by_id(house.db(), week_ids[0]).await.unwrap().expect("it exists").week;
+        assert_eq!((week.attempts, week.error_message), (1, None));
+    }
+
+    #[tokio::test]
+    async fn the_same_execution_counts_as_one_attempt() {
+        let house = House::new().await;
+        let (_, week_ids) = house.collection("col_1", 1).await;
+        let execution = house.queued(week_ids[0]).await;
+        assert!(!set_current_execution(house.db(), week_ids[0], execution).await.unwrap());
+        let read = executions::by_id(house.db(), execution).await.unwrap().expect("it exists");
+        assert_eq!((read.week_id, read.attempt), (Some(week_ids[0]), 1));
+        let week = by_id(house.db(), week_ids[0]).await.unwrap().expect("it exists").week;
+        assert_eq!(week.attempts, 1);
+    }
+}

@@ -1,0 +1,81 @@
+//! Keeps this process's leases, gives them up in time, and takes back the jobs of the dead.
+
+use super::{Dispatcher, NONE, lock};
+use crate::queue::error::Error;
+use crate::queue::store::Store;
+use crate::{clock, metrics};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+impl<S: Store> Dispatcher<S> {
+    pub(super) async fn renew_loop(self: Arc<Self>) {
+        let mut renewed = Instant::now();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.settings.renew_every) => {}
+                () = self.finished.cancelled() => return,
+            }
+            let began = Instant::now();
+            match self.renew().await {
+                Ok(()) => {
+                    renewed = began;
+                    metrics::renewed(clock::machine());
+                    self.rescue().await;
+                }
+                Err(error) => tracing::warn!(%error, "could not renew the leases; will try again"),
+            }
+            // Stop our own handlers before somebody else may start the same jobs.
+            if renewed.elapsed() + self.settings.renew_every > self.settings.patience {
+                self.lose_leases("the store has been away for too long");
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<(), Error> {
+        let away = || Error::Database(sqlx::Error::PoolTimedOut);
+        let patience = self.settings.renew_every;
+        if let Some(session) = self.session() {
+            let renewal = tokio::time::timeout(patience, self.store.renew(session)).await;
+            if renewal.map_err(|_| away())?? {
+                return Ok(());
+            }
+            self.lose_leases("this session was given up for lost");
+            self.session.store(NONE, Ordering::Release);
+        }
+        let begin = self.store.begin_session(&self.process);
+        let session = tokio::time::timeout(patience, begin).await.map_err(|_| away())??;
+        tracing::info!(session = session.0, "working under a new session");
+        self.session.store(session.0, Ordering::Release);
+        Ok(())
+    }
+
+    /// Stops every handler of this process; the jobs are run by somebody else, or again by us.
+    fn lose_leases(&self, why: &str) {
+        let running = lock(&self.running);
+        let tokens = running.values().map(|attempt| &attempt.cancelled);
+        let live: Vec<_> = tokens.filter(|token| !token.is_cancelled()).collect();
+        if !live.is_empty() {
+            tracing::error!(jobs = live.len(), "{why}: stopping the jobs that run here");
+        }
+        for token in live {
+            token.cancel();
+        }
+    }
+
+    async fn rescue(&self) {
+        match self.store.rescue(self.settings.patience).await {
+            Ok(rescued) if rescued.requeued + rescued.poisoned > 0 => {
+                metrics::jobs_rescued(rescued.requeued, rescued.poisoned);
+                tracing::warn!(
+                    sessions = rescued.lost_sessions,
+                    requeued = rescued.requeued,
+                    discarded = rescued.poisoned,
+                    "took back the jobs of dead processes"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "could not look for jobs of dead processes"),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! One process's link to the store: claims jobs for its free slots, keeps its leases, writes down how
+//! attempts went, takes back the jobs of the dead. All I/O of a worker is here, in tasks of their
+//! own, so that a full process, a long job or a shutdown never stops a renewal or an ack.
+
+mod acks;
+mod claims;
+mod leases;
+
+use super::job::Attempt;
+use super::session::{SessionId, ThisProcess};
+use super::store::{Ack, Store};
+use crate::metrics;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How a process works.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The queues it works on, and how many attempts of each it runs at once.
+    pub queues: Vec<(String, usize)>,
+    /// How often it renews its leases, and looks for jobs of the dead.
+    pub renew_every: Duration,
+    /// A session that has not renewed for this long is given up for lost.
+    pub patience: Duration,
+    /// How often it looks for jobs without being told, as a safety net.
+    pub poll_every: Duration,
+    /// At most this many acks are written in one transaction.
+    pub ack_batch: usize,
+}
+
+impl Settings {
+    /// The defaults for these queues: jobs of a dead process run again within 15 seconds.
+    pub fn new(queues: impl IntoIterator<Item = (String, usize)>) -> Self {
+        Self {
+            queues: queues.into_iter().collect(),
+            renew_every: Duration::from_secs(3),
+            patience: Duration::from_secs(9),
+            poll_every: Duration::from_secs(5),
+            ack_batch: 1000,
+        }
+    }
+}
+
+/// The longest pause after the store did not answer.
+const STORE_PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How long acks may still be written when the process has been told to let go.
+const LAST_ACKS: Duration = Duration::from_secs(10);
+/// The session's number while there is none.
+const NONE: i64 = 0;
+
+/// A queue as this process sees it.
+pub(super) struct Lane {
+    pub(super) name: String,
+    pub(super) slots: usize,
+    used: AtomicUsize,
+    hint: Notify,
+    freed: Notify,
+}
+
+/// A job and the fence of one claim of it.
+type AttemptKey = (i64, i32);
+
+/// An attempt that this process has claimed and not yet written down.
+struct Running {
+    cancelled: CancellationToken,
+    lane: Arc<Lane>,
+    kind: String,
+}
+
+/// The shared part of the dispatcher's tasks.
+pub(super) struct Dispatcher<S> {
+    store: S,
+    settings: Settings,
+    process: ThisProcess,
+    session: AtomicI64,
+    lanes: Vec<Arc<Lane>>,
+    running: Mutex<HashMap<AttemptKey, Running>>,
+    acks: mpsc::UnboundedSender<Ack>,
+    tasks: TaskTracker,
+    /// Claim no more.
+    soft: CancellationToken,
+    /// Let go of what is still running.
+    hard: CancellationToken,
+    /// All acks are written: the renewals may stop.
+    finished: CancellationToken,
+}
+
+impl<S: Store> Dispatcher<S> {
+    /// Begins a session and starts the tasks. The receivers give the attempts of each lane.
+    pub(super) async fn start(
+        store: S,
+        settings: Settings,
+        soft: CancellationToken,
+        hard: CancellationToken,
+    ) -> Result<(Arc<Self>, Vec<mpsc::UnboundedReceiver<Attempt>>), super::Error> {
+        let process = ThisProcess::new();
+        let session = store.begin_session(&process).await?;
+        let (acks, written) = mpsc::unbounded_channel();
+        let lane = |(name, slots): &(String, usize)| {
+            Arc::new(Lane {
+                name: name.clone(),
+                slots: *slots,
+                used: AtomicUsize::new(0),
+                hint: Notify::new(),
+                freed: Notify::new(),
+            })
+        };
+        let this = Arc::new(Self {
+            lanes: settings.queues.iter().map(lane).collect(),
+            store,
+            settings,
+            process,
+            session: AtomicI64::new(session.0),
+            running: Mutex::default(),
+            acks,
+            tasks: TaskTracker::new(),
+            soft,
+            hard,
+            finished: CancellationToken::new(),
+        });
+        let mut receivers = Vec::new();
+        for lane in &this.lanes {
+            let (deliver, receiver) = mpsc::unbounded_channel();
+            receivers.push(receiver);
+            this.tasks.spawn(this.clone().claim_loop(lane.clone(), deliver));
+        }
+        tokio::spawn(this.clone().ack_loop(written));
+        tokio::spawn(this.clone().renew_loop());
+        tokio::spawn(this.clone().hint_loop());
+        this.tasks.spawn(this.clone().let_go());
+        this.tasks.close();
+        tracing::info!(session = session.0, queues = ?this.settings.queues, "working");
+        Ok((this, receivers))
+    }
+
+    pub(super) fn lanes(&self) -> &[Arc<Lane>] {
+        &self.lanes
+    }
+
+    /// Hands over how an attempt went. Never waits.
+    pub(super) fn ack(&self, ack: Ack) {
+        // The receiver lives until every sender, this one included, is gone.
+        let _ = self.acks.send(ack);
+    }
+
+    /// The attempt needs no ack: it has written down its own end.
+    pub(super) fn forget(&self, job_id: i64, fence: i32) {
+        let gone = lock(&self.running).remove(&(job_id, fence));
+        if let Some(Running { lane, .. }) = gone {
+            let used = lane.used.fetch_sub(1, Ordering::AcqRel) - 1;
+            metrics::slots(&lane.name, lane.slots, used);
+            lane.freed.notify_one();
+        }
+    }
+
+    /// Waits until nothing is claimed any more.
+    pub(super) async fn claims_ended(&self) {
+        self.soft.cancelled().await;
+        self.tasks.wait().await;
+    }
+
+    /// Waits until every attempt has been written down, or the store has been away for too long;
+    /// then ends the session.
+    pub(super) async fn finish(&self) {
+        let all_written = async {
+            while !lock(&self.running).is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let too_late = async {
+            self.hard.cancelled().await;
+            tokio::time::sleep(LAST_ACKS).await;
+        };
+        tokio::select! {
+            () = all_written => {}
+            () = too_late => tracing::error!(
+                jobs = lock(&self.running).len(),
+                "the store is away: these jobs run again when this session is given up for lost"
+            ),
+        }
+        self.finished.cancel();
+        if lock(&self.running).is_empty()
+            && let Some(session) = self.session()
+        {
+            let end = self.store.end_session(session);
+            if let Ok(Err(error)) = tokio::time::timeout(LAST_ACKS, end).await {
+                tracing::warn!(%error, "the session could not be ended; it will be given up for lost");
+            }
+        }
+    }
+
+    fn session(&self) -> Option<SessionId> {
+        Some(self.session.load(Ordering::Acquire)).filter(|id| *id != NONE).map(SessionId)
+    }
+
+    async fn let_go(self: Arc<Self>) {
+        self.soft.cancelled().await;
+        metrics::draining();
+        let jobs = lock(&self.running).len();
+        tracing::info!(jobs, "stopping: nothing more is claimed, running jobs may finish");
+    }
+}
+
+/// A poisoned lock only means that a thread died while holding a map that is always consistent.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

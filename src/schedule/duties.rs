@@ -1,0 +1,99 @@
+//! The scheduler's duties: what each does, and how often.
+
+use super::Desk;
+use crate::jobs::refresh_token;
+use crate::queue::postgres;
+use crate::store::credentials;
+use anyhow::Result;
+use std::time::Duration;
+
+/// A token is renewed when it ends within this time.
+const TOKEN_MARGIN: Duration = Duration::from_secs(900);
+/// A process that has not been heard of for this long is given up, should no worker be there to do it.
+const PATIENCE: Duration = Duration::from_secs(9);
+
+/// One thing that has to happen again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// Ask for new tokens before the old ones end.
+    RenewTokens,
+    /// Make the history's next days, drop the old ones.
+    Prune,
+    /// Mend gates.
+    Sweep,
+    /// Take back the jobs of the dead.
+    Rescue,
+}
+
+impl Duty {
+    /// Every duty.
+    pub const ALL: &[Self] = &[Self::RenewTokens, Self::Prune, Self::Sweep, Self::Rescue];
+
+    /// The word in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RenewTokens => "renew_tokens",
+            Self::Prune => "prune",
+            Self::Sweep => "sweep",
+            Self::Rescue => "rescue",
+        }
+    }
+
+    /// How often.
+    pub fn every(self) -> Duration {
+        match self {
+            Self::RenewTokens => Duration::from_secs(60),
+            Self::Prune => Duration::from_secs(3600),
+            Self::Sweep => Duration::from_secs(15),
+            Self::Rescue => Duration::from_secs(5),
+        }
+    }
+
+    /// Does it once.
+    pub async fn fulfil(self, desk: &Desk) -> Result<()> {
+        match self {
+            Self::RenewTokens => renew_tokens(desk).await,
+            Self::Prune => prune(desk).await,
+            Self::Sweep => sweep(desk).await,
+            Self::Rescue => rescue(desk).await,
+        }
+    }
+}
+
+async fn renew_tokens(desk: &Desk) -> Result<()> {
+    let mut connection = desk.db.acquire().await?;
+    for user_id in credentials::expiring_before(&mut *connection, TOKEN_MARGIN).await? {
+        let Some(token) = credentials::access_token(&mut *connection, user_id).await? else {
+            continue;
+        };
+        let job = refresh_token::job(user_id, token.generation)?;
+        desk.queue.enqueue(&mut connection, &[job]).await?;
+    }
+    Ok(())
+}
+
+async fn prune(desk: &Desk) -> Result<()> {
+    let mut connection = desk.db.acquire().await?;
+    let pruned = desk.queue.prune(&mut connection, desk.retention).await?;
+    tracing::info!(made = pruned.made, dropped = pruned.dropped, "the history was pruned");
+    Ok(())
+}
+
+async fn sweep(desk: &Desk) -> Result<()> {
+    let mut transaction = desk.db.begin().await?;
+    let mended = desk.queue.sweep(&mut transaction).await?;
+    transaction.commit().await?;
+    if mended > 0 {
+        tracing::warn!(mended, "gates were mended: this should not be needed");
+    }
+    Ok(())
+}
+
+async fn rescue(desk: &Desk) -> Result<()> {
+    let rescued = postgres::rescue(&desk.db, PATIENCE).await?;
+    if rescued.requeued + rescued.poisoned > 0 {
+        let (requeued, discarded) = (rescued.requeued, rescued.poisoned);
+        tracing::warn!(requeued, discarded, "took back the jobs of dead processes");
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! What has to happen again and again, whoever works: tokens are renewed before they end, the past
+//! is dropped, what should never be wrong is mended.
+//!
+//! Any number of schedulers may run. Every duty is safe to do twice, so none of them has to lead.
+
+pub mod duties;
+
+use crate::queue::Queue;
+use duties::Duty;
+use rand::Rng;
+use sqlx::PgPool;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// What the duties need.
+#[derive(Clone)]
+pub struct Desk {
+    /// Everything that is stored.
+    pub db: PgPool,
+    /// Where jobs are asked for.
+    pub queue: Queue,
+    /// How long finished jobs are kept.
+    pub retention: Duration,
+}
+
+/// Does every duty, each at its own pace, until `stop` is cancelled.
+pub async fn run(desk: Desk, stop: CancellationToken) {
+    let mut duties = JoinSet::new();
+    for duty in Duty::ALL {
+        duties.spawn(again_and_again(*duty, desk.clone(), stop.clone()));
+    }
+    duties.join_all().await;
+}
+
+async fn again_and_again(duty: Duty, desk: Desk, stop: CancellationToken) {
+    loop {
+        if let Err(error) = duty.fulfil(&desk).await {
+            tracing::warn!(%error, duty = duty.as_str(), "will be tried again");
+        }
+        // Jitter, so that several schedulers do not do the same at the same moment.
+        let pause = duty.every().mul_f64(rand::rng().random_range(0.9..1.1));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = stop.cancelled() => return,
+        }
+    }
+}
