@@ -28,6 +28,7 @@ pub mod tools;
 pub mod jobs;
 
 // The edges.
+pub mod api;
 pub mod commands;
 pub mod schedule;
 

@@ -1,9 +1,19 @@
-//! Parses the command line and hands over to one command.
+//! Parses the command line, hands over to one command, and says how it ended.
 
 use clap::Parser;
 use recomamp::commands::Cli;
+use std::process::ExitCode;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    Cli::parse().run().await
+async fn main() -> ExitCode {
+    match Cli::parse().run().await {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            // Several mistakes in the settings are several lines.
+            for line in format!("{error:#}").lines() {
+                eprintln!("recomamp: {line}");
+            }
+            ExitCode::FAILURE
+        }
+    }
 }

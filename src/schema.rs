@@ -70,8 +70,17 @@ pub fn count() -> usize {
 
 /// How far this database has come.
 pub async fn standing(db: impl PgExecutor<'_>) -> Result<Standing, sqlx::Error> {
-    let taken: Result<Vec<(i64, Vec<u8>)>, _> = sqlx::query_as(
-        r"-- schema_standing
+    Ok(compare(&taken(db).await?))
+}
+
+/// The versions of the steps that this database has taken.
+pub async fn applied(db: impl PgExecutor<'_>) -> Result<Vec<i64>, sqlx::Error> {
+    Ok(taken(db).await?.into_iter().map(|(version, _)| version).collect())
+}
+
+async fn taken(db: impl PgExecutor<'_>) -> Result<Vec<(i64, Vec<u8>)>, sqlx::Error> {
+    let taken = sqlx::query_as(
+        r"-- schema_taken
         select version, checksum
         from _sqlx_migrations
         order by version",
@@ -79,9 +88,9 @@ pub async fn standing(db: impl PgExecutor<'_>) -> Result<Standing, sqlx::Error> 
     .fetch_all(db)
     .await;
     match taken {
-        Ok(taken) => Ok(compare(&taken)),
-        Err(error) if is_undefined_table(&error) => Ok(Standing::Behind { missing: count() }),
-        Err(error) => Err(error),
+        // Nobody has ever migrated it.
+        Err(error) if is_undefined_table(&error) => Ok(Vec::new()),
+        taken => taken,
     }
 }
 

@@ -5,11 +5,14 @@ use anyhow::{Result, anyhow, bail};
 use secrecy::ExposeSecret;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection, PgPool};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool};
 use std::time::Duration;
 
 /// How long the first connection may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The oldest Postgres that understands every statement, as `server_version_num` counts.
+const POSTGRES_MIN: i32 = 140_000;
 
 /// Opens at most this many connections to the database, the first at once.
 ///
@@ -42,6 +45,36 @@ pub async fn migrated(db: &PgPool) -> Result<()> {
         bail!("{standing}");
     }
     Ok(())
+}
+
+/// Opens a database as [`database`] does, and refuses it as [`migrated`] does.
+///
+/// # Errors
+/// Theirs.
+pub async fn ready(settings: &config::Database, max_connections: u32) -> Result<PgPool> {
+    let db = database(settings, max_connections).await?;
+    migrated(&db).await?;
+    Ok(db)
+}
+
+/// Refuses a server that is too old; gives its version, such as `16.4`.
+///
+/// # Errors
+/// One line that names the version it takes.
+pub async fn supported(connection: &mut PgConnection) -> Result<String> {
+    let (number, version): (i32, String) = sqlx::query_as(
+        r"-- server_version
+        select current_setting('server_version_num')::int, current_setting('server_version')",
+    )
+    .fetch_one(connection)
+    .await?;
+    if number < POSTGRES_MIN {
+        bail!(
+            "the server is Postgres {version}: recomamp needs {} or newer",
+            POSTGRES_MIN / 10_000
+        );
+    }
+    Ok(version)
 }
 
 fn options(settings: &config::Database) -> Result<PgConnectOptions> {

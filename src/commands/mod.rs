@@ -1,36 +1,101 @@
 //! The subcommands, one file each; each line of the Procfile is one of them.
 
-pub mod bench;
-pub mod connect;
-pub mod ops;
-pub mod schedule;
-pub mod work;
+// What a process does until it is stopped.
+mod ops;
+mod schedule;
+mod serve;
+mod work;
 
+// What a person does once, and looks at often.
+mod backfill;
+mod bench;
+mod doctor;
+mod keys;
+mod migrate;
+mod status;
+
+// What a new installation is told about Amazon.
+mod accounts;
+mod instances;
+mod users;
+mod workflows;
+
+// What they share.
+mod connect;
+mod exit;
+mod input;
+mod output;
+mod refused;
+mod watch;
+
+pub use exit::Exit;
+
+use crate::config::{Logging, Settings};
+use crate::telemetry::{self, Mode};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 /// A durable job queue for long, rate-limited, asynchronous API work; first use: Amazon Marketing
 /// Cloud reporting.
 #[derive(Debug, Parser)]
-#[command(version, about, arg_required_else_help = true)]
+#[command(version, about, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+const EXIT_CODES: &str = "\
+Settings come from the environment: `recomamp doctor` checks them, .env.example lists them.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not healthy, 5 the backfill did not complete.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
-    Bench(bench::Bench),
-    Schedule(schedule::Schedule),
+    Serve(serve::Serve),
     Work(work::Work),
+    Schedule(schedule::Schedule),
+    Migrate(migrate::Migrate),
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    #[command(subcommand)]
+    Users(users::Users),
+    #[command(subcommand)]
+    Accounts(accounts::Accounts),
+    #[command(subcommand)]
+    Instances(instances::Instances),
+    #[command(subcommand)]
+    Workflows(workflows::Workflows),
+    Backfill(backfill::Backfill),
+    Status(status::Status),
+    Doctor(doctor::Doctor),
+    Bench(bench::Bench),
 }
 
 impl Cli {
-    /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    /// Runs the command and says how it ended.
+    pub async fn run(self) -> Result<Exit> {
         match self.command {
-            Command::Bench(command) => command.run().await,
-            Command::Schedule(command) => command.run().await,
-            Command::Work(command) => command.run().await,
+            Command::Serve(command) => command.run().await.map(Exit::done),
+            Command::Work(command) => command.run().await.map(Exit::done),
+            Command::Schedule(command) => command.run().await.map(Exit::done),
+            Command::Migrate(command) => command.run().await,
+            Command::Keys(command) => command.run().map(Exit::done),
+            Command::Users(command) => command.run().await.map(Exit::done),
+            Command::Accounts(command) => command.run().await.map(Exit::done),
+            Command::Instances(command) => command.run().await.map(Exit::done),
+            Command::Workflows(command) => command.run().await.map(Exit::done),
+            Command::Backfill(command) => Box::pin(command.run()).await,
+            Command::Status(command) => command.run().await,
+            Command::Doctor(command) => command.run().await,
+            Command::Bench(command) => command.run().await.map(Exit::done),
         }
     }
+}
+
+/// Reads what a command needs of the environment, every mistake at once, and switches logs on.
+pub fn settings<S: Settings>(mode: Mode) -> Result<S> {
+    let (logging, settings) = <(Logging, S)>::from_env()?;
+    // The driver says more than people want to read; RECOMAMP_LOG can still ask for it.
+    let filter = format!("sqlx=warn,{}", logging.filter);
+    telemetry::init(mode, &Logging { filter })?;
+    Ok(settings)
 }

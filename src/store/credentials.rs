@@ -64,6 +64,27 @@ pub struct RefreshToken {
     pub state: TokenState,
 }
 
+/// A row of `lwa_credentials`, for those who look after all of them.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Credential {
+    /// Whose it is.
+    pub user_id: UserId,
+    /// Which token host refreshes it.
+    pub region: Region,
+    /// The client id the user gave access to; none for the installation's own.
+    pub lwa_client_id: Option<String>,
+    /// The refresh token.
+    pub refresh_token_encrypted: Sealed,
+    /// The access token; none until the first refresh.
+    pub access_token_encrypted: Option<Sealed>,
+    /// When the access token ends.
+    pub access_token_expires_at: Option<DateTime<Utc>>,
+    /// Whether the refresh token still works.
+    pub token_state: TokenState,
+    /// What Amazon said when it stopped working.
+    pub token_error: Option<String>,
+}
+
 /// Gives a user a refresh token: the first, or a new one after Amazon refused the old.
 ///
 /// The access token of the old one is forgotten, and whatever was wrong is over.
@@ -249,6 +270,19 @@ pub async fn expiring_before(
         order by access_token_expires_at nulls first, user_id",
     )
     .bind(margin.as_secs_f64())
+    .fetch_all(db)
+    .await
+}
+
+/// Every credential.
+pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Credential>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- credentials_list
+        select user_id, region, lwa_client_id, refresh_token_encrypted, access_token_encrypted,
+            access_token_expires_at, token_state, token_error
+        from lwa_credentials
+        order by user_id",
+    )
     .fetch_all(db)
     .await
 }

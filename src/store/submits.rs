@@ -285,6 +285,38 @@ pub async fn list(
     .await
 }
 
+/// An execution of which nobody knows whether AMC has it.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct UnknownSubmit {
+    /// The execution.
+    pub execution_id: ExecutionUuid,
+    /// AMC's id of the instance it was sent to.
+    pub instance_id: String,
+    /// What we called it in the request.
+    pub client_ref: Option<String>,
+    /// When the intent was written down.
+    pub submit_started_at: Option<DateTime<Utc>>,
+}
+
+/// The executions of which nobody knows whether AMC has them, the longest unknown first.
+pub async fn list_unknown(
+    db: impl PgExecutor<'_>,
+    limit: i64,
+) -> Result<Vec<UnknownSubmit>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- submits_list_unknown
+        select execution.id as execution_id, instance.instance_id, client_ref, submit_started_at
+        from workflow_executions execution
+        join amc_instances instance on instance.id = execution.instance_id
+        where execution.status = 'submit_unknown'
+        order by submit_started_at, execution.id
+        limit $1",
+    )
+    .bind(limit)
+    .fetch_all(db)
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use futures::future::join_all;

@@ -1,0 +1,77 @@
+//! JSON over HTTP, for programs.
+//!
+//! | route | what |
+//! |---|---|
+//! | `GET /healthz` | the process turns |
+//! | `GET /readyz` | it can do its work; 503 and the reason when not |
+//! | `GET /metrics` | for Prometheus |
+//! | `POST /v1/collections` | starts a backfill |
+//! | `GET /v1/collections/{id}` | how far it is, week by week |
+//!
+//! Nobody has to say who they are yet, so `serve` listens on the machine itself by default. To let
+//! others in, put something in front that knows them.
+//!
+//! Errors are [problem documents](https://www.rfc-editor.org/rfc/rfc9457), see [`error`].
+
+pub mod collections;
+pub mod error;
+pub mod fields;
+pub mod health;
+pub mod request;
+
+use crate::queue::Queue;
+use crate::shutdown::Shutdown;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use error::Problem;
+use sqlx::PgPool;
+
+/// The longest body that is read, in bytes.
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// What the routes hold in their hands.
+#[derive(Debug, Clone)]
+pub struct Api {
+    /// Everything that is stored.
+    pub db: PgPool,
+    /// Where jobs are asked for.
+    pub queue: Queue,
+    /// How many executions a week of a new collection may spend.
+    pub week_attempts: u32,
+    /// Tells when the process stops.
+    pub shutdown: Shutdown,
+}
+
+/// Every route there is.
+pub fn router(api: Api) -> Router {
+    let v1 = Router::new()
+        .route("/v1/collections", post(collections::create))
+        .route("/v1/collections/{id}", get(collections::show))
+        // Who asks and what they may is to be decided here, for /v1 alone.
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(api.clone());
+    probes(api.db, api.shutdown)
+        .merge(v1)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(request::watched))
+}
+
+/// What shows a process from outside: `/healthz`, `/readyz` and `/metrics`.
+pub fn probes(db: PgPool, shutdown: Shutdown) -> Router {
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .with_state(health::Probed { db, shutdown })
+}
+
+async fn unknown_path(request: Request) -> Problem {
+    Problem::not_found(format!("there is nothing at {}", request.uri().path()))
+}
+
+async fn wrong_method(request: Request) -> Problem {
+    let (method, path) = (request.method(), request.uri().path());
+    Problem::method_not_allowed(format!("{path} does not understand {method}"))
+}

@@ -1,0 +1,172 @@
+//! Where a backfill stands, as programs and people are told.
+
+use super::progress::{Progress, Timing, WeekCounts};
+use crate::store::collections::{self, Collection, CollectionStatus};
+use crate::store::weeks::{self, Filter, WeekStatus};
+use chrono::{DateTime, NaiveDate, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+
+/// Where a backfill stands. The names of its fields are a promise to programs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Status {
+    /// Names it.
+    pub collection_id: String,
+    /// What it is called on a page.
+    pub name: String,
+    /// Where it stands.
+    pub status: CollectionStatus,
+    /// What it runs.
+    pub workflow: String,
+    /// Where it runs: AMC's id of the instance.
+    pub instance: String,
+    /// In whose name it runs.
+    pub user: String,
+    /// The first day it covers.
+    pub start: NaiveDate,
+    /// The first day after those it covers.
+    pub end: NaiveDate,
+    /// The IANA zone in which its days begin.
+    pub timezone: String,
+    /// How many days ago a week had to have ended.
+    pub lag_days: i32,
+    /// The first day of its weeks: 1 is Monday, 7 is Sunday.
+    pub week_starts_on: i16,
+    /// The values of the workflow's parameters.
+    pub parameters: Value,
+    /// How far it is.
+    pub progress: Progress,
+    /// Executions that AMC has, or may have, and has not finished.
+    pub open_executions: i64,
+    /// Rows of all weeks together.
+    pub row_count: i64,
+    /// What last went wrong, or why it is paused.
+    pub last_error: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When its first week began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When its last week ended.
+    pub finished_at: Option<DateTime<Utc>>,
+}
+
+/// Where one week of it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WeekLine {
+    /// The first day.
+    pub start: NaiveDate,
+    /// The first day after it.
+    pub end: NaiveDate,
+    /// Where it stands.
+    pub status: WeekStatus,
+    /// How many executions it has had.
+    pub attempts: i32,
+    /// Rows in its result.
+    pub row_count: Option<i64>,
+    /// Why it failed, was skipped or is blocked.
+    pub error: Option<String>,
+    /// When it ended.
+    pub completed_at: Option<DateTime<Utc>>,
+}
+
+/// A backfill and its weeks.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Detailed {
+    /// Where it stands.
+    #[serde(flatten)]
+    pub status: Status,
+    /// Its weeks, the earliest first.
+    pub weeks: Vec<WeekLine>,
+}
+
+/// Where the backfill with this public id stands; none when there is none.
+pub async fn of(
+    connection: &mut PgConnection,
+    collection_id: &str,
+) -> Result<Option<Status>, sqlx::Error> {
+    match collections::by_collection_id(&mut *connection, collection_id).await? {
+        Some(collection) => told(connection, collection).await,
+        None => Ok(None),
+    }
+}
+
+/// The same, with every week.
+pub async fn detailed(
+    connection: &mut PgConnection,
+    collection_id: &str,
+) -> Result<Option<Detailed>, sqlx::Error> {
+    let collection = collections::by_collection_id(&mut *connection, collection_id).await?;
+    let Some(collection) = collection else { return Ok(None) };
+    let id = collection.id;
+    let Some(status) = told(&mut *connection, collection).await? else { return Ok(None) };
+    let weeks = weeks::list(connection, id, &Filter::default()).await?;
+    let weeks = weeks.into_iter().map(|week| WeekLine {
+        start: week.week_start_date,
+        end: week.week_end_date,
+        status: week.status,
+        attempts: week.attempts,
+        row_count: week.row_count,
+        error: week.error_message,
+        completed_at: week.completed_at,
+    });
+    Ok(Some(Detailed { status, weeks: weeks.collect() }))
+}
+
+/// The newest backfills, at most `limit`, the newest first.
+pub async fn newest(connection: &mut PgConnection, limit: i64) -> Result<Vec<Status>, sqlx::Error> {
+    let mut told_of = Vec::new();
+    for collection in collections::list(&mut *connection, limit).await? {
+        told_of.extend(told(&mut *connection, collection).await?);
+    }
+    Ok(told_of)
+}
+
+async fn told(
+    connection: &mut PgConnection,
+    collection: Collection,
+) -> Result<Option<Status>, sqlx::Error> {
+    let names = collections::names(&mut *connection, collection.id).await?;
+    let counted = collections::progress(&mut *connection, collection.id).await?;
+    let (Some(names), Some(counted)) = (names, counted) else { return Ok(None) };
+    Ok(Some(Status {
+        collection_id: collection.collection_id,
+        name: collection.name,
+        // Read with the counts, so that a backfill is never done with weeks left to do.
+        status: counted.status,
+        workflow: names.workflow_id,
+        instance: names.instance_id,
+        user: names.email,
+        start: collection.period_start,
+        end: collection.period_end,
+        timezone: collection.timezone,
+        lag_days: collection.lag_days,
+        week_starts_on: collection.week_starts_on,
+        parameters: collection.parameters,
+        progress: progress(&counted),
+        open_executions: counted.open_executions,
+        row_count: counted.row_count,
+        last_error: collection.last_error,
+        created_at: collection.created_at,
+        started_at: counted.started_at,
+        finished_at: counted.finished_at,
+    }))
+}
+
+/// The counts as progress, paced by the whole time since the first week began.
+fn progress(counted: &collections::Progress) -> Progress {
+    let count = |count: i64| u64::try_from(count).unwrap_or(0);
+    let counts = WeekCounts {
+        pending: count(counted.pending),
+        running: count(counted.running),
+        succeeded: count(counted.succeeded),
+        failed: count(counted.failed),
+        skipped: count(counted.skipped),
+        blocked: count(counted.blocked),
+        cancelled: count(counted.cancelled),
+    };
+    let until = counted.finished_at.unwrap_or(counted.now);
+    let elapsed = counted.started_at.and_then(|began| (until - began).to_std().ok());
+    let timing = Timing { elapsed: elapsed.unwrap_or_default(), settled_before: 0 };
+    Progress::new(&counts, count(counted.retries), timing)
+}

@@ -1,0 +1,134 @@
+//! What a doctor looks at in the product: workers, tokens, instances, and where results are kept.
+
+use super::Check;
+use crate::clock;
+use crate::config::{Keys, Results};
+use crate::queue::postgres::inspect;
+use crate::reports::files::ResultFiles;
+use crate::store::credentials::{self, TokenState};
+use crate::store::instances::{self as amc_instances, InstanceStatus};
+use crate::store::users;
+use anyhow::{Result, ensure};
+use chrono::{DateTime, Utc};
+use sqlx::PgPool;
+use tokio::io::AsyncReadExt;
+
+/// A worker that is alive was heard of within this time, in seconds.
+const SEEN_MAX_SECONDS: i64 = 15;
+
+/// The file that shows that results can be written.
+const PROBE: &str = "doctor/probe.txt";
+
+pub(super) async fn sessions(db: &PgPool) -> Check {
+    let looked = async {
+        let mut connection = db.acquire().await?;
+        let now = clock::now(&mut *connection).await?;
+        let sessions = inspect::sessions(&mut connection).await?;
+        let alive = |seen: DateTime<Utc>| (now - seen).num_seconds() <= SEEN_MAX_SECONDS;
+        let alive = sessions.iter().filter(|session| alive(session.seen_at)).count();
+        Ok::<_, sqlx::Error>((alive, sessions.len() - alive))
+    };
+    match looked.await {
+        Ok((0, _)) => Check::warn("workers", "none is alive", "recomamp work"),
+        Ok((alive, 0)) => Check::ok("workers", format!("{alive} alive")),
+        Ok((alive, silent)) => Check::warn(
+            "workers",
+            format!("{alive} alive, {silent} silent"),
+            "their jobs are taken over; look at why they died",
+        ),
+        Err(error) => Check::broken("workers", error),
+    }
+}
+
+/// Whether the keys open every stored token.
+pub(super) async fn tokens(db: &PgPool, keys: Option<&Keys>) -> Check {
+    let Some(keys) = keys else {
+        return Check::fail(
+            "stored tokens",
+            "there is no key to open them",
+            "set RECOMAMP_ENCRYPTION_KEYS",
+        );
+    };
+    let credentials = match credentials::list(db).await {
+        Ok(credentials) => credentials,
+        Err(error) => return Check::broken("stored tokens", error),
+    };
+    let ring = keys.ring();
+    let stored = || {
+        credentials.iter().flat_map(|credential| {
+            [Some(&credential.refresh_token_encrypted), credential.access_token_encrypted.as_ref()]
+        })
+    };
+    let (all, shut) = stored().flatten().fold((0, 0), |(all, shut), token| {
+        (all + 1, shut + usize::from(ring.decrypt(token.as_str()).is_err()))
+    });
+    if shut == 0 {
+        return Check::ok("stored tokens", format!("the keys open all {all}"));
+    }
+    Check::fail(
+        "stored tokens",
+        format!("the keys do not open {shut} of {all}"),
+        "put the key they were encrypted with behind the others in RECOMAMP_ENCRYPTION_KEYS",
+    )
+}
+
+pub(super) async fn credentials(db: &PgPool) -> Check {
+    let refused = async {
+        let mut refused = Vec::new();
+        for credential in credentials::list(db).await? {
+            if credential.token_state != TokenState::Active {
+                let user = users::by_id(db, credential.user_id).await?;
+                let email = user.map(|user| user.email).unwrap_or_default();
+                refused.push(format!("{email}: {}", credential.token_state));
+            }
+        }
+        Ok::<_, sqlx::Error>(refused)
+    };
+    match refused.await {
+        Ok(refused) if refused.is_empty() => Check::ok("credentials", "Amazon refuses none"),
+        Ok(refused) => Check::fail(
+            "credentials",
+            refused.join(", "),
+            "needs_reauth: `recomamp users authorise EMAIL`; client_invalid: correct RECOMAMP_LWA_CLIENT_ID and _SECRET first",
+        ),
+        Err(error) => Check::broken("credentials", error),
+    }
+}
+
+pub(super) async fn instances(db: &PgPool) -> Check {
+    let instances = match amc_instances::list(db).await {
+        Ok(instances) => instances,
+        Err(error) => return Check::broken("instances", error),
+    };
+    let blocked = instances.iter().filter(|instance| instance.status == InstanceStatus::Blocked);
+    let blocked: Vec<_> = blocked.map(|instance| instance.instance_id.as_str()).collect();
+    match blocked.first() {
+        None => Check::ok("instances", format!("{}, none blocked", instances.len())),
+        Some(first) => Check::warn(
+            "instances",
+            format!("blocked: {}", blocked.join(", ")),
+            format!("settle it with Amazon, then `recomamp instances unblock {first}`"),
+        ),
+    }
+}
+
+pub(super) async fn results(settings: &Results) -> Check {
+    match written_and_read(settings).await {
+        Ok(()) => Check::ok("results", format!("{} can be written and read", settings.url)),
+        Err(error) => Check::fail(
+            "results",
+            format!("{} cannot be used: {error:#}", settings.url),
+            "make it writable, or name another place in RECOMAMP_RESULTS_URL",
+        ),
+    }
+}
+
+async fn written_and_read(settings: &Results) -> Result<()> {
+    let files = ResultFiles::open(settings.url.as_str())?;
+    let said = b"recomamp doctor was here\n";
+    let stored = files.put(PROBE, said.as_slice()).await?;
+    let mut read = Vec::new();
+    files.get(&stored.uri).await?.read_to_end(&mut read).await?;
+    ensure!(read == said, "what was written came back different");
+    Ok(())
+}

@@ -1,0 +1,208 @@
+//! `recomamp instances`: the AMC instances that the engine works on.
+
+use super::{connect, output, refused};
+use crate::amc::{AmcInstanceId, EntityId};
+use crate::config::{Database, Limits};
+use crate::jobs::collect_week;
+use crate::queue::Queue;
+use crate::store::events::{self, NewEvent};
+use crate::store::instances::{self, InstanceStatus, NewInstance};
+use crate::store::{accounts, weeks};
+use crate::telemetry::Mode;
+use crate::tools::resources;
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::json;
+use sqlx::PgConnection;
+use std::collections::HashMap;
+use url::Url;
+
+/// The AMC instances that the engine works on.
+#[derive(Debug, Subcommand)]
+pub enum Instances {
+    Add(Add),
+    List(List),
+    Unblock(Unblock),
+}
+
+/// Adds an instance, and limits how many executions may be open there.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  recomamp instances add --instance-id amcibersblt --name Shop --account ENTITY1A2B3C4D5E6F"
+)]
+pub struct Add {
+    /// AMC's own id of the instance.
+    #[arg(long)]
+    instance_id: AmcInstanceId,
+    /// What to call it on a page.
+    #[arg(long)]
+    name: String,
+    /// Amazon's id of the account that owns it.
+    #[arg(long)]
+    account: EntityId,
+    /// Where its API answers, when not at the region's host.
+    #[arg(long, value_parser = web_address)]
+    endpoint_url: Option<Url>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the instances and whether Amazon lets us in.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  recomamp instances list --json")]
+pub struct List {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Starts work again on an instance that Amazon refused us, once that is settled with Amazon.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  recomamp instances unblock amcibersblt")]
+pub struct Unblock {
+    /// AMC's own id of the instance.
+    instance_id: AmcInstanceId,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Instances {
+    /// Runs it.
+    pub async fn run(self) -> Result<()> {
+        match self {
+            Self::Add(command) => command.run().await,
+            Self::List(command) => command.run().await,
+            Self::Unblock(command) => command.run().await,
+        }
+    }
+}
+
+impl Add {
+    async fn run(self) -> Result<()> {
+        let (database, limits): (Database, Limits) = super::settings(Mode::Command)?;
+        let db = connect::ready(&database, 1).await?;
+        let mut tx = db.begin().await?;
+        let account = accounts::by_account_id(&mut *tx, self.account.as_str()).await?;
+        let Some(account) = account else {
+            bail!("there is no account {}: see `recomamp accounts list`", self.account);
+        };
+        let instance = NewInstance {
+            instance_id: self.instance_id.as_str(),
+            instance_name: &self.name,
+            account_id: account.id,
+            endpoint_url: self.endpoint_url.as_ref().map(Url::as_str),
+        };
+        let id = instances::insert(&mut *tx, &instance).await.map_err(|error| {
+            let taken = format!("there is an instance {} already", self.instance_id);
+            refused::insert(error, taken)
+        })?;
+        self.limit(&mut tx, limits).await?;
+        tx.commit().await?;
+        if self.json {
+            return output::json(&json!({"id": id, "instance_id": self.instance_id}));
+        }
+        output::line(id)?;
+        eprintln!("Next: recomamp workflows add --instance {} --help", self.instance_id);
+        Ok(())
+    }
+
+    async fn limit(&self, connection: &mut PgConnection, limits: Limits) -> Result<()> {
+        let queue = Queue::new();
+        for (resource, places) in [
+            (resources::instance(self.instance_id.as_str()), limits.max_open_per_instance),
+            (resources::account(self.account.as_str()), limits.max_open_per_account),
+        ] {
+            let places = i32::try_from(places).unwrap_or(i32::MAX);
+            queue.limit(connection, &resource, Some(places)).await?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    instance_id: String,
+    name: String,
+    account_id: String,
+    endpoint_url: Option<String>,
+    status: InstanceStatus,
+    block_reason: Option<String>,
+}
+
+impl Row {
+    fn cells(self) -> [String; 6] {
+        [
+            self.instance_id,
+            self.name,
+            self.account_id,
+            self.endpoint_url.unwrap_or_default(),
+            self.status.to_string(),
+            self.block_reason.unwrap_or_default(),
+        ]
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<()> {
+        let database: Database = super::settings(Mode::Command)?;
+        let db = connect::ready(&database, 1).await?;
+        let accounts = accounts::list(&db).await?.into_iter();
+        let accounts: HashMap<_, _> = accounts.map(|a| (a.id, a.account_id)).collect();
+        let rows = instances::list(&db).await?.into_iter().map(|instance| Row {
+            instance_id: instance.instance_id,
+            name: instance.instance_name,
+            account_id: accounts.get(&instance.account_id).cloned().unwrap_or_default(),
+            endpoint_url: instance.endpoint_url,
+            status: instance.status,
+            block_reason: instance.block_reason,
+        });
+        if self.json {
+            return output::json(&rows.collect::<Vec<_>>());
+        }
+        let headings = ["INSTANCE", "NAME", "ACCOUNT", "ENDPOINT", "STATUS", "WHY"];
+        output::table(headings, rows.map(Row::cells))
+    }
+}
+
+impl Unblock {
+    async fn run(self) -> Result<()> {
+        let database: Database = super::settings(Mode::Command)?;
+        let db = connect::ready(&database, 1).await?;
+        let mut tx = db.begin().await?;
+        let name = self.instance_id.as_str();
+        let instance = instances::by_instance_id(&mut *tx, name).await?;
+        let instance = instance.with_context(|| {
+            format!("there is no instance {name}: see `recomamp instances list`")
+        })?;
+        if !instances::unblock(&mut *tx, instance.id).await? {
+            bail!("instance {name} is {}, not blocked", instance.status);
+        }
+        let weeks = weeks::blocked_on(&mut *tx, instance.id).await?;
+        Queue::new().enqueue(&mut tx, &collect_week::for_weeks(&weeks)?).await?;
+        let event = NewEvent {
+            entity: "instance",
+            entity_id: name,
+            from_status: Some(InstanceStatus::Blocked.as_str()),
+            to_status: Some(InstanceStatus::Active.as_str()),
+            actor: "instances unblock",
+            reason: None,
+            detail: &json!({"weeks": weeks.len()}),
+        };
+        events::append(&mut *tx, &event).await?;
+        tx.commit().await?;
+        if self.json {
+            return output::json(&json!({"instance_id": name, "weeks_started_again": weeks.len()}));
+        }
+        eprintln!("{} blocked weeks of {name} start again.", weeks.len());
+        Ok(())
+    }
+}
+
+fn web_address(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url = url.filter(|url| url.username().is_empty() && url.password().is_none());
+    url.ok_or("give a web address such as https://advertising-api.amazon.com, without credentials")
+}
