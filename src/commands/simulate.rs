@@ -96,7 +96,8 @@ impl Simulate {
 
 fn read_json<T: DeserializeOwned>(file: &Path) -> Result<T> {
     let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is not as it should be", file.display()))
+    serde_json::from_slice(&text)
+        .with_context(|| format!("{} is not as it should be", file.display()))
 }
 
 impl Addresses {

@@ -4,7 +4,8 @@ use crate::commands::lifeline;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::env;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -25,12 +26,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LAST_LINES: usize = 5;
 
 /// Processes that run beside us. Each ends when we do: it reads from a pipe that we hold open.
-#[derive(Debug)]
 pub struct Children {
     program: PathBuf,
     logs: PathBuf,
     environment: Vec<(&'static str, String)>,
-    running: BTreeMap<&'static str, Child>,
+    running: BTreeMap<&'static str, Running>,
+}
+
+struct Running {
+    child: Child,
+    /// How long its log was when it started, in bytes: what an earlier one wrote is not its own.
+    log_from: u64,
 }
 
 impl Children {
@@ -43,6 +49,7 @@ impl Children {
     /// Starts `recomamp <command>`; its log goes on where an earlier one stopped.
     pub fn start(&mut self, command: &'static str) -> Result<()> {
         let log = OpenOptions::new().create(true).append(true).open(self.log(command))?;
+        let log_from = log.metadata()?.len();
         let mut process = Command::new(&self.program);
         process.args([command, lifeline::FLAG]);
         for (name, _) in env::vars_os() {
@@ -61,8 +68,9 @@ impl Children {
             // Ctrl-C in a terminal is for us: we stop them in order.
             .process_group(0)
             .kill_on_drop(true);
-        let child = process.spawn().with_context(|| format!("cannot start `recomamp {command}`"))?;
-        self.running.insert(command, child);
+        let child =
+            process.spawn().with_context(|| format!("cannot start `recomamp {command}`"))?;
+        self.running.insert(command, Running { child, log_from });
         Ok(())
     }
 
@@ -76,8 +84,9 @@ impl Children {
         let deadline = Instant::now() + READY_WITHIN;
         while Instant::now() < deadline {
             self.check()?;
-            let log = fs::read_to_string(self.log(command))?;
-            if let Some(found) = field_of(&log, message, field) {
+            let log_from = self.running.get(command).map_or(0, |running| running.log_from);
+            if let Some(found) = field_of(&read_from(&self.log(command), log_from)?, message, field)
+            {
                 return Ok(found);
             }
             sleep(LOOK_EVERY).await;
@@ -87,8 +96,8 @@ impl Children {
 
     /// Fails when one of them has ended, which none should.
     pub fn check(&mut self) -> Result<()> {
-        for (command, child) in &mut self.running {
-            if let Some(status) = child.try_wait()? {
+        for (command, running) in &mut self.running {
+            if let Some(status) = running.child.try_wait()? {
                 return Err(ended(command, status, &log_of(&self.logs, command)));
             }
         }
@@ -98,18 +107,18 @@ impl Children {
     /// `kill -9`, as the kernel does when memory runs out.
     pub async fn kill(&mut self, command: &'static str) -> Result<()> {
         match self.running.remove(command) {
-            Some(mut child) => Ok(child.kill().await?),
+            Some(mut running) => Ok(running.child.kill().await?),
             None => Ok(()),
         }
     }
 
     /// Tells all of them to stop, as SIGTERM does, and waits for them.
     pub async fn stop(mut self) {
-        for child in self.running.values_mut() {
-            drop(child.stdin.take());
+        for running in self.running.values_mut() {
+            drop(running.child.stdin.take());
         }
         let deadline = Instant::now() + STOP_WITHIN;
-        for (command, mut child) in self.running {
+        for (command, Running { mut child, .. }) in self.running {
             if timeout_at(deadline, child.wait()).await.is_err() {
                 eprintln!("`recomamp {command}` does not stop: it is killed.");
                 let _ = child.kill().await;
@@ -124,6 +133,14 @@ impl Children {
 
 fn log_of(logs: &Path, command: &str) -> PathBuf {
     logs.join(format!("{command}.log"))
+}
+
+fn read_from(file: &Path, from: u64) -> Result<String> {
+    let mut text = String::new();
+    let mut file = File::open(file)?;
+    file.seek(SeekFrom::Start(from))?;
+    file.read_to_string(&mut text)?;
+    Ok(text)
 }
 
 /// The newest line with this message: one JSON object per line, as processes write them to files.

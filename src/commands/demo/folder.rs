@@ -56,7 +56,9 @@ impl Folder {
         let path = wanted.canonicalize().with_context(|| format!("cannot find {shown}"))?;
         let lock = path.join("lock");
         if !lock.exists() && fs::read_dir(&path)?.next().is_some() {
-            bail!("{shown} holds other things than a demonstration: choose an empty or a new --folder");
+            bail!(
+                "{shown} holds other things than a demonstration: choose an empty or a new --folder"
+            );
         }
         let lock = File::create(&lock).with_context(|| format!("cannot write in {shown}"))?;
         match lock.try_lock() {
