@@ -9,7 +9,7 @@ use crate::backfill::status::{self, Detailed};
 use crate::jobs::collect_week;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
@@ -52,8 +52,9 @@ pub async fn create(
 /// Where a backfill stands, week by week.
 pub async fn show(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Detailed>, Problem> {
+    let Path(id) = id.map_err(|_| Problem::not_found("the id is not text"))?;
     found(&api, &id).await.map(Json)
 }
 
