@@ -1,10 +1,10 @@
 //! Writes down how attempts went, many in one transaction, however long the store is away.
 
-use super::{Dispatcher, STORE_PAUSE_MAX, lock};
+use super::{Dispatcher, lock};
 use crate::metrics;
 use crate::queue::store::{Ack, Store};
+use backon::Retryable;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::mpsc;
 
 impl<S: Store> Dispatcher<S> {
@@ -30,21 +30,17 @@ impl<S: Store> Dispatcher<S> {
 
     /// Writes a batch, however long the store is away.
     async fn write(&self, batch: &[Ack]) {
-        for failures in 0_u32.. {
-            match self.store.ack(batch).await {
-                Ok(acked) => {
-                    self.note_stale(batch, &acked.stale);
-                    for lane in self.lanes.iter().filter(|lane| acked.woken.contains(&lane.name)) {
-                        lane.hint.notify_one();
-                    }
-                    return;
-                }
-                Err(error) => {
-                    tracing::warn!(%error, acks = batch.len(), "could not ack; will try again");
-                    let pause = Duration::from_millis(50).saturating_mul(1 << failures.min(6));
-                    tokio::time::sleep(pause.min(STORE_PAUSE_MAX)).await;
-                }
-            }
+        let written = (|| self.store.ack(batch))
+            .retry(super::store_is_away())
+            .notify(|error, pause| {
+                tracing::warn!(%error, ?pause, acks = batch.len(), "could not ack; will try again");
+            })
+            .await;
+        // The retry has no end, so there is always an answer.
+        let Ok(acked) = written else { return };
+        self.note_stale(batch, &acked.stale);
+        for queue in &acked.woken {
+            self.wake(Some(queue));
         }
     }
 

@@ -1,10 +1,11 @@
 //! Claims jobs for free slots: when told by a hint, when the next one is due, and now and then anyhow.
 
-use super::{Dispatcher, Lane, Running, STORE_PAUSE_MAX, lock};
+use super::{Dispatcher, Lane, Running, lock};
 use crate::metrics;
 use crate::queue::error::Error;
 use crate::queue::job::Attempt;
 use crate::queue::store::{Claimed, Hints, Store};
+use backon::BackoffBuilder;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -21,30 +22,32 @@ impl<S: Store> Dispatcher<S> {
         lane: Arc<Lane>,
         deliver: mpsc::UnboundedSender<Attempt>,
     ) {
-        let mut failures = 0;
         metrics::slots(&lane.name, lane.slots, 0);
+        let mut pauses = super::store_is_away().build();
         while !self.soft.is_cancelled() {
             self.gather_slots(&lane).await;
-            let Some(session) = self.session() else {
-                self.pause_claims(failures).await;
-                continue;
-            };
             let free = lane.slots - lane.used.load(Ordering::Acquire);
-            if free == 0 {
-                continue;
-            }
             let began = Instant::now();
-            match self.store.claim(session, &lane.name, free).await {
+            let claimed = match self.session() {
+                _ if free == 0 => continue,
+                Some(session) => self.store.claim(session, &lane.name, free).await,
+                // A new session wakes every lane.
+                None => Ok(Claimed::default()),
+            };
+            metrics::claimed(&lane.name, began.elapsed());
+            match claimed {
                 Ok(claimed) => {
-                    failures = 0;
-                    metrics::claimed(&lane.name, began.elapsed());
+                    pauses = super::store_is_away().build();
                     let rest = self.deliver(&lane, claimed, &deliver);
                     self.wait_for_work(&lane, rest).await;
                 }
                 Err(error) => {
-                    failures += 1;
-                    tracing::warn!(%error, queue = lane.name, "could not claim; will try again");
-                    self.pause_claims(failures).await;
+                    let pause = pauses.next().unwrap_or_default();
+                    tracing::warn!(%error, ?pause, queue = lane.name, "could not claim; will try again");
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.soft.cancelled() => {}
+                    }
                 }
             }
         }
@@ -102,32 +105,24 @@ impl<S: Store> Dispatcher<S> {
         }
     }
 
-    async fn pause_claims(&self, failures: u32) {
-        let pause = Duration::from_millis(50).saturating_mul(1 << failures.min(6));
-        tokio::select! {
-            () = tokio::time::sleep(pause.min(STORE_PAUSE_MAX)) => {}
-            () = self.soft.cancelled() => {}
+    /// Lets the claim loop of this queue look, or that of every queue.
+    pub(super) fn wake(&self, queue: Option<&str>) {
+        for lane in self.lanes.iter().filter(|lane| queue.is_none_or(|name| name == lane.name)) {
+            lane.hint.notify_one();
         }
     }
 
     pub(super) async fn hint_loop(self: Arc<Self>) {
-        let wake = |name: Option<&str>| {
-            for lane in &self.lanes {
-                if name.is_none_or(|name| name == lane.name) {
-                    lane.hint.notify_one();
-                }
-            }
-        };
         while !self.soft.is_cancelled() {
             let listen = async {
                 let mut hints = self.store.hints().await?;
-                wake(None);
+                self.wake(None);
                 loop {
                     let queue = hints.next().await?;
-                    wake(Some(&queue));
+                    self.wake(Some(&queue));
                     // Jobs whose own hint was saved are found by a second look.
                     tokio::time::sleep(SECOND_LOOK).await;
-                    wake(Some(&queue));
+                    self.wake(Some(&queue));
                 }
             };
             let ended: Result<(), Error> = tokio::select! {
@@ -137,7 +132,7 @@ impl<S: Store> Dispatcher<S> {
             if let Err(error) = ended {
                 tracing::warn!(%error, "hints were lost; polling goes on");
             }
-            wake(None);
+            self.wake(None);
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
     }

@@ -47,6 +47,7 @@ impl<S: Store> Dispatcher<S> {
         let session = tokio::time::timeout(patience, begin).await.map_err(|_| away())??;
         tracing::info!(session = session.0, "working under a new session");
         self.session.store(session.0, Ordering::Release);
+        self.wake(None);
         Ok(())
     }
 

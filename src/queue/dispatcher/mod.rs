@@ -10,6 +10,7 @@ use super::job::Attempt;
 use super::session::{SessionId, ThisProcess};
 use super::store::{Ack, Store};
 use crate::metrics;
+use backon::ExponentialBuilder;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -46,8 +47,6 @@ impl Settings {
     }
 }
 
-/// The longest pause after the store did not answer.
-const STORE_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long acks may still be written when the process has been told to let go.
 const LAST_ACKS: Duration = Duration::from_secs(10);
 /// The session's number while there is none.
@@ -204,6 +203,15 @@ impl<S: Store> Dispatcher<S> {
         let jobs = lock(&self.running).len();
         tracing::info!(jobs, "stopping: nothing more is claimed, running jobs may finish");
     }
+}
+
+/// How a process waits for a store that does not answer: 50 ms, doubled up to 2 s, without end.
+fn store_is_away() -> ExponentialBuilder {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(50))
+        .with_max_delay(Duration::from_secs(2))
+        .with_jitter()
+        .without_max_times()
 }
 
 /// A poisoned lock only means that a thread died while holding a map that is always consistent.
