@@ -2,6 +2,7 @@
 
 mod backfill;
 mod doctor;
+mod end_to_end;
 mod help;
 mod migrate;
 mod register;
