@@ -84,11 +84,7 @@ async fn write(connection: &mut PgConnection, acks: &[Ack]) -> Result<Acked, Err
     let mut next = Vec::new();
     for gone in finish(connection, &finishes).await? {
         written.insert(gone.id);
-        if gone.state == State::Discarded
-            && let Some(Json(job)) = gone.if_discarded
-        {
-            next.push((gone.id, vec![job]));
-        }
+        next.extend(gone.if_discarded.map(|Json(job)| (gone.id, vec![job])));
     }
     for (id, queue) in wait(connection, &waits).await? {
         written.insert(id);
@@ -128,36 +124,43 @@ async fn leave_alone(connection: &mut PgConnection, acks: &[Ack]) -> Result<(), 
 #[derive(FromRow)]
 struct Gone {
     id: i64,
-    state: State,
     if_discarded: Option<Json<NewJob>>,
 }
 
-/// Moves finished jobs to the history.
+/// Moves finished jobs to the history. Gives the ids of those whose fence was right, and what is to
+/// be enqueued because they were discarded.
 async fn finish(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<Gone>, Error> {
-    if acks.is_empty() {
-        return Ok(Vec::new());
+    note_errors(connection, acks).await?;
+    let mut gone = Vec::new();
+    for state in [State::Done, State::Discarded, State::Cancelled] {
+        let ended: Vec<&&Ack> = acks.iter().filter(|ack| ack.step == Step::Finish(state)).collect();
+        if !ended.is_empty() {
+            gone.extend(finish_as(connection, state, &ended).await?);
+        }
     }
-    let states: Vec<State> = acks
-        .iter()
-        .map(|ack| match ack.step {
-            Step::Finish(state) => state,
-            Step::Wait { .. } => State::Waiting,
-        })
-        .collect();
+    Ok(gone)
+}
+
+/// Each job is looked up by its id, in a loop that the planner cannot turn into a scan of the table
+/// or a comparison of each with each: the batches are large, and so is the table.
+async fn finish_as(
+    connection: &mut PgConnection,
+    state: State,
+    acks: &[&&Ack],
+) -> Result<Vec<Gone>, Error> {
     let gone = sqlx::query_as(
         "-- ack_finish
-        with acked as (
-            select * from unnest($1::bigint[], $2::int[], $3::engine.job_state[], $4::text[])
-                as a (id, fence, state, error)
+        with mine as (
+            select job.id
+            from unnest($1::bigint[], $2::int[]) as acked (id, fence)
+            cross join lateral (
+                select id from engine.jobs
+                where id = acked.id and fence = acked.fence and state = 'running'
+                for update
+            ) as job
         ),
         gone as (
-            delete from engine.jobs as job
-            using acked
-            where job.id = acked.id
-              and job.id = any($1)
-              and job.fence = acked.fence
-              and job.state = 'running'
-            returning job.*, acked.state as final_state, acked.error as final_error
+            delete from engine.jobs where id = any(array(select id from mine)) returning *
         ),
         kept as (
             insert into engine.jobs_history (
@@ -165,24 +168,42 @@ async fn finish(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<Gone
                 denials, rescues, interruptions, queue, kind, args, unique_key, last_error
             )
             select
-                id, created_at, clock.now, session, parent_id, final_state, snoozes, attempt,
-                throttles, denials, rescues, interruptions, queue, kind, args, unique_key,
-                coalesce(final_error, last_error)
+                id, created_at, clock.now, session, parent_id, $3, snoozes, attempt, throttles,
+                denials, rescues, interruptions, queue, kind, args, unique_key, last_error
             from gone
             cross join (select engine.now() as now) as clock
         )
-        select
-            id, final_state as state,
-            case when final_state = 'discarded' then if_discarded end as if_discarded
-        from gone",
+        select id, case when $3 = 'discarded' then if_discarded end as if_discarded from gone",
     )
     .bind(acks.iter().map(|ack| ack.job_id).collect::<Vec<_>>())
     .bind(acks.iter().map(|ack| ack.fence).collect::<Vec<_>>())
-    .bind(states)
-    .bind(acks.iter().map(|ack| ack.error.as_deref()).collect::<Vec<_>>())
+    .bind(state)
     .fetch_all(connection)
     .await?;
     Ok(gone)
+}
+
+/// Writes down what went wrong with those that end badly.
+async fn note_errors(connection: &mut PgConnection, acks: &[&Ack]) -> Result<(), Error> {
+    let failed: Vec<&&Ack> = acks.iter().filter(|ack| ack.error.is_some()).collect();
+    if failed.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "-- ack_errors
+        update engine.jobs as job set last_error = acked.error
+        from unnest($1::bigint[], $2::int[], $3::text[]) as acked (id, fence, error)
+        where job.id = acked.id
+          and job.id = any($1)
+          and job.fence = acked.fence
+          and job.state = 'running'",
+    )
+    .bind(failed.iter().map(|ack| ack.job_id).collect::<Vec<_>>())
+    .bind(failed.iter().map(|ack| ack.fence).collect::<Vec<_>>())
+    .bind(failed.iter().map(|ack| ack.error.as_deref()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The columns of what `ack_wait` is given.
