@@ -4,11 +4,13 @@
 mod ops;
 mod schedule;
 mod serve;
+mod simulate;
 mod work;
 
 // What a person does once, and looks at often.
 mod backfill;
 mod bench;
+mod demo;
 mod doctor;
 mod keys;
 mod migrate;
@@ -24,6 +26,7 @@ mod workflows;
 mod connect;
 mod exit;
 mod input;
+mod lifeline;
 mod output;
 mod refused;
 mod watch;
@@ -50,6 +53,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not healthy, 5 the backfill did n
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
+    Simulate(simulate::Simulate),
     Serve(serve::Serve),
     Work(work::Work),
     Schedule(schedule::Schedule),
@@ -74,6 +79,8 @@ impl Cli {
     /// Runs the command and says how it ended.
     pub async fn run(self) -> Result<Exit> {
         match self.command {
+            Command::Demo(command) => Box::pin(command.run()).await,
+            Command::Simulate(command) => command.run().await.map(Exit::done),
             Command::Serve(command) => command.run().await.map(Exit::done),
             Command::Work(command) => command.run().await.map(Exit::done),
             Command::Schedule(command) => command.run().await.map(Exit::done),

@@ -1,6 +1,7 @@
 //! Does what has to happen again and again, until it is told to stop.
 
 use super::connect;
+use super::lifeline::Lifeline;
 use super::ops;
 use crate::config::{self, Settings as _};
 use crate::queue::Queue;
@@ -16,7 +17,10 @@ use clap::Args;
 /// are taken back, gates are swept. Any number of schedulers may run.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  recomamp schedule")]
-pub struct Schedule {}
+pub struct Schedule {
+    #[command(flatten)]
+    lifeline: Lifeline,
+}
 
 /// Connections of a scheduler's pool.
 const CONNECTIONS: u32 = 2;
@@ -31,6 +35,7 @@ impl Schedule {
         let db = connect::database(&database, CONNECTIONS).await?;
         connect::migrated(&db).await?;
         let shutdown = Shutdown::on_signals(process.shutdown_grace)?;
+        self.lifeline.hold(&shutdown);
         let _ops = ops::serve(process.metrics_addr, &db, &shutdown).await?;
         tracing::info!("scheduling");
         let desk = Desk { db, queue: Queue::new(), retention: retention.history };

@@ -1,6 +1,7 @@
 //! `recomamp serve`: answers over HTTP until it is stopped.
 
 use super::connect;
+use super::lifeline::Lifeline;
 use crate::api::{self, Api};
 use crate::config::{self, Database, Limits, Process};
 use crate::queue::Queue;
@@ -25,7 +26,10 @@ Examples:
   recomamp serve
   curl -s localhost:8080/readyz
   curl -s localhost:8080/v1/collections -H 'Content-Type: application/json' -d '{\"workflow\": \"campaigns\", \"weeks\": 52}'")]
-pub struct Serve {}
+pub struct Serve {
+    #[command(flatten)]
+    lifeline: Lifeline,
+}
 
 impl Serve {
     /// Runs it.
@@ -34,6 +38,7 @@ impl Serve {
             super::settings(Mode::Daemon)?;
         let db = connect::ready(&database, CONNECTIONS_MAX).await?;
         let shutdown = Shutdown::on_signals(process.shutdown_grace)?;
+        self.lifeline.hold(&shutdown);
         let api = Api {
             db: db.clone(),
             queue: Queue::new(),

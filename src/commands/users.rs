@@ -190,7 +190,8 @@ pub(super) async fn find(connection: &mut PgConnection, email: &str) -> Result<u
     }
 }
 
-fn seal(keys: &Keys, token: &SecretString) -> Sealed {
+/// A token as it is stored.
+pub(super) fn seal(keys: &Keys, token: &SecretString) -> Sealed {
     Sealed::new(keys.ring().encrypt(token.expose_secret().as_bytes()))
 }
 

@@ -30,7 +30,7 @@ pub async fn follow(db: &PgPool, collection_id: &str) -> Result<Exit> {
         }
         match look(db, collection_id).await {
             Ok(Some(status)) => {
-                shown.progress(&status.progress);
+                shown.progress(&status.progress, "");
                 if status.status.is_terminal() {
                     shown.end();
                     return Ok(ended(&status));
@@ -61,13 +61,19 @@ fn ended(status: &Status) -> Exit {
 }
 
 /// What stands on the screen.
-enum Shown {
+pub(super) enum Shown {
+    /// A bar, on a terminal.
     Bar(ProgressBar),
-    Lines { last: String },
+    /// One line per change, elsewhere.
+    Lines {
+        /// The line that was written last.
+        last: String,
+    },
 }
 
 impl Shown {
-    fn new() -> Self {
+    /// Nothing yet.
+    pub(super) fn new() -> Self {
         if !io::stderr().is_terminal() {
             return Self::Lines { last: String::new() };
         }
@@ -79,16 +85,17 @@ impl Shown {
         Self::Bar(bar)
     }
 
-    fn progress(&mut self, progress: &Progress) {
+    /// How far it is, and what else there is to say of it.
+    pub(super) fn progress(&mut self, progress: &Progress, more: &str) {
         match self {
             Self::Bar(bar) => {
                 bar.set_length(progress.total);
                 bar.set_position(progress.done + progress.failed + progress.cancelled);
-                bar.set_message(progress.to_string());
+                bar.set_message(format!("{progress}{more}"));
             }
             // The estimate changes every second, and is no news.
             Self::Lines { .. } => {
-                self.line(&Progress { eta_seconds: None, ..*progress }.to_string());
+                self.line(&format!("{}{more}", Progress { eta_seconds: None, ..*progress }));
             }
         }
     }
@@ -104,8 +111,16 @@ impl Shown {
         }
     }
 
+    /// Something that happened once. It stays on the screen.
+    pub(super) fn event(&self, text: &str) {
+        match self {
+            Self::Bar(bar) => bar.println(text),
+            Self::Lines { .. } => eprintln!("{text}"),
+        }
+    }
+
     /// Leaves the bar where it is.
-    fn end(&self) {
+    pub(super) fn end(&self) {
         if let Self::Bar(bar) = self {
             bar.abandon();
         }

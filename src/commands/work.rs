@@ -1,6 +1,7 @@
 //! Runs jobs until it is told to stop.
 
 use super::connect;
+use super::lifeline::Lifeline;
 use super::ops;
 use crate::config::{self, Settings as _};
 use crate::jobs;
@@ -26,6 +27,8 @@ pub struct Work {
     /// as 16,reports=2.
     #[arg(long)]
     concurrency: Option<String>,
+    #[command(flatten)]
+    lifeline: Lifeline,
 }
 
 /// Connections of a worker's pool; it opens two more, to renew and to listen.
@@ -43,6 +46,7 @@ impl Work {
         let db = connect::database(&database, CONNECTIONS).await?;
         connect::migrated(&db).await?;
         let shutdown = Shutdown::on_signals(process.shutdown_grace)?;
+        self.lifeline.hold(&shutdown);
         let tools =
             Arc::new(Tools::new(db.clone(), Queue::new(), tools, jobs::refresh_token::job)?);
         let catalog = jobs::catalog();

@@ -1,0 +1,112 @@
+//! What a person does once with a new installation, done for the demonstration.
+
+use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanRequest};
+use crate::backfill::start::{self, Created, Request};
+use crate::commands::users;
+use crate::config::{Keys, Limits};
+use crate::jobs::collect_week;
+use crate::queue::Queue;
+use crate::simulator::Settings as Amazon;
+use crate::store::accounts::{self, NewAccount};
+use crate::store::instances::{self, NewInstance};
+use crate::store::workflows::{self, NewWorkflow};
+use crate::store::{Region, credentials, versions};
+use crate::tools::resources;
+use anyhow::{Context, Result};
+use chrono::Weekday;
+use chrono_tz::Tz;
+use secrecy::SecretString;
+use serde_json::json;
+use sqlx::PgConnection;
+
+/// Who collects.
+const EMAIL: &str = "ada@example.com";
+/// What is collected, by its public id.
+const WORKFLOW: &str = "campaigns";
+
+/// What is asked of AMC for every week.
+const SQL: &str = r"-- What each campaign cost and brought.
+select
+    campaign_id,
+    campaign,
+    ad_product_type,
+    sum(impressions) as impressions,
+    sum(clicks) as clicks,
+    sum(conversions) as conversions,
+    sum(total_units_sold) as units_sold,
+    sum(spend) / 100000000 as spend,
+    sum(total_product_sales) as sales,
+    sum(new_to_brand) as new_to_brand
+from amazon_attributed_events_by_traffic_time
+group by campaign_id, campaign, ad_product_type";
+
+/// Adds a user with a refresh token, an account, an instance with its limits, and a workflow: all
+/// or nothing.
+pub async fn installation(
+    transaction: &mut PgConnection,
+    amazon: &Amazon,
+    keys: &Keys,
+    limits: &Limits,
+) -> Result<()> {
+    let login = amazon.users.first().context("nobody has granted the simulator a token")?;
+    let place = amazon.accounts.first().context("the simulator has no account")?;
+    let there = place.instances.first().context("the simulator's account has no instance")?;
+
+    let user = crate::store::users::insert(&mut *transaction, EMAIL, "Ada", None).await?;
+    let token = users::seal(keys, &SecretString::from(login.refresh_token.clone()));
+    credentials::authorise(&mut *transaction, user, Region::Na, None, &token).await?;
+    let account = NewAccount {
+        account_id: &place.account_id,
+        account_name: &place.name,
+        marketplace_id: &place.marketplace_id,
+        region: Region::Na,
+        user_id: user,
+    };
+    let account = accounts::insert(&mut *transaction, &account).await?;
+    let instance = NewInstance {
+        instance_id: &there.instance_id,
+        instance_name: &there.name,
+        account_id: account,
+        endpoint_url: None,
+    };
+    let instance = instances::insert(&mut *transaction, &instance).await?;
+    for (resource, places) in [
+        (resources::instance(&there.instance_id), limits.max_open_per_instance),
+        (resources::account(&place.account_id), limits.max_open_per_account),
+    ] {
+        let places = i32::try_from(places).unwrap_or(i32::MAX);
+        Queue::new().limit(transaction, &resource, Some(places)).await?;
+    }
+    let workflow = NewWorkflow {
+        workflow_id: WORKFLOW,
+        name: "Weekly campaigns",
+        instance_id: instance,
+        user_id: user,
+    };
+    let workflow = workflows::insert(&mut *transaction, &workflow).await?;
+    versions::add(&mut *transaction, workflow, SQL, &json!([])).await?;
+    Ok(())
+}
+
+/// Creates the collection of the last weeks and its jobs: all or nothing.
+pub async fn backfill(
+    transaction: &mut PgConnection,
+    weeks: u32,
+    limits: &Limits,
+) -> Result<Created> {
+    let request = Request {
+        workflow: WORKFLOW.to_owned(),
+        instance: None,
+        weeks: PlanRequest::Last(weeks),
+        zone: Tz::UTC,
+        lag_days: LAG_DAYS_DEFAULT,
+        week_starts_on: Weekday::Mon,
+        parameters: json!({}),
+        name: None,
+        max_attempts_per_week: i32::try_from(limits.week_attempts).unwrap_or(i32::MAX),
+        actor: "demo",
+    };
+    let created = start::create(transaction, &request).await?;
+    Queue::new().enqueue(transaction, &collect_week::for_weeks(&created.weeks)?).await?;
+    Ok(created)
+}
