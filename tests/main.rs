@@ -1,6 +1,8 @@
 //! The promises, end to end: one test program.
 
+mod api;
 mod backfill;
+mod commands;
 mod embedded;
 mod harness;
 mod harness_itself;

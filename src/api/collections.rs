@@ -9,7 +9,7 @@ use crate::backfill::status::{self, Detailed};
 use crate::jobs::collect_week;
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
@@ -35,7 +35,7 @@ pub async fn create(
 ) -> Result<impl IntoResponse, Problem> {
     let request = read(&headers, body, api.week_attempts)?;
     let mut tx = api.db.begin().await?;
-    let created = start::create(&mut tx, &request).await.map_err(|error| explained(&error))?;
+    let created = start::create(&mut tx, &request).await.map_err(explained)?;
     api.queue.enqueue(&mut tx, &collect_week::for_weeks(&created.weeks)?).await?;
     tx.commit().await?;
     tracing::info!(
@@ -52,8 +52,9 @@ pub async fn create(
 /// Where a backfill stands, week by week.
 pub async fn show(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Detailed>, Problem> {
+    let Path(id) = id.map_err(|_| Problem::not_found("the id is not text"))?;
     found(&api, &id).await.map(Json)
 }
 
@@ -136,13 +137,11 @@ fn week_starts_on(fields: &mut Fields) -> Result<Weekday, Problem> {
 }
 
 /// Why a backfill does not start, as a program is told.
-fn explained(error: &StartError) -> Problem {
-    let (detail, remedy) = match error {
-        StartError::Plan(error) => return unplanned(error),
-        StartError::Database(error) => return Problem::internal(error),
-        _ => halves(&error.to_string()),
-    };
+fn explained(error: StartError) -> Problem {
+    let (detail, remedy) = halves(&error.to_string());
     let problem = match error {
+        StartError::Plan(error) => return unplanned(&error),
+        StartError::Database(error) => return error.into(),
         StartError::UnknownWorkflow(_) => Problem::not_found(detail).with_field("workflow"),
         StartError::UnknownInstance(_) => Problem::not_found(detail).with_field("instance"),
         StartError::Blocked { .. } | StartError::Disabled(_) => {
@@ -152,7 +151,7 @@ fn explained(error: &StartError) -> Problem {
             Problem::conflict(detail).with_field("workflow")
         }
         StartError::Parameters => Problem::invalid("parameters", detail),
-        _ => Problem::conflict(detail),
+        StartError::Duplicate(_) => Problem::conflict(detail),
     };
     problem.with_remedy(remedy)
 }

@@ -83,6 +83,16 @@ impl Problem {
             .with_field(field)
     }
 
+    /// 503: the database is away.
+    pub fn unavailable(error: impl fmt::Display) -> Self {
+        let request_id = request::current_id();
+        tracing::warn!(%error, request_id, "a request found no database");
+        let title = "The database does not answer";
+        let detail = "nothing was done: the database is away or has too much to do".to_owned();
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", title, detail)
+            .with_remedy("try again in a moment")
+    }
+
     /// 503: we took too long.
     pub fn timed_out() -> Self {
         let title = "The answer took too long";
@@ -114,22 +124,24 @@ impl Problem {
         self.remedy = Some(remedy.into());
         self
     }
-
-    /// The status of the answer.
-    pub fn status(&self) -> StatusCode {
-        self.status
-    }
 }
 
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
-        Self::internal(error)
+        match error {
+            // No connection was to be had, so nothing was asked.
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => Self::unavailable(error),
+            _ => Self::internal(error),
+        }
     }
 }
 
 impl From<crate::queue::Error> for Problem {
     fn from(error: crate::queue::Error) -> Self {
-        Self::internal(error)
+        match error {
+            crate::queue::Error::Database(error) => error.into(),
+            _ => Self::internal(error),
+        }
     }
 }
 
@@ -148,5 +160,17 @@ impl IntoResponse for Problem {
         let media = HeaderValue::from_static("application/problem+json");
         response.headers_mut().insert(header::CONTENT_TYPE, media);
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_without_a_free_connection_is_no_error_of_the_request() {
+        let away = Problem::from(sqlx::Error::PoolTimedOut);
+        let ours = Problem::from(sqlx::Error::RowNotFound);
+        assert_eq!((away.status.as_u16(), ours.status.as_u16()), (503, 500));
     }
 }

@@ -108,7 +108,7 @@ pub enum StartError {
     )]
     NoToken,
     /// The parameters have no names.
-    #[error("parameters is not an object: give names with values, as in {{\"brand\": \"x\"}}")]
+    #[error("parameters is not an object: give one that has a value for each name")]
     Parameters,
     /// The weeks cannot be collected.
     #[error(transparent)]

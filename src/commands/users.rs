@@ -23,6 +23,7 @@ use std::path::PathBuf;
 pub enum Users {
     Add(Add),
     Authorise(Authorise),
+    Resume(Resume),
     List(List),
 }
 
@@ -72,6 +73,17 @@ pub struct Authorise {
     json: bool,
 }
 
+/// Lets every token try again that Amazon refused because of our client id or its secret.
+///
+/// Correct `RECOMAMP_LWA_CLIENT_ID` and `RECOMAMP_LWA_CLIENT_SECRET` and restart the workers first.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  recomamp users resume")]
+pub struct Resume {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Lists the users and whether their tokens work.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  recomamp users list --json")]
@@ -87,6 +99,7 @@ impl Users {
         match self {
             Self::Add(command) => command.run().await,
             Self::Authorise(command) => command.run().await,
+            Self::Resume(command) => command.run().await,
             Self::List(command) => command.run().await,
         }
     }
@@ -138,6 +151,33 @@ impl Authorise {
         }
         output::line(user)?;
         eprintln!("{woken} jobs that waited for this token start again.");
+        Ok(())
+    }
+}
+
+impl Resume {
+    async fn run(self) -> Result<()> {
+        let database: Database = super::settings(Mode::Command)?;
+        let db = connect::ready(&database, 1).await?;
+        let mut tx = db.begin().await?;
+        let credentials = credentials::list(&mut *tx).await?.into_iter();
+        let refused: Vec<Credential> =
+            credentials.filter(|c| c.token_state == TokenState::ClientInvalid).collect();
+        let queue = Queue::new();
+        let mut woken = 0;
+        for credential in &refused {
+            credentials::accept_client(&mut *tx, credential.lwa_client_id.as_deref()).await?;
+            woken += queue.open(&mut tx, &resources::credential(credential.user_id)).await?;
+            note(&mut tx, credential.user_id, "users resume", &json!({})).await?;
+        }
+        tx.commit().await?;
+        if self.json {
+            let tokens = refused.len();
+            return output::json(
+                &json!({"tokens_tried_again": tokens, "jobs_started_again": woken}),
+            );
+        }
+        eprintln!("{} tokens try again, and {woken} jobs that waited for them.", refused.len());
         Ok(())
     }
 }

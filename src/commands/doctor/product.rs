@@ -89,7 +89,7 @@ pub(super) async fn credentials(db: &PgPool) -> Check {
         Ok(refused) => Check::fail(
             "credentials",
             refused.join(", "),
-            "needs_reauth: `recomamp users authorise EMAIL`; client_invalid: correct RECOMAMP_LWA_CLIENT_ID and _SECRET first",
+            "needs_reauth: `recomamp users authorise EMAIL`; client_invalid: correct RECOMAMP_LWA_CLIENT_ID and RECOMAMP_LWA_CLIENT_SECRET, then `recomamp users resume`",
         ),
         Err(error) => Check::broken("credentials", error),
     }

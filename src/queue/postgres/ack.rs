@@ -1,5 +1,8 @@
 //! running → done, discarded, cancelled, or waiting again: how attempts went, and what they ask for
 //! next, in one transaction. An attempt whose fence is not the job's current one changes nothing.
+//!
+//! Here a running job is one that has a session, which a check of the table makes the same thing:
+//! `state = 'running'` would tempt the planner to read the index of running jobs from end to end.
 
 use super::{enqueue, gates};
 use crate::queue::error::Error;
@@ -155,7 +158,7 @@ async fn finish_as(
             from unnest($1::bigint[], $2::int[]) as acked (id, fence)
             cross join lateral (
                 select id from engine.jobs
-                where id = acked.id and fence = acked.fence and state = 'running'
+                where id = acked.id and fence = acked.fence and session is not null
                 for update
             ) as job
         ),
@@ -196,7 +199,7 @@ async fn note_errors(connection: &mut PgConnection, acks: &[&Ack]) -> Result<(),
         where job.id = acked.id
           and job.id = any($1)
           and job.fence = acked.fence
-          and job.state = 'running'",
+          and job.session is not null",
     )
     .bind(failed.iter().map(|ack| ack.job_id).collect::<Vec<_>>())
     .bind(failed.iter().map(|ack| ack.fence).collect::<Vec<_>>())
@@ -254,7 +257,7 @@ async fn wait(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<(i64, 
         where job.id = acked.id
           and job.id = any($1)
           and job.fence = acked.fence
-          and job.state = 'running'
+          and job.session is not null
         returning job.id, job.queue",
     )
     .bind(acks.iter().map(|ack| ack.job_id).collect::<Vec<_>>())

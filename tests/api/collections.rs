@@ -1,0 +1,153 @@
+//! `/v1/collections`: a backfill is started and looked at, and what is wrong is told by its field.
+
+use super::{Served, problem};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn a_backfill_is_started_and_followed() {
+    let served = Served::new().await;
+    let body = json!({
+        "workflow": "campaigns",
+        "instance": "amctest1",
+        "range": {"start": "2025-01-05", "end": "2025-01-19"},
+        "timezone": "America/New_York",
+        "lag_days": 20,
+        "week_starts_on": "sunday",
+        "parameters": {"brand": ["Acme"]},
+        "name": "January",
+    });
+    let answer = served.post(&body).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let location = answer.headers()["location"].to_str().expect("text").to_owned();
+    let started: Value = answer.json().await.expect("JSON");
+    let id = started["collection_id"].as_str().expect("an id");
+    assert_eq!(location, format!("/v1/collections/{id}"));
+
+    let shown: Value = served.get(&location).await.json().await.expect("JSON");
+    for (field, value) in [
+        ("name", json!("January")),
+        ("status", json!("pending")),
+        ("user", json!("ana@example.com")),
+        ("timezone", json!("America/New_York")),
+        ("lag_days", json!(20)),
+        ("week_starts_on", json!(7)),
+        ("parameters", json!({"brand": ["Acme"]})),
+    ] {
+        assert_eq!((&shown[field], &started[field]), (&value, &value), "{field}");
+    }
+    assert_eq!(shown["progress"]["total"], 2);
+    assert_eq!(shown["weeks"][1]["start"], "2025-01-12");
+    assert_eq!(shown["weeks"][1]["status"], "pending");
+    let jobs = "select count(*) from engine.jobs where kind = 'collect_week'";
+    assert_eq!(served.site.count(jobs).await, 2);
+}
+
+#[tokio::test]
+async fn the_defaults_are_those_of_the_command_and_a_warning_is_passed_on() {
+    let served = Served::new().await;
+    let answer = served.post(&json!({"workflow": "campaigns", "weeks": 60})).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let started: Value = answer.json().await.expect("JSON");
+    assert_eq!((&started["timezone"], &started["lag_days"]), (&json!("UTC"), &json!(14)));
+    assert!(
+        started["warning"].as_str().is_some_and(|text| text.contains("of 60 weeks begin before"))
+    );
+}
+
+#[tokio::test]
+async fn each_wrong_field_is_named_with_its_remedy_and_nothing_is_created() {
+    let served = Served::new().await;
+    let with = |field: &str, value: Value| {
+        let mut body = json!({"workflow": "campaigns", "weeks": 2});
+        body[field] = value;
+        body
+    };
+    let range = |start: &str, end: &str| json!({"workflow": "campaigns", "range": {"start": start, "end": end}});
+    for (body, field, remedy) in [
+        (json!({"weeks": 2}), "workflow", "give the id of a workflow, as text"),
+        (
+            json!({"workflow": "campaigns"}),
+            "weeks",
+            "give weeks, the number of the last complete ones, or range",
+        ),
+        (with("weeks", json!("two")), "weeks", "give a number of weeks"),
+        (with("weeks", json!(0)), "weeks", "give between 1 and 520"),
+        (with("wekks", json!(2)), "wekks", "give only workflow,"),
+        (with("timezone", json!("Mars/Olympus")), "timezone", "give an IANA time zone"),
+        (with("lag_days", json!(1)), "lag_days", "give at least 2"),
+        (with("week_starts_on", json!("someday")), "week_starts_on", "give a weekday"),
+        (with("parameters", json!(["a"])), "parameters", "give one that has a value for each name"),
+        (json!({"workflow": "campaigns", "range": {}}), "range.start", "give a date"),
+        (range("2025-01-07", "2025-01-13"), "range.start", "give 2025-01-06 or 2025-01-13"),
+        (range("2025-01-06", "2025-01-14"), "range.end", "give 2025-01-13 or 2025-01-20"),
+        (range("2025-01-06", "2999-01-07"), "range.end", "give 20"),
+    ] {
+        let problem = problem(served.post(&body).await, StatusCode::UNPROCESSABLE_ENTITY).await;
+        assert_eq!(problem["field"], field, "{problem}");
+        assert!(
+            problem["remedy"].as_str().is_some_and(|said| said.starts_with(remedy)),
+            "{problem}"
+        );
+    }
+    let both = with("range", json!({"start": "2025-01-06", "end": "2025-01-13"}));
+    let both = problem(served.post(&both).await, StatusCode::UNPROCESSABLE_ENTITY).await;
+    assert_eq!(both["field"], "range", "{both}");
+    let collections = "select count(*) from report_data_collections";
+    assert_eq!(served.site.count(collections).await, 0);
+}
+
+#[tokio::test]
+async fn what_there_is_not_and_what_stands_in_the_way_are_told_apart() {
+    let served = Served::new().await;
+    let nothing = served.post(&json!({"workflow": "nothing", "weeks": 2})).await;
+    let nothing = problem(nothing, StatusCode::NOT_FOUND).await;
+    assert_eq!(nothing["field"], "workflow");
+    problem(served.get("/v1/collections/nothing").await, StatusCode::NOT_FOUND).await;
+
+    let body = json!({"workflow": "campaigns", "weeks": 2});
+    let first: Value = served.post(&body).await.json().await.expect("JSON");
+    let again = problem(served.post(&body).await, StatusCode::CONFLICT).await;
+    let id = first["collection_id"].as_str().expect("an id");
+    assert!(again["detail"].as_str().is_some_and(|text| text.contains(id)), "{again}");
+
+    served
+        .site
+        .execute("update amc_instances set status = 'blocked', block_reason = 'no: not you'")
+        .await;
+    let blocked = served.post(&json!({"workflow": "campaigns", "weeks": 3})).await;
+    let blocked = problem(blocked, StatusCode::CONFLICT).await;
+    assert_eq!(blocked["field"], "instance");
+    assert_eq!(blocked["remedy"], "settle it, then run `recomamp instances unblock amctest1`");
+}
+
+#[tokio::test]
+async fn what_is_not_json_or_too_long_is_refused_before_it_is_read() {
+    let served = Served::new().await;
+    for body in ["", "{", "[]", "{\"workflow\": \"campaigns\""] {
+        problem(served.post_text(body).await, StatusCode::BAD_REQUEST).await;
+    }
+    let long = format!("{{\"name\": \"{}\"}}", "x".repeat(1 << 20));
+    problem(served.post_text(long).await, StatusCode::PAYLOAD_TOO_LARGE).await;
+    let form = served.http.post(served.url("/v1/collections")).body("workflow=campaigns");
+    let form = form.send().await.expect("an answer");
+    problem(form, StatusCode::UNSUPPORTED_MEDIA_TYPE).await;
+}
+
+#[tokio::test]
+async fn an_error_of_ours_is_hidden_from_the_caller_and_logged_once_with_the_requests_id() {
+    let served = Served::new().await;
+    served.site.execute("alter table report_data_weeks rename to elsewhere").await;
+    let request = served.http.post(served.url("/v1/collections"));
+    let request = request
+        .header("x-request-id", "caller-0815")
+        .json(&json!({"workflow": "campaigns", "weeks": 2}));
+    let answer = request.send().await.expect("an answer");
+    let problem = problem(answer, StatusCode::INTERNAL_SERVER_ERROR).await;
+    assert_eq!(problem["request_id"], "caller-0815");
+    assert!(!problem.to_string().contains("report_data_weeks"), "{problem}");
+    let mut served = served;
+    let line = served.process.line("caller-0815").await;
+    assert!(line.contains("report_data_weeks"), "{line}");
+    assert_eq!(served.process.count_lines("caller-0815"), 1);
+}

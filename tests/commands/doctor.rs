@@ -1,0 +1,92 @@
+//! `recomamp doctor` finds what is wrong, and names the remedy.
+
+use super::{Site, json};
+use crate::harness::database::TestDatabase;
+use crate::harness::process::Program;
+use serde_json::Value;
+
+/// The verdict and the remedy of one check.
+fn check<'j>(report: &'j Value, name: &str) -> (&'j str, &'j str) {
+    let checks = report["checks"].as_array().expect("a list");
+    let found = checks.iter().find(|check| check["name"] == name);
+    let found = found.unwrap_or_else(|| panic!("{name} is not checked: {report}"));
+    let text = |field: &str| found[field].as_str().unwrap_or_default();
+    (text("verdict"), text("remedy"))
+}
+
+#[tokio::test]
+async fn a_healthy_installation_passes() {
+    let site = Site::furnished().await;
+    let finished = site.run("doctor --json").await;
+    assert_eq!(finished.status.code(), Some(0), "{finished:?}");
+    let report = json(&finished);
+    assert_eq!(report["healthy"], true);
+    for name in [
+        "settings",
+        "database",
+        "schema",
+        "clock",
+        "listen",
+        "history",
+        "stored tokens",
+        "credentials",
+        "instances",
+        "results",
+        "indexes",
+    ] {
+        assert_eq!(check(&report, name).0, "ok", "{name}: {report}");
+    }
+    assert_eq!(check(&report, "workers"), ("warn", "recomamp work"));
+}
+
+#[tokio::test]
+async fn each_thing_that_is_wrong_is_found_with_its_remedy() {
+    let site = Site::furnished().await;
+    site.execute(
+        "update lwa_credentials set token_state = 'needs_reauth', token_error = 'revoked'",
+    )
+    .await;
+    site.execute("update amc_instances set status = 'blocked', block_reason = '403'").await;
+    let other_key = fernet::Fernet::generate_key();
+    let finished = site
+        .program(&["doctor", "--json"])
+        .env("RECOMAMP_ENCRYPTION_KEYS", &other_key)
+        .env("RECOMAMP_RESULTS_URL", "/proc/no/such/place")
+        .run()
+        .await;
+    assert_eq!(finished.status.code(), Some(3), "{finished:?}");
+    let report = json(&finished);
+    for (name, verdict, remedy) in [
+        ("stored tokens", "fail", "RECOMAMP_ENCRYPTION_KEYS"),
+        ("credentials", "fail", "recomamp users authorise"),
+        ("instances", "warn", "recomamp instances unblock amctest1"),
+        ("results", "fail", "RECOMAMP_RESULTS_URL"),
+    ] {
+        let (found, said) = check(&report, name);
+        assert_eq!(found, verdict, "{name}: {report}");
+        assert!(said.contains(remedy), "{name}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn every_wrong_setting_is_told_and_the_rest_is_looked_at_all_the_same() {
+    let db = TestDatabase::unmigrated().await;
+    let finished = Program::new(&["doctor"])
+        .env("DATABASE_URL", db.url())
+        .env("RECOMAMP_POLL_MAX", "soon")
+        .env(
+            "RECOMAMP_RESULTS_URL",
+            &std::env::temp_dir().join("recomamp-doctor").display().to_string(),
+        )
+        .run()
+        .await;
+    assert_eq!(finished.status.code(), Some(3), "{finished:?}");
+    for words in [
+        "RECOMAMP_POLL_MAX is not a duration",
+        "RECOMAMP_LWA_CLIENT_ID is not set",
+        "→ recomamp migrate",
+        "ok    database",
+    ] {
+        assert!(finished.stdout.contains(words), "{words}: {}", finished.stdout);
+    }
+}

@@ -1,0 +1,62 @@
+//! Every command explains itself.
+
+use super::done;
+use crate::harness::process::Program;
+use fernet::Fernet;
+
+/// Every command of one's own, and what it must offer to programs.
+const COMMANDS: [(&str, bool); 20] = [
+    ("serve", false),
+    ("work", false),
+    ("schedule", false),
+    ("migrate", true),
+    ("keys generate", false),
+    ("users add", true),
+    ("users authorise", true),
+    ("users resume", true),
+    ("users list", true),
+    ("accounts add", true),
+    ("accounts list", true),
+    ("instances add", true),
+    ("instances unblock", true),
+    ("instances list", true),
+    ("workflows add", true),
+    ("workflows update", true),
+    ("workflows list", true),
+    ("backfill", true),
+    ("status", true),
+    ("doctor", true),
+];
+
+#[tokio::test]
+async fn every_command_shows_an_example_and_prints_json_where_it_prints_data() {
+    for (command, prints_data) in COMMANDS {
+        let mut words: Vec<&str> = command.split(' ').collect();
+        words.push("--help");
+        let help = done(Program::new(&words).run().await).stdout;
+        let example = format!("\n  recomamp {command}");
+        let shown = help.contains(&example) || help.contains(&format!("$(recomamp {command})"));
+        assert!(help.contains("\nExample") && shown, "{help}");
+        assert_eq!(help.contains("--json"), prints_data, "{help}");
+    }
+}
+
+#[tokio::test]
+async fn the_list_above_is_the_list_of_commands() {
+    let help = done(Program::new(&["--help"]).run().await).stdout;
+    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = listed.take_while(|line| !line.is_empty());
+    for line in listed.filter(|line| !line.starts_with("   ")) {
+        let name = line.split_whitespace().next().expect("a name");
+        let known = COMMANDS.iter().any(|(command, _)| command.split(' ').next() == Some(name));
+        // These need a server of their own, and are shown by their own tests.
+        assert!(known || ["bench", "simulate", "demo", "help"].contains(&name), "{name} is new");
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_is_a_key_and_never_the_same() {
+    let one = done(Program::new(&["keys", "generate"]).run().await).stdout;
+    let other = done(Program::new(&["keys", "generate"]).run().await).stdout;
+    assert!(Fernet::new(&one).is_some() && one != other);
+}

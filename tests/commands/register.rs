@@ -1,0 +1,237 @@
+//! What a new installation is told about Amazon: users, accounts, instances, workflows.
+
+use super::{KEY, SECRET, Site, done, json, refused};
+use fernet::Fernet;
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+use std::fs;
+
+const ADD_USER: [&str; 8] =
+    ["users", "add", "--email", "Ana@Example.com", "--name", "Ana", "--region", "eu"];
+
+/// Every row of every table, as text.
+async fn everything(site: &Site) -> String {
+    let tables: Vec<String> = sqlx::query_scalar(
+        "select format('%I.%I', table_schema, table_name) from information_schema.tables
+         where table_schema in ('public', 'engine') and table_type = 'BASE TABLE'",
+    )
+    .fetch_all(site.db.pool())
+    .await
+    .expect("tables");
+    let mut text = String::new();
+    for table in tables {
+        let rows = format!("select coalesce(string_agg(t::text, ' '), '') from {table} t");
+        let rows: String =
+            sqlx::query_scalar(AssertSqlSafe(rows)).fetch_one(site.db.pool()).await.expect("rows");
+        text.push_str(&rows);
+    }
+    text
+}
+
+#[tokio::test]
+async fn what_was_added_is_listed() {
+    let site = Site::furnished().await;
+    let users = site.json("users list --json").await;
+    assert_eq!(users[0]["email"], "ana@example.com");
+    assert_eq!((&users[0]["region"], &users[0]["token_state"]), (&json!("na"), &json!("active")));
+    let accounts = site.json("accounts list --json").await;
+    assert_eq!(
+        accounts,
+        json!([{
+            "account_id": "ENTITY1", "name": "Shop", "marketplace_id": "ATVPDKIKX0DER",
+            "region": "na", "user": "ana@example.com", "status": "active",
+        }])
+    );
+    let instances = site.json("instances list --json").await;
+    assert_eq!(
+        instances,
+        json!([{
+            "instance_id": "amctest1", "name": "Shop", "account_id": "ENTITY1",
+            "endpoint_url": null, "status": "active", "block_reason": null,
+        }])
+    );
+    let workflows = site.json("workflows list --json").await;
+    assert_eq!(workflows[0]["workflow_id"], "campaigns");
+    assert_eq!(workflows[0]["instance_id"], "amctest1");
+    let table = done(site.run("workflows list").await).stdout;
+    assert!(table.starts_with("WORKFLOW ") && table.contains("campaigns"), "{table}");
+}
+
+#[tokio::test]
+async fn an_instance_brings_its_limits_to_the_queue() {
+    let site = Site::new().await;
+    let add = site.program(&ADD_USER).input("Atzr|x");
+    done(add.run().await);
+    done(
+        site.run(
+            "accounts add --account-id ENTITY1 --name S --marketplace UK --user ana@example.com",
+        )
+        .await,
+    );
+    let add = "instances add --instance-id amc1 --name S --account ENTITY1";
+    let add: Vec<&str> = add.split(' ').collect();
+    done(site.program(&add).env("RECOMAMP_MAX_OPEN_PER_INSTANCE", "7").run().await);
+    let status = site.json("status --json").await;
+    let limits: Vec<_> = status["resources"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|resource| (resource["name"].clone(), resource["max_holds"].clone()))
+        .collect();
+    let expected = [("amc_account:ENTITY1", 200), ("amc_instance:amc1", 7)];
+    assert_eq!(limits, expected.map(|(name, places)| (json!(name), json!(places))));
+}
+
+#[tokio::test]
+async fn a_token_is_stored_encrypted_and_is_in_no_log_and_no_answer() {
+    let site = Site::new().await;
+    let log = "trace,sqlx=trace";
+    let token = format!("Atzr|{SECRET}\n");
+    let added = site.program(&ADD_USER).env("RECOMAMP_LOG", log).input(&token).run().await;
+    let added = done(added);
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    fs::write(file.path(), &token).expect("written");
+    let path = file.path().display().to_string();
+    let args = ["users", "authorise", "ana@example.com", "--refresh-token-file", &path];
+    let authorised = done(site.program(&args).env("RECOMAMP_LOG", log).run().await);
+    let listed =
+        done(site.program(&["users", "list", "--json"]).env("RECOMAMP_LOG", log).run().await);
+
+    assert!(added.stderr.contains("sqlx"), "the log is on: {}", added.stderr);
+    for finished in [&added, &authorised, &listed] {
+        assert!(!format!("{finished:?}").contains(SECRET), "{finished:?}");
+    }
+    let stored = everything(&site).await;
+    assert!(stored.contains("gAAAA") && !stored.contains(SECRET), "{stored}");
+    let sealed: String = sqlx::query_scalar("select refresh_token_encrypted from lwa_credentials")
+        .fetch_one(site.db.pool())
+        .await
+        .expect("a token");
+    let opened = Fernet::new(KEY).expect("a key").decrypt(&sealed).expect("ours");
+    assert_eq!(opened, token.trim().as_bytes());
+}
+
+#[tokio::test]
+async fn what_cannot_be_a_refresh_token_is_refused_and_adds_nobody() {
+    let site = Site::new().await;
+    for (token, word) in
+        [("", "empty"), ("Atza|short-lived", "access token"), ("a b", "characters")]
+    {
+        let finished = site.program(&ADD_USER).input(token).run().await;
+        let message = refused(&finished, 1);
+        assert!(message.contains(word), "{message}");
+    }
+    let odd = done(site.program(&ADD_USER).input("of-another-form").run().await);
+    assert!(odd.stderr.starts_with("Warning: Amazon's refresh tokens begin with Atzr|"), "{odd:?}");
+    assert_eq!(site.count("select count(*) from users").await, 1);
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_refused_by_name() {
+    let site = Site::furnished().await;
+    let again = site.program(&ADD_USER).input("Atzr|x").run().await;
+    let message = refused(&again, 1);
+    assert!(message.contains("Ana@Example.com already: give a new token with"), "{message}");
+    for (words, what) in [
+        (
+            "accounts add --account-id ENTITY1 --name S --marketplace US --user ana@example.com",
+            "account ENTITY1",
+        ),
+        ("instances add --instance-id amctest1 --name S --account ENTITY1", "instance amctest1"),
+    ] {
+        let finished = site.run(words).await;
+        assert_eq!(refused(&finished, 1), format!("there is an {what} already"));
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_together_is_refused_with_the_place_to_look() {
+    let site = Site::furnished().await;
+    for (words, message) in [
+        (
+            "accounts add --account-id ENTITY2 --name S --marketplace DE --region na --user ana@example.com",
+            "marketplace A1PA6795UKMFR9 lies in region eu, not na",
+        ),
+        (
+            "accounts add --account-id ENTITY2 --name S --marketplace DE --user bob@example.com",
+            "there is no user bob@example.com: see `recomamp users list`",
+        ),
+        (
+            "instances add --instance-id amc2 --name S --account ENTITY9",
+            "there is no account ENTITY9: see `recomamp accounts list`",
+        ),
+        ("instances unblock amctest1", "instance amctest1 is active, not blocked"),
+        ("instances unblock amc9", "there is no instance amc9: see `recomamp instances list`"),
+    ] {
+        assert_eq!(refused(&site.run(words).await, 1), message);
+    }
+    // An id of a row is no id of AMC's, and a country code is one of a list.
+    for words in [
+        "instances add --instance-id b3a77999-7c8e-4289-9bf9-5da8f178536c --name S --account ENTITY1",
+        "accounts add --account-id ENTITY2 --name S --marketplace XX --user ana@example.com",
+    ] {
+        assert_eq!(site.run(words).await.status.code(), Some(2), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_with_a_placeholder_left_in_it_is_refused() {
+    let site = Site::furnished().await;
+    let update = ["workflows", "update", "campaigns", "--sql-file", "-"];
+    let finished = site.program(&update).input("select '{{ brand }}' from t").run().await;
+    assert!(refused(&finished, 1).contains("`{{ brand }}`"));
+
+    let before = site.json("workflows list --json").await;
+    done(site.program(&update).input("select a, b from t").run().await);
+    let after = site.json("workflows list --json").await;
+    assert_ne!(before[0]["version_id"], after[0]["version_id"]);
+}
+
+#[tokio::test]
+async fn a_new_token_starts_the_work_that_waited_for_it() {
+    let site = Site::furnished().await;
+    done(site.run("backfill --workflow campaigns --weeks 2").await);
+    site.execute(
+        "update lwa_credentials set token_state = 'needs_reauth', token_error = 'revoked'",
+    )
+    .await;
+    site.execute("update engine.jobs set blocked_by = 'lwa_user:' || (select id from users)").await;
+    let authorise = ["users", "authorise", "ana@example.com", "--json"];
+    let finished = done(site.program(&authorise).input("Atzr|new").run().await);
+    assert_eq!(json(&finished)["jobs_started_again"], 2);
+    assert_eq!(
+        site.count("select count(*) from engine.jobs where blocked_by is not null").await,
+        0
+    );
+    let users = site.json("users list --json").await;
+    assert_eq!((&users[0]["token_state"], &users[0]["region"]), (&json!("active"), &json!("na")));
+}
+
+#[tokio::test]
+async fn tokens_that_waited_for_a_corrected_client_secret_are_tried_again() {
+    let site = Site::furnished().await;
+    done(site.run("backfill --workflow campaigns --weeks 2").await);
+    site.execute("update lwa_credentials set token_state = 'client_invalid', token_error = 'no'")
+        .await;
+    site.execute("update engine.jobs set blocked_by = 'lwa_user:' || (select id from users)").await;
+    let resumed = site.json("users resume --json").await;
+    assert_eq!(resumed, json!({"tokens_tried_again": 1, "jobs_started_again": 2}));
+    assert_eq!(site.json("users list --json").await[0]["token_state"], "active");
+}
+
+#[tokio::test]
+async fn an_instance_that_is_unblocked_takes_up_its_weeks_again() {
+    let site = Site::furnished().await;
+    done(site.run("backfill --workflow campaigns --weeks 3").await);
+    site.execute("truncate engine.jobs").await;
+    site.execute("update report_data_weeks set status = 'blocked', error_message = '403'").await;
+    site.execute("update amc_instances set status = 'blocked', block_reason = '403'").await;
+    let blocked = site.run("backfill --workflow campaigns --weeks 4").await;
+    let message = refused(&blocked, 1);
+    assert!(message.ends_with("then run `recomamp instances unblock amctest1`"), "{message}");
+
+    let unblocked = site.json("instances unblock amctest1 --json").await;
+    assert_eq!(unblocked["weeks_started_again"], 3);
+    assert_eq!(site.count("select count(*) from engine.jobs where kind = 'collect_week'").await, 3);
+    assert_eq!(site.json("instances list --json").await[0]["status"], "active");
+}
