@@ -3,6 +3,7 @@
 mod api;
 mod backfill;
 mod commands;
+mod demo;
 mod embedded;
 mod harness;
 mod harness_itself;

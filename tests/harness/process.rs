@@ -5,7 +5,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -156,10 +156,15 @@ impl Process {
     }
 
     /// Waits until it has ended by itself.
-    pub async fn finish(mut self) -> Finished {
-        let status = timeout(DEADLINE, self.child.wait()).await;
+    pub async fn finish(self) -> Finished {
+        self.finish_within(DEADLINE).await
+    }
+
+    /// The same, for a program that has a lot to do.
+    pub async fn finish_within(mut self, patience: Duration) -> Finished {
+        let status = timeout(patience, self.child.wait()).await;
         let Ok(status) = status else {
-            panic!("`{}` did not end within {DEADLINE:?}:\n{}", self.shown, self.log());
+            panic!("`{}` did not end within {patience:?}:\n{}", self.shown, self.log());
         };
         self.drain().await;
         let output = taken(&self.output);

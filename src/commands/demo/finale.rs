@@ -115,7 +115,10 @@ impl Finale {
             ["WEEK", "ROWS", "IMPRESSIONS", "CLICKS", "SPEND", "SALES", "CTR %", "ACOS %", "ROAS"];
         output::table(headings, right(headings, self.latest.iter().map(Week::cells).collect()))?;
 
-        output::line("\nAll weeks together, beside the simulator's closed formula:\n")?;
+        output::line(format!(
+            "\nAll weeks, also summed up by month ({}) and quarter ({}), beside the simulator's closed formula:\n",
+            self.months, self.quarters
+        ))?;
         let headings = ["TOTAL", "STORED", "FORMULA", ""];
         output::table(headings, right(headings, self.totals.iter().map(Total::cells).collect()))?;
 
@@ -128,8 +131,8 @@ impl Finale {
         let verdict =
             if self.ok { "Everything is as it should be." } else { "Something is wrong." };
         output::line(format!(
-            "{} of {} weeks, {} months and {} quarters in {} s. {verdict}",
-            self.weeks_done, self.weeks, self.months, self.quarters, self.seconds
+            "{} of {} weeks done in {} s. {verdict}",
+            self.weeks_done, self.weeks, self.seconds
         ))
     }
 }
@@ -165,13 +168,15 @@ impl Week {
 
 impl Total {
     fn of(name: &str, stored: Decimal, formula: Decimal) -> Self {
+        // 86997.70 and 86997.7 are written alike.
+        let (stored, formula) = (stored.normalize(), formula.normalize());
         Self { name: name.to_owned(), stored, formula, equal: stored == formula }
     }
 
     fn cells(&self) -> [String; 4] {
         let verdict = if self.equal { "equal" } else { "NOT equal" };
-        let (stored, formula) = (self.stored.normalize(), self.formula.normalize());
-        [self.name.clone(), stored.to_string(), formula.to_string(), verdict.to_owned()]
+        let (stored, formula) = (self.stored.to_string(), self.formula.to_string());
+        [self.name.clone(), stored, formula, verdict.to_owned()]
     }
 }
 
@@ -198,8 +203,8 @@ impl std::fmt::Display for Submits {
         let Self { accepted, weeks_submitted_twice, most_open_at_once, limit } = self;
         write!(
             f,
-            "AMC accepted {accepted} executions, {weeks_submitted_twice} weeks of them twice; \
-             at most {most_open_at_once} were open at once ({limit} are allowed)."
+            "AMC accepted {accepted} executions (weeks submitted twice: {weeks_submitted_twice}) and had \
+             {most_open_at_once} open at once, of {limit} that it allows."
         )
     }
 }
