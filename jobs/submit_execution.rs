@@ -97,7 +97,8 @@ pub fn resources_of(tools: &Tools, execution: &Execution) -> Result<[String; 3],
 
 async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result<Outcome, Failure> {
     let who = tools.sign_in(execution).await?;
-    let client_ref = format!("rec-{}-{}", execution.id.0.simple(), attempt.job_id());
+    let client_ref =
+        format!("{}{}-{}", mark(execution.id), attempt.job_id(), attempt.claim_number());
     let request = match request(execution, &client_ref) {
         Ok(request) => request,
         Err(why) => return refuse_for_good(tools, attempt, execution, "invalid", &why).await,
@@ -129,6 +130,12 @@ async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result
             Ok(Outcome::Snooze(next_look(tools, Duration::ZERO)))
         }
     }
+}
+
+/// How the names begin under which this execution is sent. Each request has a name of its own, so that
+/// the record tells which one AMC took.
+fn mark(execution: ExecutionUuid) -> String {
+    format!("rec-{}-", execution.0.simple())
 }
 
 /// The request for this execution. An inline query carries our own mark as its workflow's id, so that
@@ -323,7 +330,10 @@ async fn ours_among(
     let taken = executions::bound_amc_ids(&tools.db, &execution.amc_instance_id, &ids).await?;
     let free: Vec<_> =
         listed.into_iter().filter(|found| !taken.contains(found.id.as_str())).collect();
-    let marked = |found: &amc::Execution| found.workflow_id == execution.client_ref;
+    let mark = mark(execution.id);
+    let marked = |found: &amc::Execution| {
+        found.workflow_id.as_deref().is_some_and(|name| name.starts_with(&mark))
+    };
     if execution.submit_mode == SubmitMode::Inline && free.iter().any(marked) {
         return Ok(free.into_iter().filter(marked).collect());
     }

@@ -178,6 +178,12 @@ impl Attempt {
         self.lease.job_id
     }
 
+    /// How often the job has been claimed, this time included. Unlike [`number`](Self::number) it never
+    /// stands still: it tells each run from every other.
+    pub fn claim_number(&self) -> i32 {
+        self.lease.fence
+    }
+
     /// Which attempt this is; the first is 1.
     pub fn number(&self) -> i16 {
         self.lease.attempt

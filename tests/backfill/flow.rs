@@ -1,6 +1,7 @@
 //! A backfill from the plan to the report.
 
 use super::site::{Site, quick};
+use recomamp::simulator::{Effect, Fault, Kind, Operation};
 use recomamp::store::aggregates::{self, AggregateGrain};
 use rust_decimal::Decimal;
 
@@ -29,4 +30,22 @@ async fn fifty_two_weeks_are_collected_summed_and_equal_to_the_closed_formula() 
     }
     let quarters = aggregates::list(site.db.pool(), collection, AggregateGrain::Quarter).await;
     assert!(quarters.expect("the store answers").len() >= 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_submit_that_amc_did_not_take_is_sent_again_under_another_name() {
+    let site = Site::new(quick()).await;
+    let submits = [Operation::CreateExecution];
+    for kind in
+        [Kind::Throttle { retry_after: None, html: false }, Kind::Reset { effect: Effect::Before }]
+    {
+        site.amc.set_fault(Fault::new(kind).on(submits).times(1));
+    }
+    let collection = site.backfill(1).await;
+    let working = site.work();
+    site.assert_complete(collection, 1).await;
+    working.stop().await;
+    assert_eq!(site.amc.counts().calls_of(Operation::CreateExecution), 3);
+    let names = "select count(distinct client_ref) from submit_attempts";
+    assert_eq!(site.count(names).await, 3);
 }
