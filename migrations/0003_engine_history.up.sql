@@ -57,6 +57,8 @@ declare
     this_day date;
     its_name text;
 begin
+    -- A new partition locks the whole history for a moment: better none today than acks that wait.
+    perform set_config('lock_timeout', '2s', true);
     perform pg_advisory_xact_lock(hashtext('engine.make_history_partitions'));
     for ahead in 0..days_ahead loop
         this_day := from_day + ahead;

@@ -152,6 +152,10 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Claimed, Error>> + Send;
 
+    /// Which of these queues have a job that is due and not blocked. One cheap question for all of
+    /// them, so that an idle process can ask it often.
+    fn due(&self, queues: &[String]) -> impl Future<Output = Result<Vec<String>, Error>> + Send;
+
     /// Writes down how attempts went, with what they ask for next, in one transaction.
     fn ack(&self, acks: &[Ack]) -> impl Future<Output = Result<Acked, Error>> + Send;
 

@@ -92,16 +92,37 @@ impl<S: Store> Dispatcher<S> {
         (claimed.more, claimed.next_due_in)
     }
 
+    /// A lane sleeps until its next job is due, or somebody says that it should look.
     async fn wait_for_work(&self, lane: &Lane, (more, next_due_in): (bool, Option<Duration>)) {
         if more {
             return;
         }
-        let longest = self.settings.poll_every.mul_f64(rand::random_range(0.9..1.1));
-        let nap = next_due_in.unwrap_or(longest).min(longest);
+        let next_is_due = async {
+            match next_due_in {
+                Some(nap) => tokio::time::sleep(nap).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = lane.hint.notified() => {}
-            () = tokio::time::sleep(nap) => {}
+            () = next_is_due => {}
             () = self.soft.cancelled() => {}
+        }
+    }
+
+    /// The safety net under hints and timers: asks for all lanes at once whether something is due.
+    pub(super) async fn poll_loop(self: Arc<Self>) {
+        let queues: Vec<String> = self.lanes.iter().map(|lane| lane.name.clone()).collect();
+        while !self.soft.is_cancelled() {
+            let pause = self.settings.poll_every.mul_f64(rand::random_range(0.9..1.1));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.soft.cancelled() => return,
+            }
+            match self.store.due(&queues).await {
+                Ok(due) => due.iter().for_each(|queue| self.wake(Some(queue))),
+                Err(error) => tracing::warn!(%error, "could not look for jobs; will try again"),
+            }
         }
     }
 

@@ -131,6 +131,7 @@ impl<S: Store> Dispatcher<S> {
         tokio::spawn(this.clone().ack_loop(written));
         tokio::spawn(this.clone().renew_loop());
         tokio::spawn(this.clone().hint_loop());
+        tokio::spawn(this.clone().poll_loop());
         this.tasks.spawn(this.clone().let_go());
         this.tasks.close();
         tracing::info!(session = session.0, queues = ?this.settings.queues, "working");

@@ -200,3 +200,28 @@ async fn next_due(connection: &mut PgConnection, queue: &str) -> Result<Option<D
     .await?;
     Ok(seconds.map(|s| Duration::try_from_secs_f64(s).unwrap_or(Duration::ZERO)))
 }
+
+/// Which of these queues have a job that is due and not blocked.
+pub(super) async fn due_queues(db: &PgPool, queues: &[String]) -> Result<Vec<String>, Error> {
+    let due = sqlx::query_scalar(
+        "-- due_queues
+        select name
+        from unnest($1::text[]) as name
+        where exists (
+            select from (values (0::smallint), (1), (2), (3)) as rank (priority)
+            cross join lateral (
+                select from engine.jobs
+                where queue = name
+                  and state = 'waiting'
+                  and blocked_by is null
+                  and priority = rank.priority
+                  and run_at <= (select engine.now())
+                limit 1
+            ) as job
+        )",
+    )
+    .bind(queues)
+    .fetch_all(db)
+    .await?;
+    Ok(due)
+}

@@ -11,23 +11,49 @@ use std::time::Duration;
 
 /// Gives up the sessions that have not renewed for `patience`, and takes back their jobs.
 pub async fn rescue(db: &PgPool, patience: Duration) -> Result<Rescued, Error> {
+    let patience_ms = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
+    if !is_needed(db, patience_ms).await? {
+        return Ok(Rescued::default());
+    }
     let mut transaction = db.begin().await?;
-    let lost_sessions = give_up(&mut transaction, patience).await?;
+    let lost_sessions = give_up(&mut transaction, patience_ms).await?;
     let requeued = requeue(&mut transaction).await?;
     let poisoned = discard_poison(&mut transaction).await?;
     transaction.commit().await?;
     Ok(Rescued { lost_sessions, requeued, poisoned })
 }
 
+/// Everybody asks every few seconds, and hardly ever is there anything to do.
+async fn is_needed(db: &PgPool, patience_ms: i64) -> Result<bool, Error> {
+    let needed = sqlx::query_scalar(
+        "-- rescue_needed
+        select
+            exists (
+                select from engine.sessions
+                where ended_at is null
+                  and seen_at < (select engine.now()) - $1 * interval '1 millisecond'
+            )
+            or exists (
+                select from engine.jobs as job
+                join engine.sessions as session on session.id = job.session
+                where job.state = 'running' and session.ended_at is not null
+            )",
+    )
+    .bind(patience_ms)
+    .fetch_one(db)
+    .await?;
+    Ok(needed)
+}
+
 /// Ends the sessions that have not renewed for so long.
-async fn give_up(connection: &mut PgConnection, patience: Duration) -> Result<u64, Error> {
+async fn give_up(connection: &mut PgConnection, patience_ms: i64) -> Result<u64, Error> {
     let lost = sqlx::query(
         "-- rescue_sessions
         update engine.sessions set ended_at = (select engine.now()), end_reason = 'lost'
         where ended_at is null
           and seen_at < (select engine.now()) - $1 * interval '1 millisecond'",
     )
-    .bind(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX))
+    .bind(patience_ms)
     .execute(connection)
     .await?;
     Ok(lost.rows_affected())

@@ -63,6 +63,10 @@ impl Store for PgStore {
         claim::claim(&self.db, session, queue, limit).await
     }
 
+    async fn due(&self, queues: &[String]) -> Result<Vec<String>, Error> {
+        claim::due_queues(&self.db, queues).await
+    }
+
     async fn ack(&self, acks: &[Ack]) -> Result<Acked, Error> {
         ack::ack(&self.db, acks).await
     }

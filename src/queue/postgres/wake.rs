@@ -49,9 +49,8 @@ impl Hints for PgHints {
     /// An error means that the connection was lost, and hints with it: look at every queue, and open
     /// a new stream.
     async fn next(&mut self) -> Result<String, Error> {
-        match self.0.try_recv().await? {
-            Some(hint) => Ok(hint.payload().to_owned()),
-            None => Err(Error::Database(sqlx::Error::WorkerCrashed)),
-        }
+        let lost = || sqlx::Error::Protocol("the connection that listens was lost".to_owned());
+        let hint = self.0.try_recv().await?.ok_or_else(lost)?;
+        Ok(hint.payload().to_owned())
     }
 }
