@@ -7,9 +7,9 @@ use serde::Serialize;
 /// How many weeks of a collection have each status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct WeekCounts {
-    /// Not begun.
+    /// Not begun, or waiting for a place at AMC.
     pub pending: u64,
-    /// With an execution under way, or results on their way in.
+    /// With an execution that is open at AMC.
     pub running: u64,
     /// Rows stored.
     pub succeeded: u64,
@@ -51,7 +51,7 @@ pub struct Progress {
     pub done: u64,
     /// All weeks, less those that were skipped.
     pub total: u64,
-    /// Weeks under way at AMC or being fetched.
+    /// Weeks open at AMC.
     pub running: u64,
     /// Weeks given up.
     pub failed: u64,

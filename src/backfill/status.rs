@@ -156,9 +156,11 @@ async fn told(
 /// The counts as progress, paced by the whole time since the first week began.
 fn progress(counted: &collections::Progress) -> Progress {
     let count = |count: i64| u64::try_from(count).unwrap_or(0);
+    // Of the weeks that have begun most may wait for a place at AMC, and are not open there.
+    let open = counted.open_executions.min(counted.running);
     let counts = WeekCounts {
-        pending: count(counted.pending),
-        running: count(counted.running),
+        pending: count(counted.pending + counted.running - open),
+        running: count(open),
         succeeded: count(counted.succeeded),
         failed: count(counted.failed),
         skipped: count(counted.skipped),
@@ -169,4 +171,34 @@ fn progress(counted: &collections::Progress) -> Progress {
     let elapsed = counted.started_at.and_then(|began| (until - began).to_std().ok());
     let timing = Timing { elapsed: elapsed.unwrap_or_default(), settled_before: 0 };
     Progress::new(&counts, count(counted.retries), timing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_week_that_waits_for_a_place_at_amc_is_not_open() {
+        let time = DateTime::UNIX_EPOCH;
+        let counted = collections::Progress {
+            status: CollectionStatus::Running,
+            pending: 0,
+            running: 40,
+            succeeded: 12,
+            failed: 0,
+            skipped: 0,
+            blocked: 0,
+            cancelled: 0,
+            open_executions: 10,
+            retries: 0,
+            row_count: 144,
+            first_completed_at: None,
+            last_completed_at: None,
+            started_at: Some(time),
+            finished_at: None,
+            now: time + chrono::TimeDelta::seconds(12),
+        };
+        let told = progress(&counted).to_string();
+        assert_eq!(told, "12 of 52 weeks done · 10 open · about 40 s left");
+    }
 }
