@@ -1,12 +1,13 @@
 //! `recomamp demo`: a backfill from nothing to its report, with everything it needs, in one command.
 
+mod afterwards;
 mod children;
 mod finale;
 mod folder;
 mod install;
 mod watch;
 
-use super::{Exit, connect, output, simulate};
+use super::{Exit, connect, output};
 use crate::config::{self, Keys, Limits, Settings as _};
 use crate::embedded::{self, Embedded};
 use crate::schema::MIGRATIONS;
@@ -17,8 +18,6 @@ use children::Children;
 use clap::{Args, ValueEnum};
 use finale::Finale;
 use folder::{Folder, Left, Unfinished};
-use secrecy::ExposeSecret;
-use sqlx::PgPool;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use watch::Watched;
@@ -55,12 +54,8 @@ pub struct Demo {
     /// Where everything is kept.
     #[arg(long, default_value = "./.recomamp/demo")]
     folder: PathBuf,
-    /// Start over, whatever an earlier run left.
-    #[arg(long, conflicts_with = "resume")]
-    anew: bool,
-    /// Go on with what an earlier run left, or fail: what happens anyway when it can.
-    #[arg(long)]
-    resume: bool,
+    #[command(flatten)]
+    earlier: Earlier,
     /// Seconds of AMC's time per second.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     speed: u32,
@@ -70,6 +65,18 @@ pub struct Demo {
     /// Keep everything running at the end, to look around, until Ctrl-C.
     #[arg(long)]
     keep: bool,
+}
+
+/// What becomes of an earlier run; without either it goes on when it can.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct Earlier {
+    /// Start over, whatever an earlier run left.
+    #[arg(long)]
+    anew: bool,
+    /// Go on with what an earlier run left, or fail: what happens anyway when it can.
+    #[arg(long)]
+    resume: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -139,14 +146,14 @@ impl Demo {
         let amazon = running.amazon.insert(simulator::start(self.amazon(folder, storm)).await?);
         folder.amazon_runs()?;
 
-        let environment = environment(folder, &database, amazon)?;
+        let environment = install::environment(folder, &database, amazon)?;
         let (keys, limits) = <(Keys, Limits)>::load(&|name| {
             let found = environment.iter().find(|(known, _)| *known == name);
             found.map(|(_, value)| value.clone())
         })?;
         let collection_id = match unfinished {
             Some(left) => left.collection_id,
-            None => begin(&db, folder, amazon, (&keys, &limits), weeks, storm).await?,
+            None => install::begin(&db, folder, amazon, (&keys, &limits), weeks, storm).await?,
         };
         let children = running.children.insert(Children::new(folder.logs()?, environment)?);
         for command in PROCESSES {
@@ -170,14 +177,14 @@ impl Demo {
             finale.print()?;
         }
         if self.keep {
-            look_around(&database, &api, amazon);
+            afterwards::look_around(&database, &api, amazon);
             loop {
                 children.check()?;
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         }
         if !self.json {
-            next(folder, storm)?;
+            afterwards::next(folder, storm)?;
         }
         Ok(())
     }
@@ -186,7 +193,7 @@ impl Demo {
     async fn choose(&self, folder: &Folder) -> Result<Option<Unfinished>> {
         let shown = folder.path().display();
         match folder.left()? {
-            _ if self.anew => {}
+            _ if self.earlier.anew => {}
             Left::Unfinished(left) => {
                 self.must_fit(&left)?;
                 eprintln!(
@@ -195,16 +202,16 @@ impl Demo {
                 );
                 return Ok(Some(left));
             }
-            Left::Nothing | Left::Finished if self.resume => {
+            Left::Nothing | Left::Finished if self.earlier.resume => {
                 bail!("nothing is unfinished in {shown}: leave --resume out to start anew")
             }
-            Left::Killed if self.resume => bail!(
+            Left::Killed if self.earlier.resume => bail!(
                 "the demonstration in {shown} was killed, and its Amazon has forgotten its executions: \
                  leave --resume out to start anew"
             ),
             Left::Nothing => {}
             Left::Finished => {
-                eprintln!("The demonstration in {shown} was finished: starting anew.")
+                eprintln!("The demonstration in {shown} was finished: starting anew.");
             }
             Left::Killed => eprintln!("The demonstration in {shown} was killed: starting anew."),
         }
@@ -257,72 +264,4 @@ impl Running {
         }
         Ok(())
     }
-}
-
-/// The settings of the processes: pauses fit the simulator's pace.
-fn environment(
-    folder: &Folder,
-    database: &config::Database,
-    amazon: &Simulator,
-) -> Result<Vec<(&'static str, String)>> {
-    let mut environment = simulate::environment(amazon).to_vec();
-    environment.extend([
-        ("DATABASE_URL", database.url.expose_secret().to_owned()),
-        ("RECOMAMP_ENCRYPTION_KEYS_FILE", folder.keys()?.display().to_string()),
-        ("RECOMAMP_RESULTS_URL", folder.results().display().to_string()),
-        ("RECOMAMP_HTTP_ADDR", "127.0.0.1:0".to_owned()),
-        ("RECOMAMP_POLL_FIRST", "200ms".to_owned()),
-        ("RECOMAMP_POLL_MAX", "1s".to_owned()),
-        ("RECOMAMP_SUBMIT_LOOKUP", "3s".to_owned()),
-        ("RECOMAMP_SHUTDOWN_GRACE", "5s".to_owned()),
-    ]);
-    Ok(environment)
-}
-
-/// Makes the installation and asks for the weeks.
-async fn begin(
-    db: &PgPool,
-    folder: &Folder,
-    amazon: &Simulator,
-    (keys, limits): (&Keys, &Limits),
-    weeks: u32,
-    storm: bool,
-) -> Result<String> {
-    let mut transaction = db.begin().await?;
-    install::installation(&mut transaction, &amazon.settings(), keys, limits).await?;
-    let created = install::backfill(&mut transaction, weeks, limits).await?;
-    transaction.commit().await?;
-    let collection_id = created.collection_id;
-    folder.begun(&Unfinished { collection_id: collection_id.clone(), weeks, storm })?;
-    Ok(collection_id)
-}
-
-fn look_around(database: &config::Database, api: &str, amazon: &Simulator) {
-    let amc = amazon.base_url();
-    let (url, program) = (database.url.expose_secret(), program());
-    eprintln!("\nEverything still runs. In another terminal:\n");
-    eprintln!("  export DATABASE_URL='{url}'");
-    eprintln!("  {program} status");
-    eprintln!("  psql \"$DATABASE_URL\" -c 'select * from report_data_weeks limit 5'");
-    eprintln!("  curl -s http://{api}/metrics");
-    eprintln!("  curl -s {amc}/_sim/counts");
-    eprintln!("\nCtrl-C stops it.");
-}
-
-fn next(folder: &Folder, storm: bool) -> Result<()> {
-    let program = program();
-    output::line("\nTry next:")?;
-    if !storm {
-        output::line(format!("  {program} demo --faults storm   the same on a bad weekend"))?;
-    }
-    output::line(format!("  {program} demo --keep           look around at the end"))?;
-    output::line(format!(
-        "  {program} simulate              an Amazon for an installation of your own"
-    ))?;
-    output::line(format!("Results and logs stay in {}.", folder.path().display()))
-}
-
-/// How this program was called.
-fn program() -> String {
-    std::env::args().next().unwrap_or_else(|| "recomamp".to_owned())
 }

@@ -1,4 +1,4 @@
 //! The commands that show the product: `demo` from nothing to its report, `simulate` by itself.
 
-mod demo;
 mod simulate;
+mod whole;

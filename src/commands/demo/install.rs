@@ -1,12 +1,13 @@
 //! What a person does once with a new installation, done for the demonstration.
 
+use super::folder::{Folder, Unfinished};
 use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanRequest};
 use crate::backfill::start::{self, Created, Request};
-use crate::commands::users;
-use crate::config::{Keys, Limits};
+use crate::commands::{simulate, users};
+use crate::config::{Database, Keys, Limits};
 use crate::jobs::collect_week;
 use crate::queue::Queue;
-use crate::simulator::Settings as Amazon;
+use crate::simulator::{Settings, Simulator};
 use crate::store::accounts::{self, NewAccount};
 use crate::store::instances::{self, NewInstance};
 use crate::store::workflows::{self, NewWorkflow};
@@ -15,9 +16,9 @@ use crate::tools::resources;
 use anyhow::{Context, Result};
 use chrono::Weekday;
 use chrono_tz::Tz;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 
 /// Who collects.
 const EMAIL: &str = "ada@example.com";
@@ -40,11 +41,49 @@ select
 from amazon_attributed_events_by_traffic_time
 group by campaign_id, campaign, ad_product_type";
 
+/// The settings of the processes: pauses fit the simulator's pace.
+pub fn environment(
+    folder: &Folder,
+    database: &Database,
+    amazon: &Simulator,
+) -> Result<Vec<(&'static str, String)>> {
+    let mut environment = simulate::environment(amazon).to_vec();
+    environment.extend([
+        ("DATABASE_URL", database.url.expose_secret().to_owned()),
+        ("RECOMAMP_ENCRYPTION_KEYS_FILE", folder.keys()?.display().to_string()),
+        ("RECOMAMP_RESULTS_URL", folder.results().display().to_string()),
+        ("RECOMAMP_HTTP_ADDR", "127.0.0.1:0".to_owned()),
+        ("RECOMAMP_POLL_FIRST", "200ms".to_owned()),
+        ("RECOMAMP_POLL_MAX", "1s".to_owned()),
+        ("RECOMAMP_SUBMIT_LOOKUP", "3s".to_owned()),
+        ("RECOMAMP_SHUTDOWN_GRACE", "5s".to_owned()),
+    ]);
+    Ok(environment)
+}
+
+/// Makes the installation and asks for the weeks.
+pub async fn begin(
+    db: &PgPool,
+    folder: &Folder,
+    amazon: &Simulator,
+    (keys, limits): (&Keys, &Limits),
+    weeks: u32,
+    storm: bool,
+) -> Result<String> {
+    let mut transaction = db.begin().await?;
+    installation(&mut transaction, &amazon.settings(), keys, limits).await?;
+    let created = backfill(&mut transaction, weeks, limits).await?;
+    transaction.commit().await?;
+    let collection_id = created.collection_id;
+    folder.begun(&Unfinished { collection_id: collection_id.clone(), weeks, storm })?;
+    Ok(collection_id)
+}
+
 /// Adds a user with a refresh token, an account, an instance with its limits, and a workflow: all
 /// or nothing.
-pub async fn installation(
+async fn installation(
     transaction: &mut PgConnection,
-    amazon: &Amazon,
+    amazon: &Settings,
     keys: &Keys,
     limits: &Limits,
 ) -> Result<()> {
@@ -89,11 +128,7 @@ pub async fn installation(
 }
 
 /// Creates the collection of the last weeks and its jobs: all or nothing.
-pub async fn backfill(
-    transaction: &mut PgConnection,
-    weeks: u32,
-    limits: &Limits,
-) -> Result<Created> {
+async fn backfill(transaction: &mut PgConnection, weeks: u32, limits: &Limits) -> Result<Created> {
     let request = Request {
         workflow: WORKFLOW.to_owned(),
         instance: None,

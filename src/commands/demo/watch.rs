@@ -1,7 +1,6 @@
 //! Follows the backfill to its report, and lets the storm strike on the way.
 
 use super::children::Children;
-use crate::backfill::progress::Progress;
 use crate::backfill::status::{self, Status};
 use crate::commands::watch::Shown;
 use crate::simulator::Simulator;
@@ -36,7 +35,7 @@ impl Watched<'_> {
         let mut strike = self.kill_a_worker;
         let status = loop {
             let status = self.look().await?;
-            shown.progress(&at_amc(&status), &self.faults());
+            shown.progress(&status.progress, &self.faults());
             if status.status.is_terminal() {
                 break status;
             }
@@ -83,10 +82,4 @@ impl Watched<'_> {
         }
         bail!("the report was not written within {} s of the last week", REPORT_WITHIN.as_secs())
     }
-}
-
-/// The progress with what is open at AMC, instead of the weeks that have begun.
-fn at_amc(status: &Status) -> Progress {
-    let running = u64::try_from(status.open_executions).unwrap_or(0);
-    Progress { running, ..status.progress }
 }
