@@ -8,14 +8,14 @@
 use super::aggregate_report::AggregateReport;
 use super::{fetch_result, poll_status, submit_execution};
 use crate::metrics;
-use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Queue};
 use crate::store::collections::{self, CollectionStatus};
 use crate::store::executions::{
     self, Ending, Execution, ExecutionStatus, NewExecution, Origin, SubmitMode, Trouble,
 };
 use crate::store::instances::InstanceStatus;
 use crate::store::weeks::{self, WeekInCollection, WeekStatus};
-use crate::store::{ExecutionUuid, WeekId, instances};
+use crate::store::{ExecutionUuid, InstanceUuid, WeekId, instances};
 use crate::tools::{Tools, resources};
 use chrono::NaiveDateTime;
 use chrono_tz::Tz;
@@ -84,6 +84,21 @@ pub fn for_weeks(weeks: &[WeekId]) -> Result<Vec<NewJob>, crate::queue::Error> {
         .collect()
 }
 
+/// Lets work on an instance go on once Amazon lets us in again: whoever waits to ask about an
+/// execution asks, and its blocked weeks begin again. Harmless when it is not blocked. How many weeks.
+pub async fn unblock(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    instance: InstanceUuid,
+) -> Result<usize, crate::queue::Error> {
+    let Some(found) = instances::by_id(&mut *connection, instance).await? else { return Ok(0) };
+    instances::unblock(&mut *connection, instance).await?;
+    queue.open(connection, &resources::access(&found.instance_id)).await?;
+    let weeks = weeks::blocked_on(&mut *connection, instance).await?;
+    queue.enqueue(connection, &for_weeks(&weeks)?).await?;
+    Ok(weeks.len())
+}
+
 /// What is to be enqueued should a job of this kind, working on this execution, be discarded.
 pub fn if_given_up(execution: &Execution, kind: &str) -> Result<Option<NewJob>, Failure> {
     let Some(week_id) = execution.week_id else { return Ok(None) };
@@ -150,6 +165,10 @@ impl CollectWeek {
         if let Some((_, kind)) = discarded {
             return self.give_up(tools, attempt, week, execution, kind).await;
         }
+        let blocked = week.week.status == WeekStatus::Blocked;
+        if blocked && !weeks::start(&tools.db, week.week.id).await? {
+            return Ok(Outcome::Snooze(LOOK_AGAIN));
+        }
         let next = match execution.status {
             ExecutionStatus::Pending | ExecutionStatus::Running => {
                 poll_status::job(tools, execution)?
@@ -169,6 +188,11 @@ impl CollectWeek {
         execution: &Execution,
         kind: &str,
     ) -> Result<Outcome, Failure> {
+        if matches!(execution.status, ExecutionStatus::Pending | ExecutionStatus::Running) {
+            // It may run on at AMC, where its place is about to be given to another.
+            let who = tools.sign_in(execution).await?;
+            poll_status::cancel(tools, execution, &who).await?;
+        }
         let mut transaction = tools.db.begin().await?;
         let message = format!("its {kind} job was discarded; the job's last error says why");
         let may_be_open = matches!(

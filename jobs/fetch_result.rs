@@ -98,7 +98,7 @@ async fn describe(
     let id = amc_id(execution)?;
     let found = match tools.amc.execution(&who.caller, &who.instance, &id).await {
         Ok(found) => found,
-        Err(error) => return Err(tools.judge(who, execution.id, error).await),
+        Err(error) => return Err(tools.judge(who, execution, error).await),
     };
     if let Some(channel) = found.download_channel() {
         match channel.status.as_str() {
@@ -134,7 +134,7 @@ async fn download(
         Ok(urls) if urls.files.is_empty() => return Ok(None),
         Ok(urls) => urls,
         Err(error) if error.class() == Class::NotReady => return Ok(None),
-        Err(error) => return Err(tools.judge(who, execution.id, error).await),
+        Err(error) => return Err(tools.judge(who, execution, error).await),
     };
     let mut files = Vec::new();
     for (number, url) in urls.files.iter().enumerate() {
@@ -154,7 +154,7 @@ async fn download_file(
 ) -> Result<(), Failure> {
     let mut body = match tools.amc.download(url).await {
         Ok(body) => body,
-        Err(error) => return Err(tools.judge(who, execution.id, error).await),
+        Err(error) => return Err(tools.judge(who, execution, error).await),
     };
     let mut file = tokio::fs::File::create(path).await.map_err(Failure::transient)?;
     while let Some(bytes) = body.chunk().await.map_err(Failure::transient)? {

@@ -59,20 +59,18 @@ impl Job for PollStatus {
             return Ok(Outcome::Done);
         }
         let who = tools.sign_in(&execution).await?;
-        if execution.is_overdue {
-            return give_up(tools, attempt, &execution, &who).await;
-        }
         let open = executions::open_on_instance(&tools.db, &execution.amc_instance_id).await?;
-        if open.len() > FEW {
+        // One that is overdue may have ended well while nobody could look.
+        if open.len() > FEW && !execution.is_overdue {
             look_at_all(tools, &execution, &who, &open).await?;
         } else {
             look_at_one(tools, &execution, &who).await?;
         }
-        let now = executions::by_id(&tools.db, self.execution_id).await?;
-        if now.is_some_and(|execution| is_at_amc(execution.status)) {
-            return Ok(Outcome::Snooze(pause(tools, attempt.snoozes())));
+        match executions::by_id(&tools.db, self.execution_id).await? {
+            Some(now) if !is_at_amc(now.status) => Ok(Outcome::Done),
+            Some(now) if now.is_overdue => give_up(tools, attempt, &now, &who).await,
+            _ => Ok(Outcome::Snooze(pause(tools, attempt.snoozes()))),
         }
-        Ok(Outcome::Done)
     }
 }
 
@@ -110,7 +108,7 @@ async fn look_at_one(tools: &Tools, execution: &Execution, who: &SignedIn) -> Re
             executions::mark_polled(&tools.db, &[execution.id]).await?;
             Ok(())
         }
-        Err(error) => Err(tools.judge(who, execution.id, error).await),
+        Err(error) => Err(tools.judge(who, execution, error).await),
     }
 }
 
@@ -130,7 +128,7 @@ async fn look_at_all(
     let filter = ExecutionFilter::since(since).include_cancelled();
     let listed = match tools.amc.executions(&who.caller, &who.instance, &filter).await {
         Ok(listed) => listed,
-        Err(error) => return Err(tools.judge(who, execution.id, error).await),
+        Err(error) => return Err(tools.judge(who, execution, error).await),
     };
     let by_id: HashMap<&str, &amc::Execution> =
         listed.iter().map(|found| (found.id.as_str(), found)).collect();
@@ -205,6 +203,16 @@ fn trouble(found: &amc::Execution) -> Trouble<'_> {
     Trouble { ending, class, code: None, message: reason, amc_status: Some(found.status.as_str()) }
 }
 
+/// Asks AMC to stop an execution; one that has ended there, or is gone, needs no stopping.
+pub async fn cancel(tools: &Tools, execution: &Execution, who: &SignedIn) -> Result<(), Failure> {
+    let id = amc_id(execution)?;
+    match tools.amc.cancel_execution(&who.caller, &who.instance, &id).await {
+        Ok(()) => Ok(()),
+        Err(error) if matches!(error.class(), Class::Permanent | Class::NotFoundYet) => Ok(()),
+        Err(error) => Err(tools.judge(who, execution, error).await),
+    }
+}
+
 async fn gone(tools: &Tools, execution: &Execution) -> Result<(), Failure> {
     let trouble = Trouble {
         ending: Ending::Failed,
@@ -226,12 +234,7 @@ async fn give_up(
     execution: &Execution,
     who: &SignedIn,
 ) -> Result<Outcome, Failure> {
-    let id = amc_id(execution)?;
-    if let Err(error) = tools.amc.cancel_execution(&who.caller, &who.instance, &id).await
-        && error.class() != Class::Permanent
-    {
-        return Err(tools.judge(who, execution.id, error).await);
-    }
+    cancel(tools, execution, who).await?;
     let last_word = execution.amc_status.as_deref().unwrap_or("nothing");
     let message = format!("past its deadline; AMC's last word was {last_word}");
     let trouble = Trouble {

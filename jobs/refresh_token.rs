@@ -84,10 +84,10 @@ impl RefreshToken {
         let access = tools.seal(&tokens.access_token);
         let refresh = tokens.refresh_token.as_ref().map(|token| tools.seal(token));
         let lives = tokens.expires_in;
-        let mut transaction = tools.db.begin().await?;
+        // Committed before the gate opens, so that whoever starts after that finds the new token.
         // Refused when somebody has stored a newer one meanwhile, which is as good.
         credentials::store_refreshed(
-            &mut *transaction,
+            &tools.db,
             self.user_id,
             generation,
             &access,
@@ -95,12 +95,9 @@ impl RefreshToken {
             refresh.as_ref(),
         )
         .await?;
-        tools.queue.open(&mut transaction, &resources::credential(self.user_id)).await?;
-        let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
-        transaction.commit().await?;
         metrics::token_refreshed("succeeded");
         tracing::info!(user = %self.user_id, lives_seconds = lives.as_secs(), "token refreshed");
-        Ok(outcome)
+        self.open(tools, attempt).await
     }
 
     async fn refused(

@@ -15,6 +15,7 @@ use crate::backfill::fingerprint::canonical_json;
 use crate::clock;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, SubmitMode, Trouble};
+use crate::store::instances::InstanceStatus;
 use crate::store::submits::{self, Accepted, Answer, Intent};
 use crate::store::{ExecutionUuid, instances, weeks};
 use crate::tools::{SignedIn, Tools, resources};
@@ -96,9 +97,12 @@ pub fn resources_of(tools: &Tools, execution: &Execution) -> Result<[String; 3],
 }
 
 async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result<Outcome, Failure> {
+    if execution.instance_status != InstanceStatus::Active {
+        let reason = execution.block_reason.as_deref().unwrap_or("the instance is disabled");
+        return block(tools, attempt, execution, reason).await;
+    }
     let who = tools.sign_in(execution).await?;
-    let client_ref =
-        format!("{}{}-{}", mark(execution.id), attempt.job_id(), attempt.claim_number());
+    let client_ref = format!("{}{}-{}", mark(execution), attempt.job_id(), attempt.claim_number());
     let request = match request(execution, &client_ref) {
         Ok(request) => request,
         Err(why) => return refuse_for_good(tools, attempt, execution, "invalid", &why).await,
@@ -107,18 +111,20 @@ async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result
     let fingerprint = Sha256::digest(canonical_json(&body)).into();
     let intent = Intent { client_ref: &client_ref, fingerprint, body: &body };
     let began = Instant::now();
-    if submits::begin(&tools.db, execution.id, &intent).await?.is_none() {
+    let Some(sent_at) = submits::begin(&tools.db, execution.id, &intent).await? else {
         // Somebody else has begun it; look again.
         return Ok(Outcome::Snooze(Duration::ZERO));
-    }
+    };
     if attempt.cancelled().is_cancelled() || began.elapsed() > STALE {
         let answer = Answer { http_status: None, request_id: None, detail: "not sent: too late" };
-        submits::refused(&tools.db, execution.id, &answer).await?;
+        submits::refused(&tools.db, execution.id, sent_at, &answer).await?;
         return Err(Failure::interrupted());
     }
     match tools.amc.submit_execution(&who.caller, &who.instance, &request).await {
         Ok(accepted) => adopt(tools, attempt, execution, &accepted).await,
         Err(error) if error.surely_not_accepted() => {
+            let why = error.to_string();
+            submits::refused(&tools.db, execution.id, sent_at, &answer(&error, &why)).await?;
             refused(tools, attempt, execution, &who, error).await
         }
         Err(error) => {
@@ -126,7 +132,7 @@ async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result
             tracing::warn!(execution = %execution.id, why, "nobody knows whether AMC took it");
             submits::unknown(&tools.db, execution.id, &answer(&error, &why)).await?;
             // Keeps the body, if there was one; the failure itself is not the point here.
-            drop(tools.judge(&who, execution.id, error).await);
+            drop(tools.judge(&who, execution, error).await);
             Ok(Outcome::Snooze(next_look(tools, Duration::ZERO)))
         }
     }
@@ -134,8 +140,8 @@ async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result
 
 /// How the names begin under which this execution is sent. Each request has a name of its own, so that
 /// the record tells which one AMC took.
-fn mark(execution: ExecutionUuid) -> String {
-    format!("rec-{}-", execution.0.simple())
+fn mark(execution: &Execution) -> String {
+    format!("rec-{}-", execution.id.0.simple())
 }
 
 /// The request for this execution. An inline query carries our own mark as its workflow's id, so that
@@ -193,7 +199,10 @@ async fn adopt(
         request_id: None,
     };
     let mut transaction = tools.db.begin().await?;
-    submits::accepted(&mut *transaction, execution.id, &accepted).await?;
+    if !submits::accepted(&mut *transaction, execution.id, &accepted).await? {
+        // Somebody else has learned how it stands; look again.
+        return Ok(Outcome::Snooze(Duration::ZERO));
+    }
     let poll = poll_status::job(tools, execution)?.after(tools.polling.first);
     let outcome = attempt.complete_in(&mut transaction, Outcome::then(poll)).await?;
     transaction.commit().await?;
@@ -209,19 +218,17 @@ async fn refused(
     who: &SignedIn,
     error: amc::Error,
 ) -> Result<Outcome, Failure> {
-    let why = error.to_string();
-    submits::refused(&tools.db, execution.id, &answer(&error, &why)).await?;
     match error.class() {
         Class::Blocked => block(tools, attempt, execution, error.reason()).await,
         Class::Permanent => {
             let code = error.code().unwrap_or("refused").to_owned();
-            refuse_for_good(tools, attempt, execution, &code, &why).await
+            refuse_for_good(tools, attempt, execution, &code, &error.to_string()).await
         }
         // A token that was new and is still refused: a person has to look.
         Class::Forbidden if attempt.denials() > 0 => {
             block(tools, attempt, execution, error.reason()).await
         }
-        _ => Err(tools.judge(who, execution.id, error).await),
+        _ => Err(tools.judge(who, execution, error).await),
     }
 }
 
@@ -292,15 +299,16 @@ async fn reconcile(
     let Some(sent_at) = execution.submit_started_at else {
         return Err(Failure::permanent(anyhow!("the intent of the submit was not written down")));
     };
+    // Measured before AMC is asked: an answer that took long says nothing about the time it took.
+    let silent = clock::now(&tools.db).await? - sent_at;
+    let silent = silent.to_std().unwrap_or(Duration::ZERO);
     let filter = ExecutionFilter::since(sent_at - SKEW).include_cancelled();
     let listed = match tools.amc.executions(&who.caller, &who.instance, &filter).await {
         Ok(listed) => listed,
-        Err(error) => return Err(tools.judge(&who, execution.id, error).await),
+        Err(error) => return Err(tools.judge(&who, execution, error).await),
     };
     let mut ours = ours_among(tools, execution, listed).await?;
     if ours.is_empty() {
-        let silent = clock::now(&tools.db).await? - sent_at;
-        let silent = silent.to_std().unwrap_or(Duration::ZERO);
         if silent < tools.polling.lookup {
             return Ok(Outcome::Snooze(next_look(tools, silent)));
         }
@@ -330,9 +338,10 @@ async fn ours_among(
     let taken = executions::bound_amc_ids(&tools.db, &execution.amc_instance_id, &ids).await?;
     let free: Vec<_> =
         listed.into_iter().filter(|found| !taken.contains(found.id.as_str())).collect();
-    let mark = mark(execution.id);
+    // By whichever request: one that was given up as absent may have come after all.
+    let mark = mark(execution);
     let marked = |found: &amc::Execution| {
-        found.workflow_id.as_deref().is_some_and(|name| name.starts_with(&mark))
+        found.workflow_id.as_deref().is_some_and(|workflow| workflow.starts_with(&mark))
     };
     if execution.submit_mode == SubmitMode::Inline && free.iter().any(marked) {
         return Ok(free.into_iter().filter(marked).collect());

@@ -8,6 +8,7 @@ mod embedded;
 mod harness;
 mod harness_itself;
 mod migrations;
+mod processes;
 mod queue;
 mod simulator;
 mod sources;

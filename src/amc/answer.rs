@@ -61,10 +61,14 @@ impl Answer {
         let unreadable = |reason: String| {
             let error = Error::new(operation, classify::lost(operation), reason);
             self.head.lend(error).with(|detail| {
-                if !operation.answers_secrets() {
+                // Nothing at all is also something that nobody expected.
+                detail.body = Some(if operation.answers_secrets() {
+                    "[not kept, because it may hold a secret]".to_owned()
+                } else {
                     let bytes = &self.body.bytes;
-                    detail.body = said::read(&bytes[..bytes.len().min(READ_MAX)], secrets).kept;
-                }
+                    let said = said::read(&bytes[..bytes.len().min(READ_MAX)], secrets);
+                    said.kept.unwrap_or_default()
+                });
             })
         };
         if self.body.over {

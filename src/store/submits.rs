@@ -208,10 +208,12 @@ pub async fn unknown(
 
 /// submitting → queued: AMC said that it did not take it, so it may be sent again.
 ///
-/// When it is hopeless to, finish it unsuccessfully in the same transaction.
+/// `intent` is the time that [`begin`] gave: a refusal of an earlier request than the last says
+/// nothing about the last. When it is hopeless to send it again, finish it unsuccessfully.
 pub async fn refused(
     db: impl PgExecutor<'_>,
     execution: ExecutionUuid,
+    intent: DateTime<Utc>,
     answer: &Answer<'_>,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
@@ -221,6 +223,7 @@ pub async fn refused(
             set status = 'queued'
             where id = $1
               and status = 'submitting'
+              and submit_started_at = $5
             returning id
         )
         update submit_attempts
@@ -237,6 +240,7 @@ pub async fn refused(
     .bind(answer.http_status.map(i32::from))
     .bind(answer.request_id)
     .bind(text::message(answer.detail))
+    .bind(intent)
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -393,17 +397,32 @@ mod tests {
     #[tokio::test]
     async fn a_refused_submit_waits_to_be_sent_again() {
         let house = House::new().await;
-        let execution = house.manual().await;
-        house.begin(execution).await;
+        let (db, execution) = (house.db(), house.manual().await);
+        let intent_at = begin(db, execution, &intent("first")).await.unwrap().expect("queued");
         let busy = Answer { http_status: Some(429), request_id: Some("r-1"), detail: "slow\0down" };
-        assert!(refused(house.db(), execution, &busy).await.unwrap());
-        assert!(!refused(house.db(), execution, &busy).await.unwrap());
+        assert!(refused(db, execution, intent_at, &busy).await.unwrap());
+        assert!(!refused(db, execution, intent_at, &busy).await.unwrap());
         assert_eq!(house.status(execution).await, ExecutionStatus::Queued);
-        let attempt = list(house.db(), execution).await.unwrap().remove(0);
+        let attempt = list(db, execution).await.unwrap().remove(0);
         assert_eq!((attempt.n, attempt.http_status), (1, Some(429)));
         assert_eq!(attempt.request_id.as_deref(), Some("r-1"));
         assert_eq!(attempt.detail.as_deref(), Some("slow down"));
-        assert!(begin(house.db(), execution, &intent("second")).await.unwrap().is_some());
+        assert!(begin(db, execution, &intent("second")).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_comes_after_the_next_request_was_sent_changes_nothing() {
+        let house = House::new().await;
+        let (db, execution) = (house.db(), house.manual().await);
+        let first = begin(db, execution, &intent("first")).await.unwrap().expect("queued");
+        unknown(db, execution, &LOST).await.unwrap();
+        proven_absent(db, execution).await.unwrap();
+        begin(db, execution, &intent("second")).await.unwrap().expect("queued again");
+        let late = Answer { http_status: Some(400), request_id: None, detail: "no" };
+        assert!(!refused(db, execution, first, &late).await.unwrap());
+        assert_eq!(house.status(execution).await, ExecutionStatus::Submitting);
+        let second_is_open = [Some(SubmitOutcome::ReconciledAbsent), None];
+        assert_eq!(outcomes(&house, execution).await, second_is_open);
     }
 
     #[tokio::test]

@@ -38,9 +38,10 @@ impl Tools {
             )
         })?;
         if token.state != TokenState::Active {
-            let why = token.error.unwrap_or_default();
-            let error = anyhow!("the user's credential is {}: {why}", token.state);
-            return Err(Failure::unauthorized(error, resources::credential(user)));
+            let said = token.error.unwrap_or_default();
+            let why = format!("the user's credential is {}: {said}", token.state);
+            // Tried again now and then, even when another user's refusal has stopped this one.
+            return Err(self.ask_for_token(user, token.generation, &why).await?);
         }
         let live = token.encrypted.filter(|_| token.seconds_left > Some(LAST_SECONDS));
         let Some(sealed) = live else {

@@ -1,16 +1,17 @@
 //! What a failed call to Amazon means for the job that made it.
 
-use super::{SignedIn, Tools};
+use super::{SignedIn, Tools, resources};
 use crate::amc::{Class, Error};
 use crate::queue::Failure;
-use crate::store::ExecutionUuid;
-use crate::store::unexpected_answers;
+use crate::store::executions::Execution;
+use crate::store::{ExecutionUuid, instances, unexpected_answers};
 
 impl Tools {
     /// The failure with which the job ends its attempt. A refused token is renewed, once for all who
-    /// meet it; an answer that nobody expected is kept.
-    pub async fn judge(&self, who: &SignedIn, execution: ExecutionUuid, error: Error) -> Failure {
-        if let Err(failure) = self.keep_unexpected(execution, &error).await {
+    /// meet it; an answer that nobody expected is kept; an instance that we are kept out of is
+    /// blocked, and the job waits until it is opened again.
+    pub async fn judge(&self, who: &SignedIn, execution: &Execution, error: Error) -> Failure {
+        if let Err(failure) = self.keep_unexpected(execution.id, &error).await {
             return failure;
         }
         match error.class() {
@@ -23,13 +24,28 @@ impl Tools {
                     Ok(failure) | Err(failure) => failure,
                 }
             }
-            Class::Blocked | Class::Permanent => Failure::permanent(error),
+            Class::Blocked => self.block(execution, error).await,
+            Class::Permanent => Failure::permanent(error),
             Class::Transient
             | Class::NotFoundYet
             | Class::NotReady
             | Class::ExpiredUrl
             | Class::Unknown => Failure::transient(error),
         }
+    }
+
+    /// What is open there stays open, keeps its place and is asked about again later.
+    async fn block(&self, execution: &Execution, error: Error) -> Failure {
+        match instances::block(&self.db, execution.instance_id, error.reason()).await {
+            Ok(true) => tracing::error!(
+                instance = execution.amc_instance_id,
+                reason = error.reason(),
+                "the instance is blocked"
+            ),
+            Ok(false) => {}
+            Err(error) => return error.into(),
+        }
+        Failure::unauthorized(error, resources::access(&execution.amc_instance_id))
     }
 
     /// Keeps the body of an answer that could not be read, for a person to look at.

@@ -8,6 +8,11 @@ pub fn instance(amc_instance_id: &str) -> String {
     format!("amc_instance:{amc_instance_id}")
 }
 
+/// Being let in to an AMC instance: shut while Amazon refuses us there, opened by a person.
+pub fn access(amc_instance_id: &str) -> String {
+    format!("amc_access:{amc_instance_id}")
+}
+
 /// An AMC account, by Amazon's own id: at most 200 executions are open on all its instances.
 pub fn account(entity_id: &str) -> String {
     format!("amc_account:{entity_id}")

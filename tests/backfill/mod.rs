@@ -1,6 +1,10 @@
-//! Whole backfills: real Postgres, real HTTP to the simulated Amazon, workers in this process or of
-//! their own.
+//! Whole backfills: real Postgres, real HTTP to the simulated Amazon, workers in this process.
 
-mod faults;
+mod endings;
 mod flow;
-mod site;
+mod sharing;
+pub mod site;
+mod submits;
+mod surprises;
+mod tokens;
+mod weather;

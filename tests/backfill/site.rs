@@ -1,27 +1,31 @@
 //! One installation: a database, an Amazon, a user with an instance and a workflow.
 
+use crate::harness::contract;
 use crate::harness::database::TestDatabase;
 use crate::harness::eventually::eventually_some;
+use crate::harness::process::{Process, Program};
 use recomamp::backfill::fingerprint::{Slice, fingerprint};
 use recomamp::backfill::plan::{PlanRequest, plan};
 use recomamp::backfill::week::Week;
 use recomamp::config::Settings as _;
 use recomamp::queue::dispatcher::Settings as WorkerSettings;
 use recomamp::queue::postgres::{Mode, PgStore};
-use recomamp::queue::{Queue, worker};
-use recomamp::simulator::{self, Simulator};
+use recomamp::queue::{Catalog, Queue, worker};
+use recomamp::simulator::{self, Fault, Simulator};
 use recomamp::store::accounts::{self, NewAccount};
 use recomamp::store::collections::{
     self, CollectionGrain, CollectionKind, CollectionStatus, NewCollection, NewWeek, Progress,
 };
 use recomamp::store::instances::{self, NewInstance};
 use recomamp::store::workflows::{self, NewWorkflow};
-use recomamp::store::{CollectionUuid, InstanceUuid, Region, UserId, VersionId};
+use recomamp::store::{AccountUuid, CollectionUuid, InstanceUuid, Region, UserId, WorkflowUuid};
 use recomamp::store::{credentials, users, versions};
 use recomamp::tools::{self, Tools, resources};
 use recomamp::{clock, jobs};
 use secrecy::SecretString;
 use serde_json::json;
+use sha2::{Digest, Sha256};
+use sqlx::PgConnection;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -37,29 +41,53 @@ pub struct Site {
     pub tools: Arc<Tools>,
     pub user: UserId,
     pub instance: InstanceUuid,
-    pub version: VersionId,
     pub environment: Vec<(String, String)>,
+    account: AccountUuid,
+    workflow: WorkflowUuid,
     _results: TempDir,
 }
 
-/// An Amazon whose executions take a second of AMC's time, which runs a hundred times as fast.
+/// A backfill to be asked for.
+pub struct Wish<'a> {
+    pub weeks: u32,
+    pub attempts: i32,
+    pub instance: InstanceUuid,
+    pub user: UserId,
+    pub sql: &'a str,
+}
+
+/// An Amazon that is done with an execution in less than half a second, and keeps what was said.
 pub fn quick() -> simulator::Settings {
     simulator::Settings {
         speed: 100,
         run_time: simulator::RunTime::Fixed { seconds: 20 },
+        record_bodies: true,
         ..simulator::Settings::demo()
     }
 }
 
 impl Site {
     pub async fn new(amazon: simulator::Settings) -> Self {
-        Self::on(TestDatabase::new().await, amazon).await
+        Self::on(TestDatabase::new().await, amazon, &[]).await
     }
 
-    pub async fn on(db: TestDatabase, amazon: simulator::Settings) -> Self {
+    /// One with settings of its own.
+    pub async fn with(amazon: simulator::Settings, settings: &[(&str, &str)]) -> Self {
+        Self::on(TestDatabase::new().await, amazon, settings).await
+    }
+
+    pub async fn on(
+        db: TestDatabase,
+        amazon: simulator::Settings,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let amc = simulator::start(amazon).await.expect("the simulator starts");
         let results = tempfile::tempdir().expect("a folder");
-        let environment = environment(&db, &amc, &results);
+        let mut environment = environment(&db, &amc, &results);
+        for (name, value) in settings {
+            environment.retain(|(known, _)| known != name);
+            environment.push(((*name).to_owned(), (*value).to_owned()));
+        }
         let lookup = environment.clone();
         let find = move |name: &str| {
             lookup.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
@@ -67,57 +95,90 @@ impl Site {
         let settings = tools::Settings::load(&find).expect("the settings are right");
         let tools = Tools::new(db.pool().clone(), Queue::new(), settings, jobs::refresh_token::job)
             .expect("tools");
-        let (user, instance, version) = installation(&db, &amc, &tools).await;
+        let (user, account, instance, workflow) = installation(&db, &amc, &tools).await;
         let tools = Arc::new(tools);
-        Self { db, amc, tools, user, instance, version, environment, _results: results }
+        Self { db, amc, tools, user, instance, environment, account, workflow, _results: results }
     }
 
     /// Plans the last weeks, and asks for all of them.
     pub async fn backfill(&self, weeks: u32) -> CollectionUuid {
+        self.ask(&self.wish(weeks)).await
+    }
+
+    /// What [`Site::backfill`] asks for.
+    pub fn wish(&self, weeks: u32) -> Wish<'static> {
+        Wish { weeks, attempts: 5, instance: self.instance, user: self.user, sql: SQL }
+    }
+
+    pub async fn ask(&self, wish: &Wish<'_>) -> CollectionUuid {
         let now = clock::now(self.db.pool()).await.expect("the time");
-        let slices = plan(now, PlanRequest::Last(weeks), chrono_tz::UTC, 14, chrono::Weekday::Mon)
-            .expect("a plan")
-            .slices;
+        let weeks = PlanRequest::Last(wish.weeks);
+        let slices =
+            plan(now, weeks, chrono_tz::UTC, 14, chrono::Weekday::Mon).expect("a plan").slices;
         let mut transaction = self.db.pool().begin().await.expect("begun");
-        let name = format!("backfill of {weeks} weeks {}", uuid::Uuid::new_v4());
+        let place = instances::by_id(&mut *transaction, wish.instance).await.expect("read");
+        let place = place.expect("there is such an instance").instance_id;
+        let version = versions::add(&mut *transaction, self.workflow, wish.sql, &json!([])).await;
+        let name = format!("{} weeks {}", wish.weeks, uuid::Uuid::new_v4());
         let new = NewCollection {
             collection_id: &name,
             name: &name,
-            workflow_version_id: self.version,
-            instance_id: self.instance,
-            user_id: self.user,
+            workflow_version_id: version.expect("a version"),
+            instance_id: wish.instance,
+            user_id: wish.user,
             kind: CollectionKind::Backfill,
             grain: CollectionGrain::Week,
             timezone: "UTC",
             lag_days: 14,
             week_starts_on: 1,
             parameters: &json!({}),
-            max_attempts_per_week: 5,
+            max_attempts_per_week: wish.attempts,
         };
-        let (id, week_ids) = collections::insert(&mut *transaction, &new, &self.weeks(&slices))
-            .await
-            .expect("added");
+        let weeks = new_weeks(&slices, &place, wish.sql);
+        let (id, week_ids) =
+            collections::insert(&mut *transaction, &new, &weeks).await.expect("added");
         let jobs = jobs::collect_week::for_weeks(&week_ids).expect("jobs");
         self.tools.queue.enqueue(&mut transaction, &jobs).await.expect("enqueued");
         transaction.commit().await.expect("committed");
         id
     }
 
-    fn weeks(&self, slices: &[Week]) -> Vec<NewWeek> {
-        let key = |week: Week| {
-            fingerprint(&Slice {
-                amc_instance_id: &self.amc_instance_id(),
-                sql_sha256: &[7; 32],
-                parameters: &json!({}),
-                week,
-                zone: chrono_tz::UTC,
-            })
-        };
-        slices.iter().map(|w| NewWeek { start: w.start, end: w.end, slice_key: key(*w) }).collect()
+    /// Another instance of the account.
+    pub async fn add_instance(&self, instance_id: &str) -> InstanceUuid {
+        let mut tx = self.db.pool().begin().await.expect("begun");
+        let instance = add_instance(&mut tx, &self.tools, self.account, instance_id).await;
+        tx.commit().await.expect("committed");
+        instance
+    }
+
+    /// Another user, who has granted this refresh token.
+    pub async fn add_user(&self, email: &str, refresh_token: &str) -> UserId {
+        let mut tx = self.db.pool().begin().await.expect("begun");
+        let user = add_user(&mut tx, &self.tools, email, refresh_token).await;
+        tx.commit().await.expect("committed");
+        user
     }
 
     pub fn amc_instance_id(&self) -> String {
         self.amc.settings().accounts[0].instances[0].instance_id.clone()
+    }
+
+    pub fn refresh_token(&self) -> String {
+        self.amc.settings().users[0].refresh_token.clone()
+    }
+
+    /// Sets faults.
+    pub fn faults(&self, faults: impl IntoIterator<Item = Fault>) {
+        for fault in faults {
+            self.amc.set_fault(fault);
+        }
+    }
+
+    /// Every fault with a count has met as many calls.
+    pub fn assert_faults_met(&self) {
+        for set in self.amc.state().faults {
+            assert_eq!(Some(set.met), set.fault.count, "{:?}", set.fault);
+        }
     }
 
     pub async fn progress(&self, collection: CollectionUuid) -> Progress {
@@ -127,16 +188,45 @@ impl Site {
 
     /// Waits until the collection has ended.
     pub async fn ended(&self, collection: CollectionUuid) -> Progress {
-        let ended: [CollectionStatus; 3] = [
-            CollectionStatus::Completed,
-            CollectionStatus::CompletedWithErrors,
-            CollectionStatus::Failed,
-        ];
         eventually_some("the collection has ended", async || {
             let progress = self.progress(collection).await;
-            ended.contains(&progress.status).then_some(progress)
+            progress.status.is_terminal().then_some(progress)
         })
         .await
+    }
+
+    /// The same, but nobody waits out the pauses between two executions of a week.
+    pub async fn ended_without_pauses(&self, collection: CollectionUuid) -> Progress {
+        eventually_some("the collection has ended", async || {
+            self.skip_pauses("collect_week").await;
+            let progress = self.progress(collection).await;
+            progress.status.is_terminal().then_some(progress)
+        })
+        .await
+    }
+
+    /// As a person does who has mended what kept us out. How many weeks begin again.
+    pub async fn unblock(&self, instance: InstanceUuid) -> usize {
+        let mut tx = self.db.pool().begin().await.expect("begun");
+        let begun = jobs::collect_week::unblock(&self.tools.queue, &mut tx, instance).await;
+        tx.commit().await.expect("committed");
+        begun.expect("the store answers")
+    }
+
+    /// Makes every waiting job of this kind due.
+    pub async fn skip_pauses(&self, kind: &str) {
+        sqlx::query(
+            "with due as (
+                update engine.jobs set run_at = engine.now()
+                where kind = $1 and state = 'waiting' and run_at > engine.now()
+                returning queue
+            )
+            select pg_notify('engine_wake', queue) from due",
+        )
+        .bind(kind)
+        .execute(self.db.pool())
+        .await
+        .expect("the store answers");
     }
 
     /// Waits until no job is left, not even one that waits.
@@ -155,49 +245,126 @@ impl Site {
         sqlx::query_scalar(sql).fetch_one(self.db.pool()).await.expect("the store answers")
     }
 
-    /// A worker in this process.
-    pub fn work(&self) -> Working {
-        let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
-        let catalog = jobs::catalog();
-        let queues = catalog.queues().into_iter().map(|queue| (queue.to_owned(), 16));
-        let store = PgStore::new(self.db.pool().clone(), Mode::Listen);
-        let settings = WorkerSettings::new(queues);
-        let (soft2, hard2) = (soft.clone(), hard);
-        let task =
-            tokio::spawn(worker::run(store, catalog, self.tools.clone(), settings, soft2, hard2));
-        Working { soft, task }
+    pub async fn text(&self, sql: &'static str) -> String {
+        sqlx::query_scalar(sql).fetch_one(self.db.pool()).await.expect("the store answers")
     }
 
-    /// What every successful backfill looks like, whatever happened on the way.
-    pub async fn assert_complete(&self, collection: CollectionUuid, weeks: i64) {
+    /// A worker in this process.
+    pub fn work(&self) -> Working {
+        self.work_with(16, jobs::catalog())
+    }
+
+    /// A worker in this process that runs so many jobs of each queue at once.
+    pub fn work_with(&self, slots: usize, catalog: Catalog<Tools>) -> Working {
+        let (soft, hard) = (CancellationToken::new(), CancellationToken::new());
+        let queues = catalog.queues().into_iter().map(|queue| (queue.to_owned(), slots));
+        let store = PgStore::new(self.db.pool().clone(), Mode::Listen);
+        let settings = WorkerSettings::new(queues);
+        let (soft2, hard2) = (soft.clone(), hard.clone());
+        let task =
+            tokio::spawn(worker::run(store, catalog, self.tools.clone(), settings, soft2, hard2));
+        Working { soft, hard, task }
+    }
+
+    /// A worker of its own: `recomamp work`, not yet started.
+    pub fn worker(&self) -> Program {
+        let mut program = Program::new(&["work"]).env("RECOMAMP_CONCURRENCY", "8");
+        for (name, value) in &self.environment {
+            program = program.env(name, value);
+        }
+        program
+    }
+
+    /// A worker of its own that works.
+    pub async fn start_worker(&self) -> Process {
+        let mut process = self.worker().start().await;
+        process.line("working").await;
+        process
+    }
+
+    /// What every successful backfill looks like, whatever happened on the way: each week was asked
+    /// for once.
+    pub async fn assert_complete(&self, collection: CollectionUuid, weeks: u32) {
+        self.assert_completed(collection, weeks).await;
+        self.assert_submitted_once(weeks).await;
+    }
+
+    pub async fn assert_completed(&self, collection: CollectionUuid, weeks: u32) {
         let progress = self.ended(collection).await;
         assert_eq!(progress.status, CollectionStatus::Completed, "{progress:?}");
-        assert_eq!(progress.succeeded, weeks);
+        assert_eq!(progress.succeeded, i64::from(weeks));
+    }
+
+    /// All collections together had so many executions, each for a week of its own.
+    pub async fn assert_submitted_once(&self, weeks: u32) {
+        let counts = self.amc.counts();
+        assert_eq!(counts.accepted(), u64::from(weeks), "one submit a week");
+        assert!(counts.repeated().is_empty(), "no week was submitted twice: {counts:?}");
+        self.assert_nothing_is_left().await;
+    }
+
+    /// No job and no place is left, AMC was never asked for too much, and every word was in order.
+    pub async fn assert_nothing_is_left(&self) {
         self.idle().await;
         let counts = self.amc.counts();
-        assert_eq!(i64::try_from(counts.accepted()).expect("few"), weeks, "one submit a week");
-        assert!(counts.repeated().is_empty(), "no week was submitted twice: {counts:?}");
         let most_open = counts.max_open.values().max().copied().unwrap_or(0);
         assert!(most_open <= 10, "{most_open} executions were open at once");
-        assert_eq!(self.count("select count(*) from engine.holds").await, 0, "no place is leaked");
-        assert_eq!(
-            self.count("select coalesce(sum(held), 0)::bigint from engine.resources").await,
-            0,
-            "no place is leaked"
-        );
+        assert_eq!(self.places().await, (0, 0), "no place is leaked");
+        assert_eq!((counts.wrong_headers, counts.trailing_z), (0, 0));
+        assert_eq!(counts.authorization_to_storage, 0);
+        for exchange in self.amc.exchanges() {
+            let checked = contract::check_exchange(&exchange);
+            assert_eq!(checked, Ok(()), "{} {}", exchange.method, exchange.path);
+        }
     }
+
+    /// The places that are taken, and what the resources say about them.
+    pub async fn places(&self) -> (i64, i64) {
+        (
+            self.count("select count(*) from engine.holds").await,
+            self.count("select coalesce(sum(held), 0)::bigint from engine.resources").await,
+        )
+    }
+
+    /// No job had to be tried a second time.
+    pub async fn assert_no_attempt_was_burnt(&self) {
+        let most = "select coalesce(max(attempt), 0)::bigint from engine.jobs_history";
+        assert_eq!(self.count(most).await, 1);
+    }
+}
+
+fn new_weeks(slices: &[Week], amc_instance_id: &str, sql: &str) -> Vec<NewWeek> {
+    let key = |week: Week| {
+        fingerprint(&Slice {
+            amc_instance_id,
+            sql_sha256: &Sha256::digest(sql).into(),
+            parameters: &json!({}),
+            week,
+            zone: chrono_tz::UTC,
+        })
+    };
+    slices.iter().map(|w| NewWeek { start: w.start, end: w.end, slice_key: key(*w) }).collect()
 }
 
 /// A worker that runs beside the test.
 pub struct Working {
     soft: CancellationToken,
+    hard: CancellationToken,
     task: JoinHandle<Result<(), recomamp::queue::Error>>,
 }
 
 impl Working {
+    /// Lets what runs finish.
     pub async fn stop(self) {
         self.soft.cancel();
         self.task.await.expect("it does not panic").expect("it ends well");
+    }
+
+    /// Hands back what runs.
+    pub async fn stop_at_once(self) {
+        self.soft.cancel();
+        self.hard.cancel();
+        self.stop().await;
     }
 }
 
@@ -208,8 +375,8 @@ fn environment(db: &TestDatabase, amc: &Simulator, results: &TempDir) -> Vec<(St
         ("RECOMAMP_ENCRYPTION_KEYS", "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=".to_owned()),
         ("RECOMAMP_LWA_CLIENT_ID", settings.client_id.clone()),
         ("RECOMAMP_LWA_CLIENT_SECRET", settings.client_secret.clone()),
-        ("RECOMAMP_AMC_URL_NA", amc.base_url().clone()),
-        ("RECOMAMP_LWA_TOKEN_URL_NA", amc.token_url().clone()),
+        ("RECOMAMP_AMC_URL_NA", amc.base_url()),
+        ("RECOMAMP_LWA_TOKEN_URL_NA", amc.token_url()),
         ("RECOMAMP_RESULTS_URL", results.path().display().to_string()),
         ("RECOMAMP_POLL_FIRST", "100ms".to_owned()),
         ("RECOMAMP_POLL_MAX", "500ms".to_owned()),
@@ -222,13 +389,12 @@ async fn installation(
     db: &TestDatabase,
     amc: &Simulator,
     tools: &Tools,
-) -> (UserId, InstanceUuid, VersionId) {
+) -> (UserId, AccountUuid, InstanceUuid, WorkflowUuid) {
     let amazon = amc.settings();
-    let (login, place) = (&amazon.users[0], &amazon.accounts[0]);
+    let place = &amazon.accounts[0];
     let mut tx = db.pool().begin().await.expect("begun");
-    let user = users::insert(&mut *tx, "ada@example.com", "Ada", None).await.expect("a user");
-    let token = tools.seal(&SecretString::from(login.refresh_token.clone()));
-    credentials::authorise(&mut *tx, user, Region::Na, None, &token).await.expect("authorised");
+    let token = &amazon.users[0].refresh_token;
+    let user = add_user(&mut tx, tools, "ada@example.com", token).await;
     let account = NewAccount {
         account_id: &place.account_id,
         account_name: &place.name,
@@ -236,21 +402,10 @@ async fn installation(
         region: Region::Na,
         user_id: user,
     };
+    let resource = resources::account(&place.account_id);
+    tools.queue.limit(&mut tx, &resource, Some(200)).await.expect("limited");
     let account = accounts::insert(&mut *tx, &account).await.expect("an account");
-    let instance = NewInstance {
-        instance_id: &place.instances[0].instance_id,
-        instance_name: &place.instances[0].name,
-        account_id: account,
-        endpoint_url: None,
-    };
-    let limited = [
-        (resources::instance(instance.instance_id), 10),
-        (resources::account(&place.account_id), 200),
-    ];
-    let instance = instances::insert(&mut *tx, &instance).await.expect("an instance");
-    for (resource, limit) in limited {
-        tools.queue.limit(&mut tx, &resource, Some(limit)).await.expect("limited");
-    }
+    let instance = add_instance(&mut tx, tools, account, &place.instances[0].instance_id).await;
     let workflow = NewWorkflow {
         workflow_id: "weekly-campaigns",
         name: "Weekly campaigns",
@@ -258,7 +413,26 @@ async fn installation(
         user_id: user,
     };
     let workflow = workflows::insert(&mut *tx, &workflow).await.expect("a workflow");
-    let version = versions::add(&mut *tx, workflow, SQL, &json!([])).await.expect("a version");
     tx.commit().await.expect("committed");
-    (user, instance, version)
+    (user, account, instance, workflow)
+}
+
+async fn add_user(tx: &mut PgConnection, tools: &Tools, email: &str, token: &str) -> UserId {
+    let user = users::insert(&mut *tx, email, email, None).await.expect("a user");
+    let token = tools.seal(&SecretString::from(token));
+    credentials::authorise(&mut *tx, user, Region::Na, None, &token).await.expect("authorised");
+    user
+}
+
+async fn add_instance(
+    tx: &mut PgConnection,
+    tools: &Tools,
+    account_id: AccountUuid,
+    instance_id: &str,
+) -> InstanceUuid {
+    let resource = resources::instance(instance_id);
+    tools.queue.limit(&mut *tx, &resource, Some(10)).await.expect("limited");
+    let instance =
+        NewInstance { instance_id, instance_name: instance_id, account_id, endpoint_url: None };
+    instances::insert(&mut *tx, &instance).await.expect("an instance")
 }

@@ -1,1 +1,0 @@
-//! Backfills in bad weather.

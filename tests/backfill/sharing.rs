@@ -1,0 +1,34 @@
+//! Two collections that ask for the same slices of the same query.
+
+use super::site::{Site, quick};
+use crate::harness::eventually::eventually;
+use recomamp::store::collections::CollectionStatus;
+
+const WEEKS: u32 = 12;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_slice_is_not_collected_twice_not_even_at_the_same_time() {
+    let site = Site::new(quick()).await;
+    let (one, other) = (site.backfill(WEEKS).await, site.backfill(WEEKS).await);
+    let working = site.work();
+    eventually("both have ended", async || {
+        site.skip_pauses("collect_week").await;
+        let (one, other) = (site.progress(one).await, site.progress(other).await);
+        one.status.is_terminal() && other.status.is_terminal()
+    })
+    .await;
+    // Longer than those before: it reuses what is there and asks for the rest.
+    let longer = site.backfill(WEEKS + 3).await;
+    site.assert_complete(longer, WEEKS + 3).await;
+    working.stop().await;
+    for collection in [one, other] {
+        let progress = site.progress(collection).await;
+        assert_eq!(progress.status, CollectionStatus::Completed);
+        assert_eq!(progress.succeeded, i64::from(WEEKS));
+    }
+    let different = "select count(*) from (
+            select from report_data_weeks group by slice_key
+            having count(distinct data_checksum) > 1 or count(distinct workflow_execution_id) > 1
+        ) as slice";
+    assert_eq!(site.count(different).await, 0, "all of them have the same rows");
+}

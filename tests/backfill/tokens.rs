@@ -1,0 +1,148 @@
+//! Tokens that end, are refused, and come back, in the middle of the work.
+
+use super::site::{Site, quick};
+use crate::harness::eventually::{eventually, eventually_some};
+use recomamp::amc::AmcExecutionId;
+use recomamp::jobs;
+use recomamp::queue::{Attempt, Failure, Job, NewJob, Outcome};
+use recomamp::simulator::{Effect, Fault, Kind, Operation, Refreshes, Settings};
+use recomamp::store::{ExecutionUuid, executions};
+use recomamp::tools::Tools;
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+const WEEKS: u32 = 12;
+
+/// Looks at one execution, as a poll does, and meets whatever a poll meets.
+#[derive(Serialize, Deserialize)]
+struct Look {
+    execution: ExecutionUuid,
+}
+
+impl Job for Look {
+    type Tools = Tools;
+    const KIND: &'static str = "look";
+    const QUEUE: &'static str = "looks";
+
+    async fn run(&self, tools: &Tools, _: &Attempt) -> Result<Outcome, Failure> {
+        let execution = executions::by_id(&tools.db, self.execution).await?.expect("it is there");
+        let who = tools.sign_in(&execution).await?;
+        let id = execution.amc_execution_id.as_deref().expect("AMC has it");
+        let id = AmcExecutionId::new(id).map_err(Failure::permanent)?;
+        match tools.amc.execution(&who.caller, &who.instance, &id).await {
+            Ok(_) => Ok(Outcome::Done),
+            Err(error) => Err(tools.judge(&who, &execution, error).await),
+        }
+    }
+}
+
+impl Site {
+    fn refreshes(&self) -> Refreshes {
+        self.amc.counts().refreshes.get(&self.refresh_token()).copied().unwrap_or_default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_jobs_that_meet_401_at_once_make_one_refresh() {
+    let site = Site::new(Settings { record_bodies: true, ..Settings::manual() }).await;
+    site.backfill(1).await;
+    let working = site.work();
+    let execution: ExecutionUuid = eventually_some("AMC has an execution", async || {
+        sqlx::query_scalar("select id from workflow_executions where amc_execution_id is not null")
+            .fetch_optional(site.db.pool())
+            .await
+            .expect("the store answers")
+    })
+    .await;
+    working.stop().await;
+    assert_eq!(site.refreshes(), Refreshes { granted: 1, refused: 0 });
+
+    site.amc.forget_tokens();
+    let held = Fault::new(Kind::Hold { effect: Effect::Before }).on([Operation::Token]);
+    let held = site.amc.set_fault(held);
+    let before = site.amc.counts().calls_of(Operation::GetExecution);
+    let looks: Vec<NewJob> =
+        (0..500).map(|_| NewJob::of(&Look { execution }).expect("JSON")).collect();
+    let mut connection = site.db.pool().acquire().await.expect("a connection");
+    site.tools.queue.enqueue(&mut connection, &looks).await.expect("enqueued");
+    drop(connection);
+    let working = site.work_with(500, jobs::catalog().add::<Look>());
+    // None of them gets a new token before all of them have been refused.
+    site.amc.until(|counts| counts.calls_of(Operation::GetExecution) >= before + 500).await;
+    site.amc.lift_fault(held);
+    eventually("all have looked", async || {
+        site.count("select count(*) from engine.jobs_history where kind = 'look'").await == 500
+    })
+    .await;
+    working.stop().await;
+    assert_eq!(site.refreshes(), Refreshes { granted: 2, refused: 0 });
+    let patient = "select count(*) from engine.jobs_history
+        where kind = 'look' and state = 'done' and attempt = 1 and denials = 1";
+    assert_eq!(site.count(patient).await, 500);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_that_ends_in_the_middle_of_a_backfill_is_renewed() {
+    let site = Site::new(quick()).await;
+    let collection = site.backfill(WEEKS).await;
+    let working = site.work();
+    site.amc.until(|counts| counts.accepted() >= 3).await;
+    // By our own clock it has ended: nobody tries it.
+    site.db.advance_clock(Duration::from_hours(1)).await;
+    eventually("it is renewed", async || site.refreshes().granted == 2).await;
+    // By Amazon's account it has ended too: whoever tries it is refused.
+    site.amc.forget_tokens();
+    site.assert_complete(collection, WEEKS).await;
+    working.stop().await;
+    assert_eq!(site.refreshes(), Refreshes { granted: 3, refused: 0 });
+    site.assert_no_attempt_was_burnt().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_grant_stops_the_users_work_until_it_is_good_again() {
+    let site = Site::new(quick()).await;
+    let collection = site.backfill(WEEKS).await;
+    let working = site.work();
+    site.amc.until(|counts| counts.accepted() >= 3).await;
+    site.amc.revoke(&site.refresh_token(), None);
+    let state = "select token_state::text from lwa_credentials";
+    eventually("a person has to act", async || site.text(state).await == "needs_reauth").await;
+    let reason = "select reason from events where entity = 'user'";
+    assert!(site.text(reason).await.contains("invalid_grant"));
+
+    site.amc.restore(&site.refresh_token());
+    eventually("it is tried again", async || {
+        site.skip_pauses("refresh_token").await;
+        site.text(state).await == "active"
+    })
+    .await;
+    site.assert_complete(collection, WEEKS).await;
+    working.stop().await;
+    site.assert_no_attempt_was_burnt().await;
+    assert_eq!(site.count("select count(*) from events where entity = 'user'").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_client_stops_everybody_and_everybody_goes_on_once_it_is_accepted() {
+    let site = Site::new(quick()).await;
+    let other = site.add_user("bob@example.com", "Atzr|simulator-second").await;
+    let refused = site.amc.set_fault(Fault::new(Kind::InvalidClient));
+    let mine = site.backfill(4).await;
+    let working = site.work();
+    let stopped = "select count(*) from lwa_credentials where token_state = 'client_invalid'";
+    eventually("both users are stopped", async || site.count(stopped).await == 2).await;
+    // Asked for by the one who never met the refusal.
+    let instance = site.add_instance("amcdemous02").await;
+    let theirs = site.ask(&super::site::Wish { user: other, instance, ..site.wish(4) }).await;
+    site.amc.lift_fault(refused);
+    eventually("both collections have ended", async || {
+        site.skip_pauses("refresh_token").await;
+        let (mine, theirs) = (site.progress(mine).await, site.progress(theirs).await);
+        mine.status.is_terminal() && theirs.status.is_terminal()
+    })
+    .await;
+    site.assert_completed(mine, 4).await;
+    site.assert_completed(theirs, 4).await;
+    site.assert_submitted_once(8).await;
+    working.stop().await;
+}

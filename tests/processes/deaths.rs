@@ -1,0 +1,75 @@
+//! Workers that die or fall asleep in the middle of a backfill.
+
+use super::{PATIENCE, held, site};
+use nix::sys::signal::Signal;
+use recomamp::simulator::{Effect, Operation as Op};
+
+const WEEKS: u32 = 20;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_survives_the_kill_of_its_worker() {
+    let site = site().await;
+    // It dies while AMC has taken one submit that it has not heard of, and others are under way.
+    let accepted = site.amc.set_fault(held(Op::CreateExecution, Effect::After, 6));
+    let worker = site.start_worker().await;
+    let collection = site.backfill(WEEKS).await;
+    site.amc.until_met(accepted, 1).await;
+    worker.signal(Signal::SIGKILL);
+    assert!(!worker.finish().await.status.success());
+    site.amc.lift_faults();
+
+    site.db.advance_clock(PATIENCE).await;
+    let next = site.start_worker().await;
+    site.assert_complete(collection, WEEKS).await;
+    let rescued = "select sum(rescues)::bigint from engine.jobs_history";
+    assert!(site.count(rescued).await >= 1, "the dead one's jobs were taken back");
+    let lost = "select count(*) from engine.sessions where end_reason = 'lost'";
+    assert_eq!(site.count(lost).await, 1);
+    site.assert_no_attempt_was_burnt().await;
+    next.signal(Signal::SIGTERM);
+    assert!(next.finish().await.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_survives_one_kill_after_another() {
+    let site = site().await;
+    let collection = site.backfill(WEEKS).await;
+    for accepted in [4, 9, 14] {
+        let worker = site.start_worker().await;
+        site.amc.until(|counts| counts.accepted() >= accepted).await;
+        worker.signal(Signal::SIGKILL);
+        worker.finish().await;
+        site.db.advance_clock(PATIENCE).await;
+    }
+    let working = site.work();
+    site.assert_complete(collection, WEEKS).await;
+    working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_slept_past_its_lease_can_write_nothing_any_more() {
+    let site = site().await;
+    // When it falls asleep, one submit and one result are under way.
+    let submit = site.amc.set_fault(held(Op::CreateExecution, Effect::After, 6));
+    let result = site.amc.set_fault(held(Op::DownloadUrls, Effect::Before, 1));
+    let mut sleeper = site.start_worker().await;
+    let collection = site.backfill(WEEKS).await;
+    site.amc.until_met(submit, 1).await;
+    site.amc.until_met(result, 1).await;
+    sleeper.signal(Signal::SIGSTOP);
+
+    site.db.advance_clock(PATIENCE).await;
+    let working = site.work();
+    site.assert_complete(collection, WEEKS).await;
+    working.stop().await;
+
+    // Now it gets its answers, and wakes.
+    site.amc.lift_faults();
+    sleeper.signal(Signal::SIGCONT);
+    sleeper.line("what it wrote was refused").await;
+    sleeper.line("working under a new session").await;
+    sleeper.signal(Signal::SIGTERM);
+    assert!(sleeper.finish().await.status.success());
+    // Nothing has changed behind the other one's back.
+    site.assert_complete(collection, WEEKS).await;
+}
