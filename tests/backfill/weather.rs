@@ -1,8 +1,9 @@
 //! Backfills in bad weather: too many requests, broken gateways, downloads that fail.
 
 use super::site::{Site, quick};
+use crate::harness::eventually::eventually;
 use recomamp::jobs;
-use recomamp::simulator::{Effect, Fault, Kind, Operation as Op};
+use recomamp::simulator::{Effect, Fault, Kind, Operation as Op, storm};
 
 const WEEKS: u32 = 12;
 const ANY: [Op; 4] = [Op::CreateExecution, Op::GetExecution, Op::ListExecutions, Op::DownloadUrls];
@@ -88,4 +89,20 @@ async fn a_result_without_rows_is_a_success() {
     let site = backfilled_through(16, [Fault::new(Kind::EmptyResult).times(2)]).await;
     let empty = "select count(*) from report_data_weeks where row_count = 0";
     assert_eq!(site.count(empty).await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_that_goes_wrong_on_a_bad_weekend_is_survived() {
+    const WEEKS: u32 = 40;
+    let site = Site::new(quick()).await;
+    site.faults(storm(7));
+    let collection = site.backfill(WEEKS).await;
+    let working = site.work();
+    eventually("the collection has ended", async || {
+        site.skip_pauses("refresh_token").await;
+        site.progress(collection).await.status.is_terminal()
+    })
+    .await;
+    site.assert_complete(collection, WEEKS).await;
+    working.stop().await;
 }
