@@ -11,6 +11,10 @@ use std::time::Duration;
 /// How long the first connection may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The server ends a transaction in which nothing has happened for so long. A process that sleeps or
+/// has lost its network in the middle of one would hold the locks that the whole fleet waits for.
+const IDLE_IN_TRANSACTION: &str = "10s";
+
 /// The oldest Postgres that understands every statement, as `server_version_num` counts.
 const POSTGRES_MIN: i32 = 140_000;
 
@@ -85,10 +89,16 @@ fn options(settings: &config::Database) -> Result<PgConnectOptions> {
              write postgres://user:password@host:5432/database"
         )
     })?;
-    let options = options.application_name("recomamp");
-    // A transaction pooler gives each transaction another connection, which does not know what an
-    // earlier one has prepared.
-    Ok(if settings.polling_only { options.statement_cache_capacity(0) } else { options })
+    // Not sent at all, because PgBouncer refuses it; we read numbers in binary form.
+    let options = options.application_name("recomamp").extra_float_digits(None);
+    Ok(if settings.polling_only {
+        // A transaction pooler refuses options at the start. It has to know of prepared statements:
+        // PgBouncer does from 1.21 on (`max_prepared_statements`). Older ones cannot be used, with
+        // our own cache of statements or without it.
+        options
+    } else {
+        options.options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)])
+    })
 }
 
 /// Where the server is, without who comes in.
