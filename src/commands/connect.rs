@@ -14,6 +14,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The oldest Postgres that understands every statement, as `server_version_num` counts.
 const POSTGRES_MIN: i32 = 140_000;
 
+/// A process that falls asleep in the middle of a transaction, as a suspended machine does, keeps the
+/// others from what it has locked for this long and no longer. Ours take milliseconds.
+const IDLE_IN_TRANSACTION: &str = "5s";
+
 /// Opens at most this many connections to the database, the first at once.
 ///
 /// # Errors
@@ -87,8 +91,12 @@ fn options(settings: &config::Database) -> Result<PgConnectOptions> {
     })?;
     let options = options.application_name("recomamp");
     // A transaction pooler gives each transaction another connection, which does not know what an
-    // earlier one has prepared.
-    Ok(if settings.polling_only { options.statement_cache_capacity(0) } else { options })
+    // earlier one has prepared, and takes no settings.
+    Ok(if settings.polling_only {
+        options.statement_cache_capacity(0)
+    } else {
+        options.options([("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION)])
+    })
 }
 
 /// Where the server is, without who comes in.
