@@ -11,12 +11,12 @@ use std::time::Duration;
 /// How long the first connection may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The server ends a transaction in which nothing has happened for so long. A process that sleeps or
-/// has lost its network in the middle of one would hold the locks that the whole fleet waits for.
-const IDLE_IN_TRANSACTION: &str = "10s";
-
 /// The oldest Postgres that understands every statement, as `server_version_num` counts.
 const POSTGRES_MIN: i32 = 140_000;
+
+/// A process that falls asleep in the middle of a transaction, as a suspended machine does, keeps the
+/// others from what it has locked for this long and no longer. Ours take milliseconds.
+const IDLE_IN_TRANSACTION: &str = "5s";
 
 /// Opens at most this many connections to the database, the first at once.
 ///

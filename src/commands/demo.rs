@@ -108,11 +108,11 @@ impl Demo {
             }
         };
         let ok = running.ok;
-        tokio::select! {
-            stopped = running.stop() => stopped?,
-            () = shutdown.hard().cancelled() => {}
-        }
-        ended?;
+        let stopped = tokio::select! {
+            stopped = running.stop() => stopped,
+            () = shutdown.hard().cancelled() => Ok(()),
+        };
+        ended.and(stopped)?;
         let Some(ok) = ok else {
             if matches!(folder.left()?, Left::Unfinished(_)) {
                 eprintln!(
