@@ -2,7 +2,7 @@
 
 use crate::harness::contract;
 use crate::harness::database::TestDatabase;
-use crate::harness::eventually::eventually_some;
+use crate::harness::eventually::{DEADLINE, eventually_some};
 use crate::harness::process::{Process, Program};
 use recomamp::backfill::fingerprint::{Slice, fingerprint};
 use recomamp::backfill::plan::{PlanRequest, plan};
@@ -11,7 +11,7 @@ use recomamp::config::Settings as _;
 use recomamp::queue::dispatcher::Settings as WorkerSettings;
 use recomamp::queue::postgres::{Mode, PgStore};
 use recomamp::queue::{Catalog, Queue, worker};
-use recomamp::simulator::{self, Fault, Simulator};
+use recomamp::simulator::{self, Counts, Fault, Simulator};
 use recomamp::store::accounts::{self, NewAccount};
 use recomamp::store::collections::{
     self, CollectionGrain, CollectionKind, CollectionStatus, NewCollection, NewWeek, Progress,
@@ -227,6 +227,18 @@ impl Site {
         .execute(self.db.pool())
         .await
         .expect("the store answers");
+    }
+
+    /// Waits until Amazon has counted what is wished for, but not for ever.
+    pub async fn until(&self, wish: impl Fn(&Counts) -> bool) {
+        let come_true = tokio::time::timeout(DEADLINE, self.amc.until(wish)).await;
+        assert!(come_true.is_ok(), "waited in vain: {:?}", self.amc.counts());
+    }
+
+    /// Waits until a fault has met this many calls, but not for ever.
+    pub async fn until_met(&self, fault: u64, calls: u32) {
+        let met = tokio::time::timeout(DEADLINE, self.amc.until_met(fault, calls)).await;
+        assert!(met.is_ok(), "waited in vain for {calls} calls to meet fault {fault}");
     }
 
     /// Waits until no job is left, not even one that waits.
