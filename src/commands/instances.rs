@@ -5,9 +5,9 @@ use crate::amc::{AmcInstanceId, EntityId};
 use crate::config::{Database, Limits};
 use crate::jobs::collect_week;
 use crate::queue::Queue;
+use crate::store::accounts;
 use crate::store::events::{self, NewEvent};
 use crate::store::instances::{self, InstanceStatus, NewInstance};
-use crate::store::{accounts, weeks};
 use crate::telemetry::Mode;
 use crate::tools::resources;
 use anyhow::{Context, Result, bail};
@@ -177,26 +177,26 @@ impl Unblock {
         let instance = instance.with_context(|| {
             format!("there is no instance {name}: see `recomamp instances list`")
         })?;
-        if !instances::unblock(&mut *tx, instance.id).await? {
+        // A week may also be blocked by itself, on an instance that is not.
+        let weeks = collect_week::unblock(&Queue::new(), &mut tx, instance.id).await?;
+        if weeks == 0 && instance.status != InstanceStatus::Blocked {
             bail!("instance {name} is {}, not blocked", instance.status);
         }
-        let weeks = weeks::blocked_on(&mut *tx, instance.id).await?;
-        Queue::new().enqueue(&mut tx, &collect_week::for_weeks(&weeks)?).await?;
         let event = NewEvent {
             entity: "instance",
             entity_id: name,
-            from_status: Some(InstanceStatus::Blocked.as_str()),
+            from_status: Some(instance.status.as_str()),
             to_status: Some(InstanceStatus::Active.as_str()),
             actor: "instances unblock",
             reason: None,
-            detail: &json!({"weeks": weeks.len()}),
+            detail: &json!({"weeks": weeks}),
         };
         events::append(&mut *tx, &event).await?;
         tx.commit().await?;
         if self.json {
-            return output::json(&json!({"instance_id": name, "weeks_started_again": weeks.len()}));
+            return output::json(&json!({"instance_id": name, "weeks_started_again": weeks}));
         }
-        eprintln!("{} blocked weeks of {name} start again.", weeks.len());
+        eprintln!("{weeks} blocked weeks of {name} start again.");
         Ok(())
     }
 }

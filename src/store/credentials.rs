@@ -59,6 +59,8 @@ pub struct RefreshToken {
     /// Which generation a refresh replaces.
     #[sqlx(rename = "token_generation")]
     pub generation: i64,
+    /// Seconds since the last refresh by the store's clock; none before the first.
+    pub seconds_since_refresh: Option<i64>,
     /// Whether it still works.
     #[sqlx(rename = "token_state")]
     pub state: TokenState,
@@ -143,7 +145,9 @@ pub async fn refresh_token(
 ) -> Result<Option<RefreshToken>, sqlx::Error> {
     sqlx::query_as(
         r"-- credentials_refresh_token
-        select refresh_token_encrypted, region, lwa_client_id, token_generation, token_state
+        select refresh_token_encrypted, region, lwa_client_id, token_generation, token_state,
+            floor(extract(epoch from (select engine.now()) - token_refreshed_at))::bigint
+                as seconds_since_refresh
         from lwa_credentials
         where user_id = $1",
     )
