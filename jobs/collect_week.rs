@@ -97,7 +97,14 @@ pub async fn unblock(
     instances::unblock(&mut *connection, instance).await?;
     queue.open(connection, &resources::access(&found.instance_id)).await?;
     let weeks = weeks::blocked_on(&mut *connection, instance).await?;
-    queue.enqueue(connection, &for_weeks(&weeks)?).await?;
+    let jobs = for_weeks(&weeks)?;
+    queue.enqueue(&mut *connection, &jobs).await?;
+    // One that waits out the pause after the last refusal need not any more.
+    for week_id in &weeks {
+        let job = CollectWeek { week_id: *week_id, given_up: None };
+        let key = job.unique_key().unwrap_or_default();
+        queue.hasten(&mut *connection, CollectWeek::KIND, &key).await?;
+    }
     Ok(weeks.len())
 }
 
