@@ -229,6 +229,8 @@ async fn letting_go_hands_jobs_back_at_once_and_spends_no_attempt() {
     let mut running = Running::listening().await;
     let id = running.house.enqueue_one(patient("long", Act::WaitForPermit)).await;
     running.next_start().await;
+    // As a process does it: who lets go has stopped claiming before.
+    running.soft.cancel();
     running.hard.cancel();
     let house = running.stop().await;
     let job = house.job(id).await;
