@@ -18,6 +18,10 @@ use std::time::Duration;
 const TRY_AGAIN: Duration = Duration::from_secs(15);
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(3600);
 
+/// A token that is refused so soon after it was bought is not the trouble: whoever asks for the next
+/// one waits, or a lasting refusal would buy tokens as fast as Amazon sells them.
+const NEW: Duration = Duration::from_secs(5);
+
 /// Buys a user a new access token.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RefreshToken {
@@ -46,6 +50,9 @@ impl Job for RefreshToken {
         let renewed = credential.generation != self.generation;
         if renewed && credential.state == TokenState::Active {
             return self.open(tools, attempt).await;
+        }
+        if let Some(wait) = credential.age.and_then(too_new) {
+            return Ok(Outcome::Snooze(wait));
         }
         let secret = tools.unseal(&credential.encrypted).map_err(Failure::transient)?;
         let client_id = credential.lwa_client_id.as_deref();
@@ -144,6 +151,12 @@ impl RefreshToken {
     }
 }
 
+/// How long a token of this age, in seconds, has to be lived with.
+fn too_new(age: f64) -> Option<Duration> {
+    let wait = NEW.as_secs_f64() - age.max(0.0);
+    (wait > 0.0).then(|| Duration::from_secs_f64(wait))
+}
+
 fn try_again_in(tries: i32) -> Duration {
     let doublings = u32::try_from(tries).unwrap_or(0).min(12);
     TRY_AGAIN.saturating_mul(1 << doublings).min(TRY_AGAIN_MAX)
@@ -152,6 +165,15 @@ fn try_again_in(tries: i32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_token_is_not_replaced_when_it_is_new() {
+        assert_eq!(too_new(0.0), Some(NEW));
+        assert_eq!(too_new(-3.0), Some(NEW));
+        assert_eq!(too_new(4.0), Some(Duration::from_secs(1)));
+        assert_eq!(too_new(5.0), None);
+        assert_eq!(too_new(3600.0), None);
+    }
 
     #[test]
     fn a_refused_token_is_tried_again_ever_more_seldom_but_never_given_up() {

@@ -47,7 +47,7 @@ pub struct AccessToken {
 }
 
 /// What a refresh needs of a credential.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, FromRow)]
 pub struct RefreshToken {
     /// The refresh token.
     #[sqlx(rename = "refresh_token_encrypted")]
@@ -62,6 +62,8 @@ pub struct RefreshToken {
     /// Whether it still works.
     #[sqlx(rename = "token_state")]
     pub state: TokenState,
+    /// Seconds since an access token was last bought with it; none when that was never.
+    pub age: Option<f64>,
 }
 
 /// A row of `lwa_credentials`, for those who look after all of them.
@@ -143,7 +145,8 @@ pub async fn refresh_token(
 ) -> Result<Option<RefreshToken>, sqlx::Error> {
     sqlx::query_as(
         r"-- credentials_refresh_token
-        select refresh_token_encrypted, region, lwa_client_id, token_generation, token_state
+        select refresh_token_encrypted, region, lwa_client_id, token_generation, token_state,
+            extract(epoch from (select engine.now()) - token_refreshed_at)::float8 as age
         from lwa_credentials
         where user_id = $1",
     )
