@@ -1,8 +1,9 @@
 //! One installation: a database, an Amazon, a user with an instance and a workflow.
 
+use super::installation::{add_instance, add_user, environment, installation};
 use crate::harness::contract;
 use crate::harness::database::TestDatabase;
-use crate::harness::eventually::eventually_some;
+use crate::harness::eventually::{DEADLINE, eventually_some};
 use crate::harness::process::{Process, Program};
 use recomamp::backfill::fingerprint::{Slice, fingerprint};
 use recomamp::backfill::plan::{PlanRequest, plan};
@@ -11,24 +12,20 @@ use recomamp::config::Settings as _;
 use recomamp::queue::dispatcher::Settings as WorkerSettings;
 use recomamp::queue::postgres::{Mode, PgStore};
 use recomamp::queue::{Catalog, Queue, worker};
-use recomamp::simulator::{self, Fault, Simulator};
-use recomamp::store::accounts::{self, NewAccount};
+use recomamp::simulator::{self, Counts, Fault, Simulator};
 use recomamp::store::collections::{
     self, CollectionGrain, CollectionKind, CollectionStatus, NewCollection, NewWeek, Progress,
 };
-use recomamp::store::instances::{self, NewInstance};
-use recomamp::store::workflows::{self, NewWorkflow};
-use recomamp::store::{AccountUuid, CollectionUuid, InstanceUuid, Region, UserId, WorkflowUuid};
-use recomamp::store::{credentials, users, versions};
-use recomamp::tools::{self, Tools, resources};
+use recomamp::store::{AccountUuid, CollectionUuid, InstanceUuid, UserId, WorkflowUuid};
+use recomamp::store::{instances, versions};
+use recomamp::tools::{self, Tools};
 use recomamp::{clock, jobs};
-use secrecy::SecretString;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::PgConnection;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub const SQL: &str = "select campaign, sum(impressions) as impressions
@@ -165,6 +162,18 @@ impl Site {
 
     pub fn refresh_token(&self) -> String {
         self.amc.settings().users[0].refresh_token.clone()
+    }
+
+    /// Waits until what Amazon has counted is as wished.
+    pub async fn until(&self, wish: impl Fn(&Counts) -> bool) {
+        let come_true = timeout(DEADLINE, self.amc.until(wish)).await;
+        assert!(come_true.is_ok(), "waited in vain: {:?}", self.amc.counts());
+    }
+
+    /// Waits until a fault has met so many calls.
+    pub async fn until_met(&self, fault: u64, calls: u32) {
+        let met = timeout(DEADLINE, self.amc.until_met(fault, calls)).await;
+        assert!(met.is_ok(), "waited in vain: {:?}", self.amc.state().faults);
     }
 
     /// Sets faults.
@@ -366,73 +375,4 @@ impl Working {
         self.hard.cancel();
         self.stop().await;
     }
-}
-
-fn environment(db: &TestDatabase, amc: &Simulator, results: &TempDir) -> Vec<(String, String)> {
-    let settings = amc.settings();
-    let pairs = [
-        ("DATABASE_URL", db.url().to_owned()),
-        ("RECOMAMP_ENCRYPTION_KEYS", "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=".to_owned()),
-        ("RECOMAMP_LWA_CLIENT_ID", settings.client_id.clone()),
-        ("RECOMAMP_LWA_CLIENT_SECRET", settings.client_secret.clone()),
-        ("RECOMAMP_AMC_URL_NA", amc.base_url()),
-        ("RECOMAMP_LWA_TOKEN_URL_NA", amc.token_url()),
-        ("RECOMAMP_RESULTS_URL", results.path().display().to_string()),
-        ("RECOMAMP_POLL_FIRST", "100ms".to_owned()),
-        ("RECOMAMP_POLL_MAX", "500ms".to_owned()),
-        ("RECOMAMP_SUBMIT_LOOKUP", "1s".to_owned()),
-    ];
-    pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
-}
-
-async fn installation(
-    db: &TestDatabase,
-    amc: &Simulator,
-    tools: &Tools,
-) -> (UserId, AccountUuid, InstanceUuid, WorkflowUuid) {
-    let amazon = amc.settings();
-    let place = &amazon.accounts[0];
-    let mut tx = db.pool().begin().await.expect("begun");
-    let token = &amazon.users[0].refresh_token;
-    let user = add_user(&mut tx, tools, "ada@example.com", token).await;
-    let account = NewAccount {
-        account_id: &place.account_id,
-        account_name: &place.name,
-        marketplace_id: &place.marketplace_id,
-        region: Region::Na,
-        user_id: user,
-    };
-    let resource = resources::account(&place.account_id);
-    tools.queue.limit(&mut tx, &resource, Some(200)).await.expect("limited");
-    let account = accounts::insert(&mut *tx, &account).await.expect("an account");
-    let instance = add_instance(&mut tx, tools, account, &place.instances[0].instance_id).await;
-    let workflow = NewWorkflow {
-        workflow_id: "weekly-campaigns",
-        name: "Weekly campaigns",
-        instance_id: instance,
-        user_id: user,
-    };
-    let workflow = workflows::insert(&mut *tx, &workflow).await.expect("a workflow");
-    tx.commit().await.expect("committed");
-    (user, account, instance, workflow)
-}
-
-async fn add_user(tx: &mut PgConnection, tools: &Tools, email: &str, token: &str) -> UserId {
-    let user = users::insert(&mut *tx, email, email, None).await.expect("a user");
-    let token = tools.seal(&SecretString::from(token));
-    credentials::authorise(&mut *tx, user, Region::Na, None, &token).await.expect("authorised");
-    user
-}
-
-async fn add_instance(
-    tx: &mut PgConnection,
-    tools: &Tools,
-    account_id: AccountUuid,
-    instance_id: &str,
-) -> InstanceUuid {
-    let resource = resources::instance(instance_id);
-    tools.queue.limit(&mut *tx, &resource, Some(10)).await.expect("limited");
-    let instance =
-        NewInstance { instance_id, instance_name: instance_id, account_id, endpoint_url: None };
-    instances::insert(&mut *tx, &instance).await.expect("an instance")
 }

@@ -68,7 +68,7 @@ async fn five_hundred_jobs_that_meet_401_at_once_make_one_refresh() {
     drop(connection);
     let working = site.work_with(500, jobs::catalog().add::<Look>());
     // None of them gets a new token before all of them have been refused.
-    site.amc.until(|counts| counts.calls_of(Operation::GetExecution) >= before + 500).await;
+    site.until(|counts| counts.calls_of(Operation::GetExecution) >= before + 500).await;
     site.amc.lift_fault(held);
     eventually("all have looked", async || {
         site.count("select count(*) from engine.jobs_history where kind = 'look'").await == 500
@@ -86,7 +86,7 @@ async fn a_token_that_ends_in_the_middle_of_a_backfill_is_renewed() {
     let site = Site::new(quick()).await;
     let collection = site.backfill(WEEKS).await;
     let working = site.work();
-    site.amc.until(|counts| counts.accepted() >= 3).await;
+    site.until(|counts| counts.accepted() >= 3).await;
     // By our own clock it has ended: nobody tries it.
     site.db.advance_clock(Duration::from_hours(1)).await;
     eventually("it is renewed", async || site.refreshes().granted == 2).await;
@@ -103,7 +103,7 @@ async fn a_revoked_grant_stops_the_users_work_until_it_is_good_again() {
     let site = Site::new(quick()).await;
     let collection = site.backfill(WEEKS).await;
     let working = site.work();
-    site.amc.until(|counts| counts.accepted() >= 3).await;
+    site.until(|counts| counts.accepted() >= 3).await;
     site.amc.revoke(&site.refresh_token(), None);
     let state = "select token_state::text from lwa_credentials";
     eventually("a person has to act", async || site.text(state).await == "needs_reauth").await;

@@ -13,7 +13,7 @@ async fn a_backfill_survives_the_kill_of_its_worker() {
     let accepted = site.amc.set_fault(held(Op::CreateExecution, Effect::After, 6));
     let worker = site.start_worker().await;
     let collection = site.backfill(WEEKS).await;
-    site.amc.until_met(accepted, 1).await;
+    site.until_met(accepted, 1).await;
     worker.signal(Signal::SIGKILL);
     assert!(!worker.finish().await.status.success());
     site.amc.lift_faults();
@@ -36,7 +36,7 @@ async fn a_backfill_survives_one_kill_after_another() {
     let collection = site.backfill(WEEKS).await;
     for accepted in [4, 9, 14] {
         let worker = site.start_worker().await;
-        site.amc.until(|counts| counts.accepted() >= accepted).await;
+        site.until(|counts| counts.accepted() >= accepted).await;
         worker.signal(Signal::SIGKILL);
         worker.finish().await;
         site.db.advance_clock(PATIENCE).await;
@@ -54,8 +54,8 @@ async fn a_worker_that_slept_past_its_lease_can_write_nothing_any_more() {
     let result = site.amc.set_fault(held(Op::DownloadUrls, Effect::Before, 1));
     let mut sleeper = site.start_worker().await;
     let collection = site.backfill(WEEKS).await;
-    site.amc.until_met(submit, 1).await;
-    site.amc.until_met(result, 1).await;
+    site.until_met(submit, 1).await;
+    site.until_met(result, 1).await;
     sleeper.signal(Signal::SIGSTOP);
 
     site.db.advance_clock(PATIENCE).await;

@@ -22,7 +22,7 @@ async fn fill_all_places(workers: usize) {
     }
     for round in 1..=3 {
         // All ten places are taken before one is free again.
-        site.amc.until(|counts| counts.accepted() >= 10 * round).await;
+        site.until(|counts| counts.accepted() >= 10 * round).await;
         assert_eq!(site.amc.counts().accepted(), 10 * round);
         site.amc.advance(Duration::from_secs(100));
     }

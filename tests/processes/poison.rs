@@ -15,7 +15,7 @@ async fn with_poisoned(kind: &str, operation: Operation) -> (Site, CollectionUui
     let call = site.amc.set_fault(held(operation, Effect::After, 0));
     let collection = site.backfill(WEEKS).await;
     let worker = site.start_worker().await;
-    site.amc.until_met(call, 1).await;
+    site.until_met(call, 1).await;
     if kind == "submit_execution" {
         let submits = "select count(*) from engine.jobs where kind <> 'poll_status'";
         eventually("no other submit is under way", async || site.count(submits).await == 1).await;

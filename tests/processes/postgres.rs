@@ -15,10 +15,10 @@ async fn a_backfill_loses_nothing_when_postgres_is_restarted_and_then_killed() {
     let working = site.work();
     let collection = site.backfill(WEEKS).await;
 
-    site.amc.until(|counts| counts.accepted() >= 5).await;
+    site.until(|counts| counts.accepted() >= 5).await;
     server.stop().await;
     server.start_again().await;
-    site.amc.until(|counts| counts.accepted() >= 12).await;
+    site.until(|counts| counts.accepted() >= 12).await;
     server.kill();
     server.start_again().await;
 

@@ -19,7 +19,7 @@ async fn deploys_in_the_middle_of_a_backfill_burn_no_attempt() {
     ] {
         let worker = site.worker().env("RECOMAMP_SHUTDOWN_GRACE", "300ms").start().await;
         let call = site.amc.set_fault(held(operation, effect, after));
-        site.amc.until_met(call, 1).await;
+        site.until_met(call, 1).await;
         worker.signal(Signal::SIGTERM);
         let ended = worker.finish().await;
         assert!(ended.status.success(), "{}", ended.stdout);
@@ -44,7 +44,7 @@ async fn a_second_signal_hands_back_at_once() {
     // Nothing but the second signal can end the wait for this call.
     let mut worker = site.worker().env("RECOMAMP_SHUTDOWN_GRACE", "1d").start().await;
     let call = site.amc.set_fault(held(Op::GetExecution, Effect::Before, 0));
-    site.amc.until_met(call, 1).await;
+    site.until_met(call, 1).await;
     worker.signal(Signal::SIGTERM);
     worker.line("a second signal stops at once").await;
     worker.signal(Signal::SIGTERM);
