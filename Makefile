@@ -10,7 +10,7 @@ demo: ## Run a 52-week backfill end to end, with everything it needs (DEMO_ARGS=
 	.ci/clean-env cargo run --locked --release --quiet -- demo $(DEMO_ARGS)
 
 test: ## Run every test on a Postgres and a Redis of their own (TEST_ARGS="name")
-	@.ci/install
+	@.ci/install redis
 	cargo test --locked --no-run
 	.ci/with-servers cargo test --locked $(TEST_ARGS)
 
@@ -25,7 +25,7 @@ check: ## Check form, lints, documents, licences and the laws of the house
 	cargo test --locked --test promises tidy::
 
 bench: ## Measure the queue on durable servers (BENCH_ARGS="--json")
-	@.ci/install
+	@.ci/install redis
 	cargo build --locked --release
 	.ci/with-servers --durable sh -c 'DATABASE_URL=$$RECOMAMP_TEST_DATABASE_URL exec cargo run --locked --release --quiet -- bench $(BENCH_ARGS)'
 

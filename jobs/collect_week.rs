@@ -43,6 +43,8 @@ impl Job for CollectWeek {
     type Tools = Tools;
     const KIND: &'static str = "collect_week";
     const QUEUE: &'static str = "amc";
+    /// Nobody else looks after the week: this job does not give up for want of a database or Amazon.
+    const MAX_ATTEMPTS: i16 = i16::MAX;
 
     fn unique_key(&self) -> Option<String> {
         // One that reports a discarded job is not the same as one that was asked for anyhow.
@@ -95,8 +97,44 @@ pub async fn unblock(
     instances::unblock(&mut *connection, instance).await?;
     queue.open(connection, &resources::access(&found.instance_id)).await?;
     let weeks = weeks::blocked_on(&mut *connection, instance).await?;
-    queue.enqueue(connection, &for_weeks(&weeks)?).await?;
+    let jobs = for_weeks(&weeks)?;
+    queue.enqueue(&mut *connection, &jobs).await?;
+    // One that waits out the pause after the last refusal need not any more.
+    for week_id in &weeks {
+        let job = CollectWeek { week_id: *week_id, given_up: None };
+        let key = job.unique_key().unwrap_or_default();
+        queue.hasten(&mut *connection, CollectWeek::KIND, &key).await?;
+    }
     Ok(weeks.len())
+}
+
+/// The weeks that are to be collected and that no job works on. There should be none: this is the net
+/// under all that may go wrong.
+pub async fn forgotten(connection: &mut PgConnection) -> Result<Vec<WeekId>, sqlx::Error> {
+    sqlx::query_scalar(
+        "-- forgotten_weeks
+        select week.id
+        from report_data_weeks as week
+        join report_data_collections as collection on collection.id = week.collection_id
+        where week.status in ('pending', 'running')
+          and collection.status in ('pending', 'running')
+          and not exists (
+              select from engine.jobs
+              where unique_key in (
+                  'collect_week:' || week.id || ' ',
+                  'collect_week:' || week.id || ' submit_execution',
+                  'collect_week:' || week.id || ' poll_status',
+                  'collect_week:' || week.id || ' fetch_result',
+                  'submit_execution:' || week.workflow_execution_id,
+                  'poll_status:' || week.workflow_execution_id,
+                  'fetch_result:' || week.workflow_execution_id
+              )
+          )
+        order by week.week_start_date, week.id
+        limit 10000",
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// What is to be enqueued should a job of this kind, working on this execution, be discarded.

@@ -6,21 +6,23 @@
 
 use crate::amc::{TokenClass, TokenError, Tokens};
 use crate::metrics;
-use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority};
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue};
 use crate::store::UserId;
 use crate::store::credentials::{self, TokenState};
 use crate::store::events::{self, NewEvent};
 use crate::tools::{Tools, resources};
 use serde::{Deserialize, Serialize};
+use sqlx::PgConnection;
 use std::time::Duration;
 
 /// The first and the longest pause before a refused token is tried again.
 const TRY_AGAIN: Duration = Duration::from_secs(15);
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(3600);
 
-/// A token that is refused so soon after it was bought is not the trouble: whoever asks for the next
-/// one waits, or a lasting refusal would buy tokens as fast as Amazon sells them.
-const NEW: Duration = Duration::from_secs(5);
+/// A token this young is not renewed again. Seconds.
+const SETTLES: i64 = 5;
+/// What is left alone when Login with Amazon asks for fewer calls.
+const TOKEN_HOST: &str = "lwa:token";
 
 /// Buys a user a new access token.
 #[derive(Debug, Serialize, Deserialize)]
@@ -51,8 +53,11 @@ impl Job for RefreshToken {
         if renewed && credential.state == TokenState::Active {
             return self.open(tools, attempt).await;
         }
-        if let Some(wait) = credential.age.and_then(too_new) {
-            return Ok(Outcome::Snooze(wait));
+        // A new token that is refused at once is not helped by the next one.
+        let age = credential.seconds_since_refresh.unwrap_or(i64::MAX);
+        if !renewed && credential.state == TokenState::Active && age < SETTLES {
+            let left = u64::try_from(SETTLES - age).unwrap_or(0);
+            return Ok(Outcome::Snooze(Duration::from_secs(left)));
         }
         let secret = tools.unseal(&credential.encrypted).map_err(Failure::transient)?;
         let client_id = credential.lwa_client_id.as_deref();
@@ -68,7 +73,16 @@ impl Job for RefreshToken {
 
 /// The job that renews this user's token, if it is still of this generation.
 pub fn job(user_id: UserId, generation: i64) -> Result<NewJob, crate::queue::Error> {
-    NewJob::of(&RefreshToken { user_id, generation })
+    Ok(NewJob::of(&RefreshToken { user_id, generation })?.using([TOKEN_HOST.to_owned()]))
+}
+
+/// Tries a user's token again at once, should a refused one be waiting for its next try.
+pub async fn hasten(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    user_id: UserId,
+) -> Result<bool, crate::queue::Error> {
+    queue.hasten(connection, RefreshToken::KIND, &user_id.to_string()).await
 }
 
 impl RefreshToken {
@@ -130,7 +144,7 @@ impl RefreshToken {
                 Ok(Outcome::Snooze(try_again_in(attempt.snoozes())))
             }
             TokenClass::Throttled { retry_after } => {
-                Err(Failure::throttled(error, retry_after, "lwa:token"))
+                Err(Failure::throttled(error, retry_after, TOKEN_HOST))
             }
             TokenClass::Permanent | TokenClass::Transient => Err(Failure::transient(error)),
         }
@@ -151,12 +165,6 @@ impl RefreshToken {
     }
 }
 
-/// How long a token of this age, in seconds, has to be lived with.
-fn too_new(age: f64) -> Option<Duration> {
-    let wait = NEW.as_secs_f64() - age.max(0.0);
-    (wait > 0.0).then(|| Duration::from_secs_f64(wait))
-}
-
 fn try_again_in(tries: i32) -> Duration {
     let doublings = u32::try_from(tries).unwrap_or(0).min(12);
     TRY_AGAIN.saturating_mul(1 << doublings).min(TRY_AGAIN_MAX)
@@ -165,15 +173,6 @@ fn try_again_in(tries: i32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_token_is_not_replaced_when_it_is_new() {
-        assert_eq!(too_new(0.0), Some(NEW));
-        assert_eq!(too_new(-3.0), Some(NEW));
-        assert_eq!(too_new(4.0), Some(Duration::from_secs(1)));
-        assert_eq!(too_new(5.0), None);
-        assert_eq!(too_new(3600.0), None);
-    }
 
     #[test]
     fn a_refused_token_is_tried_again_ever_more_seldom_but_never_given_up() {

@@ -29,8 +29,6 @@ use std::time::{Duration, Instant};
 
 /// How long an execution may wait at AMC: Amazon's `expireTime` is 24 hours, and some margin.
 const MAY_WAIT: Duration = Duration::from_secs(26 * 3600);
-/// The clocks of Amazon and of the store may differ by this much.
-const SKEW: TimeDelta = TimeDelta::seconds(120);
 /// A request that is not sent within this time of its intent is not sent: the lease may be lost.
 const STALE: Duration = Duration::from_secs(5);
 
@@ -69,9 +67,24 @@ impl Job for SubmitExecution {
             ExecutionStatus::Pending | ExecutionStatus::Running => {
                 Ok(Outcome::then(poll_status::job(tools, &execution)?))
             }
-            _ => Ok(Outcome::Done),
+            // Its claim may have taken a place for an execution that had ended meanwhile.
+            _ => let_go(tools, attempt, &execution).await,
         }
     }
+}
+
+async fn let_go(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+) -> Result<Outcome, Failure> {
+    let mut transaction = tools.db.begin().await?;
+    if execution.status.is_terminal() {
+        tools.queue.release(&mut transaction, &resources::holder(execution.id)).await?;
+    }
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    transaction.commit().await?;
+    Ok(outcome)
 }
 
 /// The job for this execution. It holds a place at the instance and at the account from its first
@@ -302,7 +315,8 @@ async fn reconcile(
     // Measured before AMC is asked: an answer that took long says nothing about the time it took.
     let silent = clock::now(&tools.db).await? - sent_at;
     let silent = silent.to_std().unwrap_or(Duration::ZERO);
-    let filter = ExecutionFilter::since(sent_at - SKEW).include_cancelled();
+    let filter = ExecutionFilter::since(sent_at - skew(execution.submit_mode));
+    let filter = filter.include_cancelled().include_workflow();
     let listed = match tools.amc.executions(&who.caller, &who.instance, &filter).await {
         Ok(listed) => listed,
         Err(error) => return Err(tools.judge(&who, execution, error).await),
@@ -318,7 +332,9 @@ async fn reconcile(
     }
     ours.sort_by_key(|found| found.create_time);
     let oldest = ours.remove(0);
-    for twin in ours.iter().filter(|twin| twin.status.is_open()) {
+    // Without our mark it may be somebody else's, who asked the same.
+    let mark = mark(execution);
+    for twin in ours.iter().filter(|twin| twin.status.is_open() && bears(twin, &mark)) {
         tracing::warn!(amc_execution = %twin.id, "a second execution of the same: cancelled");
         let id = AmcExecutionId::clone(&twin.id);
         if let Err(error) = tools.amc.cancel_execution(&who.caller, &who.instance, &id).await {
@@ -326,6 +342,19 @@ async fn reconcile(
         }
     }
     adopt(tools, attempt, execution, &oldest).await
+}
+
+/// How far before the intent AMC's list is read: the clocks of Amazon and of the store may differ.
+/// With our own mark on the request nothing else can be taken for it.
+fn skew(mode: SubmitMode) -> TimeDelta {
+    match mode {
+        SubmitMode::Inline => TimeDelta::hours(1),
+        SubmitMode::Saved => TimeDelta::seconds(120),
+    }
+}
+
+fn bears(found: &amc::Execution, mark: &str) -> bool {
+    found.workflow_id.as_deref().is_some_and(|workflow| workflow.starts_with(mark))
 }
 
 /// Those that are this execution: by our own mark, or else by the window, and nobody's already.
@@ -340,14 +369,16 @@ async fn ours_among(
         listed.into_iter().filter(|found| !taken.contains(found.id.as_str())).collect();
     // By whichever request: one that was given up as absent may have come after all.
     let mark = mark(execution);
-    let marked = |found: &amc::Execution| {
-        found.workflow_id.as_deref().is_some_and(|workflow| workflow.starts_with(&mark))
-    };
+    let marked = |found: &amc::Execution| bears(found, &mark);
     if execution.submit_mode == SubmitMode::Inline && free.iter().any(marked) {
         return Ok(free.into_iter().filter(marked).collect());
     }
     let window = window(execution).map_err(|why| Failure::permanent(anyhow!(why)))?;
     let parameters = parameters(execution).map_err(|why| Failure::permanent(anyhow!(why)))?;
+    let sql = Sql::normalise(&execution.sql_query).map_err(Failure::permanent)?;
+    let same_sql = |found: &amc::Execution| {
+        found.sql_query.as_deref().and_then(|text| Sql::normalise(text).ok()).as_ref() == Some(&sql)
+    };
     Ok(free
         .into_iter()
         .filter(|found| {
@@ -355,7 +386,7 @@ async fn ours_among(
             let same_query = match execution.submit_mode {
                 SubmitMode::Saved => found.workflow_id == execution.amc_workflow_id,
                 // AMC may have given it a name of its own; one that bears another mark is not ours.
-                SubmitMode::Inline => workflow.starts_with("transient_"),
+                SubmitMode::Inline => workflow.starts_with("transient_") && same_sql(found),
             };
             same_query && found.covers(&window) && found.parameter_values == parameters
         })

@@ -64,9 +64,9 @@ comment on column engine.jobs.snoozes is 'How often it asked to run again later.
 comment on column engine.jobs.priority is '0 is claimed first, 3 last.';
 comment on column engine.jobs.attempt is 'Attempts spent, the running one included.';
 comment on column engine.jobs.max_attempts is 'Attempts it may spend before it is discarded.';
-comment on column engine.jobs.throttles is 'How often the outside asked it to slow down.';
-comment on column engine.jobs.denials is 'How often its credential was refused.';
-comment on column engine.jobs.rescues is 'How often its process died under it.';
+comment on column engine.jobs.throttles is 'How often the outside asked it to slow down, since it last went well.';
+comment on column engine.jobs.denials is 'How often its credential was refused, since it last went well.';
+comment on column engine.jobs.rescues is 'How often its process died under it, since it last went well.';
 comment on column engine.jobs.interruptions is 'How often a stopping process handed it back.';
 comment on column engine.jobs.queue is 'Jobs of one queue share a process''s slots.';
 comment on column engine.jobs.kind is 'Names the code that runs it.';

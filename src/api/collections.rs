@@ -59,6 +59,9 @@ pub async fn show(
 }
 
 async fn found(api: &Api, id: &str) -> Result<Detailed, Problem> {
+    if id.contains('\0') {
+        return Err(Problem::not_found("no collection's id has a NUL character in it"));
+    }
     let mut connection = api.db.acquire().await?;
     let detailed = status::detailed(&mut connection, id).await?;
     detailed.ok_or_else(|| Problem::not_found(format!("there is no collection {id:?}")))

@@ -18,6 +18,12 @@ impl Fields {
     pub fn of(body: &[u8]) -> Result<Self, Problem> {
         let value: Value = serde_json::from_slice(body)
             .map_err(|error| Problem::unreadable(format!("the body is not JSON: {error}")))?;
+        // JSON can say it, Postgres cannot keep it.
+        if value.to_string().contains("\\u0000") {
+            return Err(Problem::unreadable(
+                "the body has a NUL character in a text: leave it out",
+            ));
+        }
         Self::at(String::new(), value)
             .ok_or_else(|| Problem::unreadable("the body is not a JSON object"))
     }

@@ -5,9 +5,9 @@ use crate::amc::{AmcInstanceId, EntityId};
 use crate::config::{Database, Limits};
 use crate::jobs::collect_week;
 use crate::queue::Queue;
+use crate::store::accounts;
 use crate::store::events::{self, NewEvent};
 use crate::store::instances::{self, InstanceStatus, NewInstance};
-use crate::store::{accounts, weeks};
 use crate::telemetry::Mode;
 use crate::tools::resources;
 use anyhow::{Context, Result, bail};
@@ -24,6 +24,7 @@ pub enum Instances {
     Add(Add),
     List(List),
     Unblock(Unblock),
+    Limit(Limit),
 }
 
 /// Adds an instance, and limits how many executions may be open there.
@@ -69,6 +70,17 @@ pub struct Unblock {
     json: bool,
 }
 
+/// Sets how many executions may be open on an instance at once, from now on. Those that are open
+/// stay; 0 lets no further one begin.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  recomamp instances limit amcibersblt 3")]
+pub struct Limit {
+    /// AMC's own id of the instance.
+    instance_id: AmcInstanceId,
+    /// How many.
+    max_open: u16,
+}
+
 impl Instances {
     /// Runs it.
     pub async fn run(self) -> Result<()> {
@@ -76,6 +88,7 @@ impl Instances {
             Self::Add(command) => command.run().await,
             Self::List(command) => command.run().await,
             Self::Unblock(command) => command.run().await,
+            Self::Limit(command) => command.run().await,
         }
     }
 }
@@ -177,26 +190,43 @@ impl Unblock {
         let instance = instance.with_context(|| {
             format!("there is no instance {name}: see `recomamp instances list`")
         })?;
-        if !instances::unblock(&mut *tx, instance.id).await? {
+        // A week may also be blocked by itself, on an instance that is not.
+        let weeks = collect_week::unblock(&Queue::new(), &mut tx, instance.id).await?;
+        if weeks == 0 && instance.status != InstanceStatus::Blocked {
             bail!("instance {name} is {}, not blocked", instance.status);
         }
-        let weeks = weeks::blocked_on(&mut *tx, instance.id).await?;
-        Queue::new().enqueue(&mut tx, &collect_week::for_weeks(&weeks)?).await?;
         let event = NewEvent {
             entity: "instance",
             entity_id: name,
-            from_status: Some(InstanceStatus::Blocked.as_str()),
+            from_status: Some(instance.status.as_str()),
             to_status: Some(InstanceStatus::Active.as_str()),
             actor: "instances unblock",
             reason: None,
-            detail: &json!({"weeks": weeks.len()}),
+            detail: &json!({"weeks": weeks}),
         };
         events::append(&mut *tx, &event).await?;
         tx.commit().await?;
         if self.json {
-            return output::json(&json!({"instance_id": name, "weeks_started_again": weeks.len()}));
+            return output::json(&json!({"instance_id": name, "weeks_started_again": weeks}));
         }
-        eprintln!("{} blocked weeks of {name} start again.", weeks.len());
+        eprintln!("{weeks} blocked weeks of {name} start again.");
+        Ok(())
+    }
+}
+
+impl Limit {
+    async fn run(self) -> Result<()> {
+        let database: Database = super::settings(Mode::Command)?;
+        let db = connect::ready(&database, 1).await?;
+        let name = self.instance_id.as_str();
+        let mut tx = db.begin().await?;
+        instances::by_instance_id(&mut *tx, name).await?.with_context(|| {
+            format!("there is no instance {name}: see `recomamp instances list`")
+        })?;
+        let (queue, resource) = (Queue::new(), resources::instance(name));
+        queue.limit(&mut tx, &resource, Some(i32::from(self.max_open))).await?;
+        tx.commit().await?;
+        eprintln!("At most {} executions are open on {name} from now on.", self.max_open);
         Ok(())
     }
 }

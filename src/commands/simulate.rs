@@ -57,6 +57,7 @@ struct Addresses {
     token_url: String,
     refresh_token: String,
     environment: BTreeMap<&'static str, String>,
+    installation: Vec<String>,
 }
 
 impl Simulate {
@@ -108,6 +109,7 @@ impl Addresses {
             token_url: amazon.token_url(),
             refresh_token: first.map(|user| user.refresh_token).unwrap_or_default(),
             environment: environment(amazon).into_iter().collect(),
+            installation: installation(amazon),
         }
     }
 
@@ -119,8 +121,35 @@ impl Addresses {
         for (name, value) in &self.environment {
             output::line(format!("export {name}='{value}'"))?;
         }
+        output::line("\nTo tell the engine what is there:\n")?;
+        for command in &self.installation {
+            output::line(command)?;
+        }
         output::line("\nCtrl-C stops it.")
     }
+}
+
+/// The commands that tell an installation of the first user's accounts and their instances.
+fn installation(amazon: &Simulator) -> Vec<String> {
+    let settings = amazon.settings();
+    let Some(user) = settings.users.first() else { return Vec::new() };
+    let mut commands = vec![format!(
+        "echo '{}' | recomamp users add --email ada@example.com --name Ada --region na",
+        user.refresh_token
+    )];
+    for account in settings.accounts.iter().filter(|a| user.accounts.contains(&a.account_id)) {
+        commands.push(format!(
+            "recomamp accounts add --account-id {} --name '{}' --marketplace {} --user ada@example.com",
+            account.account_id, account.name, account.marketplace_id
+        ));
+        commands.extend(account.instances.iter().map(|instance| {
+            format!(
+                "recomamp instances add --instance-id {} --name '{}' --account {}",
+                instance.instance_id, instance.name, account.account_id
+            )
+        }));
+    }
+    commands
 }
 
 /// The variables that make the engine take this simulator for Amazon.

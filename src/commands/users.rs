@@ -2,6 +2,7 @@
 
 use super::{connect, input, output, refused};
 use crate::config::{Database, Keys};
+use crate::jobs::refresh_token;
 use crate::queue::Queue;
 use crate::store::credentials::{self, Credential, TokenState};
 use crate::store::events::{self, NewEvent};
@@ -143,7 +144,9 @@ impl Authorise {
         let region = region.context("the user never had a token: say its --region")?;
         let client = before.as_ref().and_then(|before| before.lwa_client_id.as_deref());
         credentials::authorise(&mut *tx, user, region, client, &seal(&keys, &token)).await?;
-        let woken = Queue::new().open(&mut tx, &resources::credential(user)).await?;
+        let queue = Queue::new();
+        let woken = queue.open(&mut tx, &resources::credential(user)).await?;
+        refresh_token::hasten(&queue, &mut tx, user).await?;
         note(&mut tx, user, "users authorise", &json!({"region": region})).await?;
         tx.commit().await?;
         if self.json {
@@ -168,6 +171,7 @@ impl Resume {
         for credential in &refused {
             credentials::accept_client(&mut *tx, credential.lwa_client_id.as_deref()).await?;
             woken += queue.open(&mut tx, &resources::credential(credential.user_id)).await?;
+            refresh_token::hasten(&queue, &mut tx, credential.user_id).await?;
             note(&mut tx, credential.user_id, "users resume", &json!({})).await?;
         }
         tx.commit().await?;

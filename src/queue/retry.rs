@@ -64,8 +64,9 @@ fn after_failure(lease: &Lease, class: &Class) -> (Step, Option<(String, Duratio
             (wait(lease.attempt < lease.max_attempts, delay, Spends::Attempt, None), None)
         }
         Class::Throttled { retry_after, resource } => {
-            let pause = retry_after
-                .unwrap_or_else(|| ceiling(Duration::from_secs(2), lease.throttles + 1, LONGEST));
+            let ours = || ceiling(Duration::from_secs(2), lease.throttles + 1, LONGEST);
+            // Told "at once", it would be told so again and again.
+            let pause = retry_after.map_or_else(ours, |told| told.max(Duration::from_secs(1)));
             let delay = pause + pause.mul_f64(rand::rng().random_range(0.0..0.2));
             let step = wait(lease.throttles < MAX_THROTTLES, delay, Spends::Throttle, None);
             (step, Some((resource.clone(), pause)))

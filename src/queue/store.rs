@@ -152,6 +152,15 @@ pub trait Store: Clone + Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Claimed, Error>> + Send;
 
+    /// Puts back the jobs that the session has on the queue besides these. A claim whose answer was
+    /// lost may have taken some that nobody here knows of.
+    fn give_back(
+        &self,
+        session: SessionId,
+        queue: &str,
+        known: &[i64],
+    ) -> impl Future<Output = Result<u64, Error>> + Send;
+
     /// Which of these queues have a job that is due and not blocked. One cheap question for all of
     /// them, so that an idle process can ask it often.
     fn due(&self, queues: &[String]) -> impl Future<Output = Result<Vec<String>, Error>> + Send;

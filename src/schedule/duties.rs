@@ -1,7 +1,8 @@
 //! The scheduler's duties: what each does, and how often.
 
 use super::Desk;
-use crate::jobs::refresh_token;
+use crate::clock;
+use crate::jobs::{collect_week, refresh_token};
 use crate::queue::postgres;
 use crate::store::credentials;
 use anyhow::Result;
@@ -23,11 +24,14 @@ pub enum Duty {
     Sweep,
     /// Take back the jobs of the dead.
     Rescue,
+    /// Pick up weeks that no job works on.
+    TendWeeks,
 }
 
 impl Duty {
     /// Every duty.
-    pub const ALL: &[Self] = &[Self::RenewTokens, Self::Prune, Self::Sweep, Self::Rescue];
+    pub const ALL: &[Self] =
+        &[Self::RenewTokens, Self::Prune, Self::Sweep, Self::Rescue, Self::TendWeeks];
 
     /// The word in logs.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +40,7 @@ impl Duty {
             Self::Prune => "prune",
             Self::Sweep => "sweep",
             Self::Rescue => "rescue",
+            Self::TendWeeks => "tend_weeks",
         }
     }
 
@@ -46,16 +51,20 @@ impl Duty {
             Self::Prune => Duration::from_secs(3600),
             Self::Sweep => Duration::from_secs(15),
             Self::Rescue => Duration::from_secs(5),
+            Self::TendWeeks => Duration::from_secs(300),
         }
     }
 
-    /// Does it once.
-    pub async fn fulfil(self, desk: &Desk) -> Result<()> {
+    /// Does it once. `steady` says that the store has answered the time before.
+    pub async fn fulfil(self, desk: &Desk, steady: bool) -> Result<()> {
         match self {
             Self::RenewTokens => renew_tokens(desk).await,
             Self::Prune => prune(desk).await,
             Self::Sweep => sweep(desk).await,
-            Self::Rescue => rescue(desk).await,
+            Self::Rescue if steady => rescue(desk).await,
+            // Only to see whether the store answers.
+            Self::Rescue => clock::now(&desk.db).await.map(|_| ()).map_err(Into::into),
+            Self::TendWeeks => tend_weeks(desk).await,
         }
     }
 }
@@ -94,6 +103,17 @@ async fn rescue(desk: &Desk) -> Result<()> {
     if rescued.requeued + rescued.poisoned > 0 {
         let (requeued, discarded) = (rescued.requeued, rescued.poisoned);
         tracing::warn!(requeued, discarded, "took back the jobs of dead processes");
+    }
+    Ok(())
+}
+
+async fn tend_weeks(desk: &Desk) -> Result<()> {
+    let mut transaction = desk.db.begin().await?;
+    let weeks = collect_week::forgotten(&mut transaction).await?;
+    desk.queue.enqueue(&mut transaction, &collect_week::for_weeks(&weeks)?).await?;
+    transaction.commit().await?;
+    if !weeks.is_empty() {
+        tracing::warn!(weeks = weeks.len(), "weeks that no job worked on go on");
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::queue::Queue;
 use duties::Duty;
 use rand::Rng;
 use sqlx::PgPool;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -34,9 +34,16 @@ pub async fn run(desk: Desk, stop: CancellationToken) {
 }
 
 async fn again_and_again(duty: Duty, desk: Desk, stop: CancellationToken) {
+    let mut contact: Option<Instant> = None;
     loop {
-        if let Err(error) = duty.fulfil(&desk).await {
-            tracing::warn!(%error, duty = duty.as_str(), "will be tried again");
+        // After an outage of the store everybody looks dead, until they have been heard of again.
+        let steady = contact.is_some_and(|at| at.elapsed() < 2 * duty.every());
+        match duty.fulfil(&desk, steady).await {
+            Ok(()) => contact = Some(Instant::now()),
+            Err(error) => {
+                contact = None;
+                tracing::warn!(%error, duty = duty.as_str(), "will be tried again");
+            }
         }
         // Jitter, so that several schedulers do not do the same at the same moment.
         let pause = duty.every().mul_f64(rand::rng().random_range(0.9..1.1));

@@ -47,7 +47,7 @@ pub struct AccessToken {
 }
 
 /// What a refresh needs of a credential.
-#[derive(Debug, Clone, PartialEq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct RefreshToken {
     /// The refresh token.
     #[sqlx(rename = "refresh_token_encrypted")]
@@ -59,11 +59,11 @@ pub struct RefreshToken {
     /// Which generation a refresh replaces.
     #[sqlx(rename = "token_generation")]
     pub generation: i64,
+    /// Seconds since the last refresh by the store's clock; none before the first.
+    pub seconds_since_refresh: Option<i64>,
     /// Whether it still works.
     #[sqlx(rename = "token_state")]
     pub state: TokenState,
-    /// Seconds since an access token was last bought with it; none when that was never.
-    pub age: Option<f64>,
 }
 
 /// A row of `lwa_credentials`, for those who look after all of them.
@@ -146,7 +146,8 @@ pub async fn refresh_token(
     sqlx::query_as(
         r"-- credentials_refresh_token
         select refresh_token_encrypted, region, lwa_client_id, token_generation, token_state,
-            extract(epoch from (select engine.now()) - token_refreshed_at)::float8 as age
+            floor(extract(epoch from (select engine.now()) - token_refreshed_at))::bigint
+                as seconds_since_refresh
         from lwa_credentials
         where user_id = $1",
     )

@@ -16,7 +16,11 @@ impl Tools {
         }
         match error.class() {
             Class::Throttled { retry_after } => {
-                Failure::throttled(error, retry_after, who.host.clone())
+                // A 429 or 503 speaks for the host; a limit named in a refusal is the instance's own.
+                let host_speaks = matches!(error.status(), Some(429 | 503) | None);
+                let instance = resources::instance(&execution.amc_instance_id);
+                let resource = if host_speaks { who.host.clone() } else { instance };
+                Failure::throttled(error, retry_after, resource)
             }
             Class::Unauthorized | Class::Forbidden => {
                 let why = error.to_string();

@@ -127,13 +127,16 @@ async fn terms_that_wait_for_the_owner_stop_one_instance_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_execution_keeps_its_place_while_amazon_refuses_to_tell_about_it() {
-    // Nothing ends there until it is told to.
-    let site = Site::new(Settings { record_bodies: true, ..Settings::manual() }).await;
+    let site = Site::new(quick()).await;
+    let look = [Op::GetExecution, Op::ListExecutions, Op::DownloadUrls];
+    // Nobody is told anything before all are open: a blocked instance is sent nothing more.
+    let hold = site.amc.set_fault(Fault::new(Kind::Hold { effect: Effect::Before }).on(look));
     let collection = site.backfill(WEEKS).await;
     let working = site.work();
     site.until(|counts| counts.accepted() >= u64::from(WEEKS)).await;
-    let look = [Op::GetExecution, Op::ListExecutions, Op::DownloadUrls];
     let terms = site.amc.set_fault(Fault::new(Kind::TermsNotAccepted).on(look));
+    site.amc.lift_fault(hold);
+    site.until_met(terms, 1).await;
     let reason = "select count(*) from amc_instances where block_reason like 'Terms%'";
     eventually("the instance is blocked", async || site.count(reason).await == 1).await;
     let waiting = "select count(*) from engine.jobs where blocked_by is not null";
@@ -141,7 +144,6 @@ async fn an_execution_keeps_its_place_while_amazon_refuses_to_tell_about_it() {
     assert_eq!(site.places().await.0, 2 * i64::from(WEEKS), "each is open at AMC");
 
     site.amc.lift_fault(terms);
-    site.amc.advance(Duration::from_secs(100));
     site.unblock(site.instance).await;
     site.assert_complete(collection, WEEKS).await;
     working.stop().await;

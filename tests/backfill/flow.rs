@@ -1,6 +1,7 @@
 //! A backfill from the plan to the report.
 
 use super::site::{Site, quick};
+use recomamp::jobs::collect_week;
 use recomamp::simulator::{Effect, Fault, Kind, Operation};
 use recomamp::store::aggregates::{self, AggregateGrain};
 use rust_decimal::Decimal;
@@ -48,4 +49,21 @@ async fn a_submit_that_amc_did_not_take_is_sent_again_under_another_name() {
     assert_eq!(site.amc.counts().calls_of(Operation::CreateExecution), 3);
     let names = "select count(distinct client_ref) from submit_attempts";
     assert_eq!(site.count(names).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weeks_that_no_job_works_on_are_found_and_go_on() {
+    let site = Site::new(quick()).await;
+    let collection = site.backfill(3).await;
+    let mut connection = site.db.pool().acquire().await.expect("a connection");
+    let forgotten = collect_week::forgotten(&mut connection).await.expect("asked");
+    assert!(forgotten.is_empty(), "every week has its job");
+
+    sqlx::query("delete from engine.jobs").execute(&mut *connection).await.expect("lost");
+    let forgotten = collect_week::forgotten(&mut connection).await.expect("asked");
+    let jobs = collect_week::for_weeks(&forgotten).expect("jobs");
+    site.tools.queue.enqueue(&mut connection, &jobs).await.expect("enqueued");
+    let working = site.work();
+    site.assert_complete(collection, 3).await;
+    working.stop().await;
 }

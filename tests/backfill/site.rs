@@ -25,7 +25,6 @@ use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub const SQL: &str = "select campaign, sum(impressions) as impressions
@@ -164,18 +163,6 @@ impl Site {
         self.amc.settings().users[0].refresh_token.clone()
     }
 
-    /// Waits until what Amazon has counted is as wished.
-    pub async fn until(&self, wish: impl Fn(&Counts) -> bool) {
-        let come_true = timeout(DEADLINE, self.amc.until(wish)).await;
-        assert!(come_true.is_ok(), "waited in vain: {:?}", self.amc.counts());
-    }
-
-    /// Waits until a fault has met so many calls.
-    pub async fn until_met(&self, fault: u64, calls: u32) {
-        let met = timeout(DEADLINE, self.amc.until_met(fault, calls)).await;
-        assert!(met.is_ok(), "waited in vain: {:?}", self.amc.state().faults);
-    }
-
     /// Sets faults.
     pub fn faults(&self, faults: impl IntoIterator<Item = Fault>) {
         for fault in faults {
@@ -236,6 +223,18 @@ impl Site {
         .execute(self.db.pool())
         .await
         .expect("the store answers");
+    }
+
+    /// Waits until Amazon has counted what is wished for, but not for ever.
+    pub async fn until(&self, wish: impl Fn(&Counts) -> bool) {
+        let come_true = tokio::time::timeout(DEADLINE, self.amc.until(wish)).await;
+        assert!(come_true.is_ok(), "waited in vain: {:?}", self.amc.counts());
+    }
+
+    /// Waits until a fault has met this many calls, but not for ever.
+    pub async fn until_met(&self, fault: u64, calls: u32) {
+        let met = tokio::time::timeout(DEADLINE, self.amc.until_met(fault, calls)).await;
+        assert!(met.is_ok(), "waited in vain for {calls} calls to meet fault {fault}");
     }
 
     /// Waits until no job is left, not even one that waits.

@@ -149,3 +149,18 @@ async fn a_sweep_mends_what_should_never_be_wrong_and_counts_it() {
     let woken = house.claim(2).await;
     assert_eq!(woken.iter().map(name_of).collect::<Vec<_>>(), ["b"]);
 }
+
+#[tokio::test]
+async fn a_job_that_has_waited_long_enough_for_a_credential_looks_by_itself() {
+    let house = House::new().await;
+    house.enqueue_one(named("a")).await;
+    let lease = house.claim_one().await;
+    house.end(&lease, Err(Failure::unauthorized(anyhow!("401"), "lwa:u"))).await;
+    let mut connection = house.db.pool().acquire().await.expect("a connection");
+
+    house.queue.sweep(&mut connection).await.expect("swept");
+    assert!(house.claim(1).await.is_empty(), "too early");
+    house.wait(Duration::from_secs(901)).await;
+    house.queue.sweep(&mut connection).await.expect("swept");
+    assert_eq!(house.claim(1).await.len(), 1);
+}

@@ -1,6 +1,6 @@
 //! Writes down how attempts went, many in one transaction, however long the store is away.
 
-use super::{Dispatcher, lock};
+use super::{Dispatcher, in_time, lock};
 use crate::metrics;
 use crate::queue::store::{Ack, Store};
 use backon::Retryable;
@@ -30,7 +30,7 @@ impl<S: Store> Dispatcher<S> {
 
     /// Writes a batch, however long the store is away.
     async fn write(&self, batch: &[Ack]) {
-        let written = (|| self.store.ack(batch))
+        let written = (|| in_time(self.store.ack(batch)))
             .retry(super::store_is_away())
             .notify(|error, pause| {
                 tracing::warn!(%error, ?pause, acks = batch.len(), "could not ack; will try again");

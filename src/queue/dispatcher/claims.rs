@@ -1,9 +1,10 @@
 //! Claims jobs for free slots: when told by a hint, when the next one is due, and now and then anyhow.
 
-use super::{Dispatcher, Lane, Running, lock};
+use super::{Dispatcher, Lane, Running, in_time, lock};
 use crate::metrics;
 use crate::queue::error::Error;
 use crate::queue::job::Attempt;
+use crate::queue::session::SessionId;
 use crate::queue::store::{Claimed, Hints, Store};
 use backon::BackoffBuilder;
 use std::sync::Arc;
@@ -24,24 +25,22 @@ impl<S: Store> Dispatcher<S> {
     ) {
         metrics::slots(&lane.name, lane.slots, 0);
         let mut pauses = super::store_is_away().build();
+        let mut in_doubt = false;
         while !self.soft.is_cancelled() {
             self.gather_slots(&lane).await;
             let free = lane.slots - lane.used.load(Ordering::Acquire);
-            let began = Instant::now();
-            let claimed = match self.session() {
-                _ if free == 0 => continue,
-                Some(session) => self.store.claim(session, &lane.name, free).await,
-                // A new session wakes every lane.
-                None => Ok(Claimed::default()),
-            };
-            metrics::claimed(&lane.name, began.elapsed());
-            match claimed {
-                Ok(claimed) => {
+            if free == 0 {
+                continue;
+            }
+            match self.claim(&lane, free, in_doubt).await {
+                Ok((session, claimed)) => {
+                    in_doubt = false;
                     pauses = super::store_is_away().build();
-                    let rest = self.deliver(&lane, claimed, &deliver);
+                    let rest = self.deliver(&lane, session, claimed, &deliver);
                     self.wait_for_work(&lane, rest).await;
                 }
                 Err(error) => {
+                    in_doubt = true;
                     let pause = pauses.next().unwrap_or_default();
                     tracing::warn!(%error, ?pause, queue = lane.name, "could not claim; will try again");
                     tokio::select! {
@@ -51,6 +50,33 @@ impl<S: Store> Dispatcher<S> {
                 }
             }
         }
+    }
+
+    /// One claim, and before it, when the answer to the one before was lost, back with what that may
+    /// have taken.
+    async fn claim(
+        &self,
+        lane: &Lane,
+        free: usize,
+        in_doubt: bool,
+    ) -> Result<(Option<SessionId>, Claimed), Error> {
+        // A new session wakes every lane.
+        let Some(session) = self.session() else { return Ok((None, Claimed::default())) };
+        if in_doubt {
+            let known: Vec<i64> = lock(&self.running).keys().map(|(job_id, _)| *job_id).collect();
+            let given = in_time(self.store.give_back(session, &lane.name, &known)).await?;
+            if given > 0 {
+                tracing::warn!(
+                    jobs = given,
+                    queue = lane.name,
+                    "put back what a lost claim had taken"
+                );
+            }
+        }
+        let began = Instant::now();
+        let claimed = in_time(self.store.claim(session, &lane.name, free)).await?;
+        metrics::claimed(&lane.name, began.elapsed());
+        Ok((Some(session), claimed))
     }
 
     /// Waits until a slot is free, and in a wide lane a moment longer, for several.
@@ -74,6 +100,7 @@ impl<S: Store> Dispatcher<S> {
     fn deliver(
         &self,
         lane: &Arc<Lane>,
+        session: Option<SessionId>,
         claimed: Claimed,
         deliver: &mpsc::UnboundedSender<Attempt>,
     ) -> (bool, Option<Duration>) {
@@ -81,8 +108,13 @@ impl<S: Store> Dispatcher<S> {
             lane.used.fetch_add(claimed.leases.len(), Ordering::AcqRel) + claimed.leases.len();
         metrics::slots(&lane.name, lane.slots, used);
         let mut running = lock(&self.running);
+        let lost = session != self.session();
         for lease in claimed.leases {
             let cancelled = self.hard.child_token();
+            if lost {
+                // The session was given up for lost while its claim was on the way.
+                cancelled.cancel();
+            }
             let key = (lease.job_id, lease.fence);
             let (lane, kind) = (lane.clone(), lease.kind.clone());
             running.insert(key, Running { cancelled: cancelled.clone(), lane, kind });
@@ -119,7 +151,7 @@ impl<S: Store> Dispatcher<S> {
                 () = tokio::time::sleep(pause) => {}
                 () = self.soft.cancelled() => return,
             }
-            match self.store.due(&queues).await {
+            match in_time(self.store.due(&queues)).await {
                 Ok(due) => due.iter().for_each(|queue| self.wake(Some(queue))),
                 Err(error) => tracing::warn!(%error, "could not look for jobs; will try again"),
             }
@@ -133,6 +165,21 @@ impl<S: Store> Dispatcher<S> {
         }
     }
 
+    /// Jobs whose own hint was saved are found by a second look, of which one at a time is enough.
+    fn look_again(self: &Arc<Self>, queue: String) {
+        let lane = self.lanes.iter().find(|lane| lane.name == queue);
+        if lane.is_some_and(|lane| !lane.second_look.swap(true, Ordering::AcqRel)) {
+            let this = self.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(SECOND_LOOK).await;
+                for lane in this.lanes.iter().filter(|lane| lane.name == queue) {
+                    lane.second_look.store(false, Ordering::Release);
+                    lane.hint.notify_one();
+                }
+            });
+        }
+    }
+
     pub(super) async fn hint_loop(self: Arc<Self>) {
         while !self.soft.is_cancelled() {
             let listen = async {
@@ -141,9 +188,7 @@ impl<S: Store> Dispatcher<S> {
                 loop {
                     let queue = hints.next().await?;
                     self.wake(Some(&queue));
-                    // Jobs whose own hint was saved are found by a second look.
-                    tokio::time::sleep(SECOND_LOOK).await;
-                    self.wake(Some(&queue));
+                    self.look_again(queue);
                 }
             };
             let ended: Result<(), Error> = tokio::select! {

@@ -1,6 +1,6 @@
 //! Keeps this process's leases, gives them up in time, and takes back the jobs of the dead.
 
-use super::{Dispatcher, NONE, lock};
+use super::{Dispatcher, NONE, in_time, lock};
 use crate::queue::error::Error;
 use crate::queue::store::Store;
 use crate::{clock, metrics};
@@ -19,9 +19,13 @@ impl<S: Store> Dispatcher<S> {
             let began = Instant::now();
             match self.renew().await {
                 Ok(()) => {
+                    // After an outage of the store the others look dead too, until they have renewed.
+                    let steady = began.duration_since(renewed) < self.settings.patience;
                     renewed = began;
                     metrics::renewed(clock::machine());
-                    self.rescue().await;
+                    if steady {
+                        self.rescue().await;
+                    }
                 }
                 Err(error) => tracing::warn!(%error, "could not renew the leases; will try again"),
             }
@@ -65,7 +69,7 @@ impl<S: Store> Dispatcher<S> {
     }
 
     async fn rescue(&self) {
-        match self.store.rescue(self.settings.patience).await {
+        match in_time(self.store.rescue(self.settings.patience)).await {
             Ok(rescued) if rescued.requeued + rescued.poisoned > 0 => {
                 metrics::jobs_rescued(rescued.requeued, rescued.poisoned);
                 tracing::warn!(

@@ -6,13 +6,14 @@ mod acks;
 mod claims;
 mod leases;
 
+use super::error::Error;
 use super::job::Attempt;
 use super::session::{SessionId, ThisProcess};
 use super::store::{Ack, Store};
 use crate::metrics;
 use backon::ExponentialBuilder;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -47,6 +48,8 @@ impl Settings {
     }
 }
 
+/// How long one call to the store may take.
+const STORE_PATIENCE: Duration = Duration::from_secs(15);
 /// How long acks may still be written when the process has been told to let go.
 const LAST_ACKS: Duration = Duration::from_secs(10);
 /// The session's number while there is none.
@@ -59,6 +62,7 @@ pub(super) struct Lane {
     used: AtomicUsize,
     hint: Notify,
     freed: Notify,
+    second_look: AtomicBool,
 }
 
 /// A job and the fence of one claim of it.
@@ -96,7 +100,7 @@ impl<S: Store> Dispatcher<S> {
         settings: Settings,
         soft: CancellationToken,
         hard: CancellationToken,
-    ) -> Result<(Arc<Self>, Vec<mpsc::UnboundedReceiver<Attempt>>), super::Error> {
+    ) -> Result<(Arc<Self>, Vec<mpsc::UnboundedReceiver<Attempt>>), Error> {
         let process = ThisProcess::new();
         let session = store.begin_session(&process).await?;
         let (acks, written) = mpsc::unbounded_channel();
@@ -107,6 +111,7 @@ impl<S: Store> Dispatcher<S> {
                 used: AtomicUsize::new(0),
                 hint: Notify::new(),
                 freed: Notify::new(),
+                second_look: AtomicBool::new(false),
             })
         };
         let this = Arc::new(Self {
@@ -204,6 +209,13 @@ impl<S: Store> Dispatcher<S> {
         let jobs = lock(&self.running).len();
         tracing::info!(jobs, "stopping: nothing more is claimed, running jobs may finish");
     }
+}
+
+/// A call to the store, which a network that lost it would otherwise keep waiting for a quarter of
+/// an hour. One that is given up may have been done: every caller can bear that.
+async fn in_time<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    let late = |_| Error::Database(sqlx::Error::PoolTimedOut);
+    tokio::time::timeout(STORE_PATIENCE, call).await.map_err(late)?
 }
 
 /// How a process waits for a store that does not answer: 50 ms, doubled up to 2 s, without end.

@@ -245,8 +245,12 @@ async fn wait(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<(i64, 
                           else clock.now + acked.delay_ms * interval '1 millisecond' end,
             attempt = job.attempt - (acked.spends <> 0)::int,
             snoozes = job.snoozes + (acked.spends = 1)::int,
-            throttles = job.throttles + (acked.spends = 2)::int,
-            denials = job.denials + (acked.spends = 3)::int,
+            -- An attempt that went well and asked to run again ends every row of mishaps.
+            rescues = case when acked.spends = 1 then 0 else job.rescues end,
+            throttles = case when acked.spends = 1 then 0
+                             else job.throttles + (acked.spends = 2)::int end,
+            denials = case when acked.spends = 1 then 0
+                           else job.denials + (acked.spends = 3)::int end,
             interruptions = job.interruptions + (acked.spends = 4)::int,
             last_error = coalesce(acked.error, job.last_error)
         from unnest(

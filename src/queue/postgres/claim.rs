@@ -201,6 +201,30 @@ async fn next_due(connection: &mut PgConnection, queue: &str) -> Result<Option<D
     Ok(seconds.map(|s| Duration::try_from_secs_f64(s).unwrap_or(Duration::ZERO)))
 }
 
+/// Puts back the session's jobs of a queue that are not among the known ones.
+pub(super) async fn give_back(
+    db: &PgPool,
+    session: SessionId,
+    queue: &str,
+    known: &[i64],
+) -> Result<u64, Error> {
+    let given = sqlx::query(
+        "-- give_back
+        update engine.jobs
+        set state = 'waiting', session = null, attempt = attempt - 1
+        where session = $1
+          and state = 'running'
+          and queue = $2
+          and id <> all($3)",
+    )
+    .bind(session.0)
+    .bind(queue)
+    .bind(known)
+    .execute(db)
+    .await?;
+    Ok(given.rows_affected())
+}
+
 /// Which of these queues have a job that is due and not blocked.
 pub(super) async fn due_queues(db: &PgPool, queues: &[String]) -> Result<Vec<String>, Error> {
     let due = sqlx::query_scalar(

@@ -317,6 +317,22 @@ pub(super) async fn sweep(connection: &mut PgConnection) -> Result<u64, Error> {
     .execute(&mut *connection)
     .await?
     .rows_affected();
+    let overdue: i64 = sqlx::query_scalar(
+        "-- sweep_overdue
+        with woken as (
+            -- A credential has no places to wait for: whoever has waited long enough looks by itself.
+            update engine.jobs set blocked_by = null
+            where blocked_by is not null
+              and run_at <= (select engine.now())
+              and blocked_by in (select name from engine.resources where max_holds is null)
+            returning queue
+        ),
+        notified as (select pg_notify('engine_wake', queue) from woken group by queue)
+        select (select count(*) from woken) + 0 * (select count(*) from notified)",
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    tracing::debug!(overdue, "jobs that had waited long enough for a credential");
     let open: Vec<String> = sqlx::query_scalar(
         "-- sweep_open
         select name from engine.resources

@@ -164,7 +164,10 @@ pub async fn sessions(connection: &mut PgConnection) -> Result<Vec<SessionRow>, 
         "-- list_sessions
         select
             id, host, pid, version, started_at, seen_at,
-            (select count(*) from engine.jobs where session = sessions.id) as running
+            (
+                select count(*) from engine.jobs
+                where session = sessions.id and state = 'running'
+            ) as running
         from engine.sessions
         where ended_at is null
         order by id",

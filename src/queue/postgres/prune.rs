@@ -41,7 +41,7 @@ pub(super) async fn prune(
         "-- forget_sessions
         delete from engine.sessions
         where ended_at < (select engine.now()) - $1 * interval '1 millisecond'
-          and not exists (select 1 from engine.jobs where session = sessions.id)",
+          and not exists (select from engine.jobs where session = sessions.id and state = 'running')",
     )
     .bind(retention_ms)
     .execute(connection)

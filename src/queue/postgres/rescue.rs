@@ -16,6 +16,10 @@ pub async fn rescue(db: &PgPool, patience: Duration) -> Result<Rescued, Error> {
         return Ok(Rescued::default());
     }
     let mut transaction = db.begin().await?;
+    // Renewals wait for this one: a row that somebody holds is left for the next time.
+    sqlx::query("-- rescue_patience\nset local lock_timeout = '1s'")
+        .execute(&mut *transaction)
+        .await?;
     let lost_sessions = give_up(&mut transaction, patience_ms).await?;
     let requeued = requeue(&mut transaction).await?;
     let poisoned = discard_poison(&mut transaction).await?;

@@ -39,7 +39,8 @@ impl PgStore {
 
 fn one_connection(db: &PgPool) -> PgPool {
     PgPoolOptions::new()
-        .max_connections(1)
+        // The second is for the moment when the first hangs on a network that lost it.
+        .max_connections(2)
         .acquire_timeout(Duration::from_secs(3))
         .connect_lazy_with(db.connect_options().as_ref().clone())
 }
@@ -61,6 +62,15 @@ impl Store for PgStore {
 
     async fn claim(&self, session: SessionId, queue: &str, limit: usize) -> Result<Claimed, Error> {
         claim::claim(&self.db, session, queue, limit).await
+    }
+
+    async fn give_back(
+        &self,
+        session: SessionId,
+        queue: &str,
+        known: &[i64],
+    ) -> Result<u64, Error> {
+        claim::give_back(&self.db, session, queue, known).await
     }
 
     async fn due(&self, queues: &[String]) -> Result<Vec<String>, Error> {
