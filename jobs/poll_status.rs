@@ -166,6 +166,11 @@ async fn note(
             end_execution(tools, &mut transaction, &row, &trouble(found)).await?;
         }
         other => {
+            // Kept when it is new: the same word comes with every look.
+            let is_news = other.is_unexpected()
+                && executions::by_id(&mut *transaction, execution)
+                    .await?
+                    .is_some_and(|row| row.amc_status.as_deref() != Some(word));
             let observation = Observation {
                 amc_status: word,
                 reason: found.status_reason.as_deref(),
@@ -173,7 +178,7 @@ async fn note(
                 may_run: MAY_RUN,
             };
             executions::observe(&mut *transaction, execution, &observation).await?;
-            if other.is_unexpected() {
+            if is_news {
                 let status = Some(200);
                 let operation = "get_execution";
                 unexpected_answers::insert(

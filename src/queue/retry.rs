@@ -5,7 +5,7 @@
 //! | (snooze)       | a snooze      | as long as asked                                   | 100,000             |
 //! | transient      | an attempt    | full jitter up to 1 s × 2ⁿ, at most 5 min          | the job's own limit |
 //! | throttled      | a throttle    | as long as told (else 2 s × 2ⁿ, 5 min), plus 0–20 % | 10,000              |
-//! | unauthorized   | a denial      | until the credential is opened, at most 15 min     | 1,000               |
+//! | unauthorized   | a denial      | until the credential is opened, at most 15 min     | 30,000              |
 //! | interrupted    | an interruption | not at all                                       | 1,000               |
 //! | permanent      | –             | –                                                  | at once             |
 //! | cancelled      | –             | –                                                  | at once, as cancelled |
@@ -26,7 +26,7 @@ pub const MAX_RESCUES: i16 = 3;
 
 const MAX_SNOOZES: i32 = 100_000;
 const MAX_THROTTLES: i16 = 10_000;
-const MAX_DENIALS: i16 = 1_000;
+const MAX_DENIALS: i16 = 30_000;
 const MAX_INTERRUPTIONS: i16 = 1_000;
 
 /// The longest pause between two attempts.

@@ -2,6 +2,7 @@
 
 mod endings;
 mod flow;
+mod installation;
 mod sharing;
 pub mod site;
 mod submits;
