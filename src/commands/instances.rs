@@ -5,6 +5,7 @@ use crate::amc::{AmcInstanceId, EntityId};
 use crate::config::{Database, Limits};
 use crate::jobs::collect_week;
 use crate::queue::Queue;
+use crate::queue::gate::Rule;
 use crate::store::accounts;
 use crate::store::events::{self, NewEvent};
 use crate::store::instances::{self, InstanceStatus, NewInstance};
@@ -129,7 +130,7 @@ impl Add {
             (resources::account(self.account.as_str()), limits.max_open_per_account),
         ] {
             let places = i32::try_from(places).unwrap_or(i32::MAX);
-            queue.limit(connection, &resource, Some(places)).await?;
+            queue.set_gate(connection, &resource, Rule::Holds(Some(places))).await?;
         }
         Ok(())
     }
@@ -224,7 +225,7 @@ impl Limit {
             format!("there is no instance {name}: see `recomamp instances list`")
         })?;
         let (queue, resource) = (Queue::new(), resources::instance(name));
-        queue.limit(&mut tx, &resource, Some(i32::from(self.max_open))).await?;
+        queue.set_gate(&mut tx, &resource, Rule::Holds(Some(i32::from(self.max_open)))).await?;
         tx.commit().await?;
         eprintln!("At most {} executions are open on {name} from now on.", self.max_open);
         Ok(())

@@ -15,7 +15,14 @@ type Run<T> = for<'a> fn(&'a T, &'a Attempt) -> BoxFuture<'a, Result<Outcome, Fa
 
 /// The kinds of job that a process can run.
 pub struct Catalog<T> {
-    runs: BTreeMap<&'static str, (Run<T>, &'static str)>,
+    runs: BTreeMap<&'static str, Known<T>>,
+}
+
+/// A kind that the process can run.
+struct Known<T> {
+    run: Run<T>,
+    queue: &'static str,
+    version: i16,
 }
 
 impl<T> Default for Catalog<T> {
@@ -36,7 +43,8 @@ impl<T: Send + Sync + 'static> Catalog<T> {
     /// When two kinds have the same name: that is a mistake in the program, found at start.
     #[must_use]
     pub fn add<J: Job<Tools = T>>(mut self) -> Self {
-        let before = self.runs.insert(J::KIND, (run::<J>, J::QUEUE));
+        let known = Known { run: run::<J>, queue: J::QUEUE, version: J::VERSION };
+        let before = self.runs.insert(J::KIND, known);
         assert!(before.is_none(), "two kinds of job are named {:?}", J::KIND);
         self
     }
@@ -46,9 +54,14 @@ impl<T: Send + Sync + 'static> Catalog<T> {
         self.runs.keys().copied()
     }
 
+    /// The names of the kinds, each with the newest version of its arguments that this build can read.
+    pub fn versions(&self) -> Vec<(&'static str, i16)> {
+        self.runs.iter().map(|(kind, known)| (*kind, known.version)).collect()
+    }
+
     /// The queues these kinds are put in, in order, each once.
     pub fn queues(&self) -> Vec<&'static str> {
-        let mut queues: Vec<_> = self.runs.values().map(|(_, queue)| *queue).collect();
+        let mut queues: Vec<_> = self.runs.values().map(|known| known.queue).collect();
         queues.sort_unstable();
         queues.dedup();
         queues
@@ -57,7 +70,7 @@ impl<T: Send + Sync + 'static> Catalog<T> {
     /// Makes one attempt. Arguments that cannot be read are the failure of that job alone. A kind
     /// that is not in the catalog may be in that of a newer build: the job is left for it.
     pub async fn run(&self, tools: &Arc<T>, attempt: &Attempt) -> Result<Outcome, Failure> {
-        let Some((run, _)) = self.runs.get(attempt.lease.kind.as_str()) else {
+        let Some(Known { run, .. }) = self.runs.get(attempt.lease.kind.as_str()) else {
             let (job_id, kind) = (attempt.lease.job_id, attempt.lease.kind.as_str());
             tracing::warn!(
                 job_id,

@@ -1,5 +1,6 @@
 //! The two ways to go wrong: an attempt fails, or the queue itself does.
 
+use super::gate::invalid::Invalid;
 use std::fmt;
 use std::time::Duration;
 
@@ -108,7 +109,7 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         match error {
             Error::LeaseLost { .. } => Self::new(Class::Interrupted, error),
-            Error::Encode { .. } => Self::permanent(error),
+            Error::Encode { .. } | Error::Invalid(_) => Self::permanent(error),
             Error::Database(_) => Self::transient(error),
         }
     }
@@ -132,6 +133,10 @@ pub enum Error {
         /// What was wrong.
         source: serde_json::Error,
     },
+
+    /// A rule that makes no sense.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
 
     /// The store did not do what it was asked.
     #[error("the store did not answer: {0}")]

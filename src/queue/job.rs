@@ -2,6 +2,7 @@
 
 use super::error::{Error, Failure};
 use super::outcome::Outcome;
+use super::share::Share;
 use super::store::Lease;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -21,6 +22,10 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Names this kind in the store. Rows outlive releases, so never change it.
     const KIND: &'static str;
 
+    /// The version of the arguments. Raise it when an older build could not run what this one writes:
+    /// a worker claims only jobs of its own version or an older one, and leaves the others alone.
+    const VERSION: i16 = 1;
+
     /// Jobs of one queue share a process's slots.
     const QUEUE: &'static str = "default";
 
@@ -30,7 +35,10 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// How long one attempt may take.
     const TIMEOUT: Duration = Duration::from_secs(600);
 
-    /// What goes first.
+    /// Which part of a process's slots it comes out of.
+    const SHARE: Share = Share::Live;
+
+    /// What goes first among jobs of this kind that use the same resources.
     const PRIORITY: Priority = Priority::Normal;
 
     /// At most one unfinished job of this kind has this key.
@@ -46,7 +54,8 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Outcome, Failure>> + Send;
 }
 
-/// What is claimed first among the jobs that are due.
+/// What is claimed first among jobs of one kind and share that use the same resources. Between others,
+/// turns are taken: no priority lets one tenant stand in another's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(i16)]
 pub enum Priority {
@@ -60,6 +69,17 @@ pub enum Priority {
     Low = 3,
 }
 
+/// What a job takes of a resource when it starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Use {
+    /// The outside thing, such as `host:api.example.com`.
+    pub resource: String,
+    /// How much of the resource's rate and quota it takes; usually 1.
+    pub cost: u32,
+    /// Whether it takes a place that outlives the job, if the resource has places.
+    pub hold: bool,
+}
+
 /// A job about to be enqueued.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct NewJob {
@@ -71,9 +91,19 @@ pub struct NewJob {
     pub(super) timeout_ms: i32,
     pub(super) unique_key: Option<String>,
     pub(super) delay_ms: i64,
-    pub(super) resources: Vec<String>,
+    // Jobs to enqueue if another is discarded are kept as JSON, some by builds that had no such fields.
+    #[serde(default)]
+    pub(super) share: Share,
+    #[serde(default = "first_version")]
+    pub(super) version: i16,
+    #[serde(default)]
+    pub(super) uses: Vec<Use>,
     pub(super) hold_as: Option<String>,
     pub(super) if_discarded: Option<Box<NewJob>>,
+}
+
+fn first_version() -> i16 {
+    1
 }
 
 impl NewJob {
@@ -89,7 +119,9 @@ impl NewJob {
             timeout_ms: i32::try_from(J::TIMEOUT.as_millis()).unwrap_or(i32::MAX),
             unique_key: job.unique_key().map(|key| unique_key(J::KIND, &key)),
             delay_ms: 0,
-            resources: Vec::new(),
+            share: J::SHARE,
+            version: J::VERSION,
+            uses: Vec::new(),
             hold_as: None,
             if_discarded: None,
         })
@@ -109,18 +141,53 @@ impl NewJob {
         self
     }
 
-    /// It uses these outside things: it waits while one of them is to be left alone.
+    /// Out of this share of a process's slots, instead of its kind's.
     #[must_use]
-    pub fn using(mut self, resources: impl IntoIterator<Item = String>) -> Self {
-        self.resources.extend(resources);
+    pub fn with_share(mut self, share: Share) -> Self {
+        self.share = share;
         self
     }
 
-    /// It takes a place, in this holder's name, on each limited resource that it uses. The place is
-    /// kept when the job has finished, until [`Queue::release`](super::Queue::release) is called.
+    /// In this version of the arguments, instead of its kind's: for those who write for another build.
+    #[must_use]
+    pub fn of_version(mut self, version: i16) -> Self {
+        self.version = version;
+        self
+    }
+
+    /// It uses these outside things, and takes one of each: it waits while a gate of one of them is
+    /// shut. A resource named twice is used once.
+    #[must_use]
+    pub fn using(mut self, resources: impl IntoIterator<Item = String>) -> Self {
+        for resource in resources {
+            self = self.taking(1, resource);
+        }
+        self
+    }
+
+    /// It uses this outside thing, and takes this much of its rate and quota; at least 1.
+    #[must_use]
+    pub fn taking(mut self, cost: u32, resource: String) -> Self {
+        let cost = cost.max(1);
+        if let Some(used) = self.uses.iter_mut().find(|used| used.resource == resource) {
+            used.cost = used.cost.max(cost)
+        } else {
+            let hold = self.hold_as.is_some();
+            self.uses.push(Use { resource, cost, hold });
+            // The same needs in another order are the same lane.
+            self.uses.sort_by(|a, b| a.resource.cmp(&b.resource));
+        }
+        self
+    }
+
+    /// It takes a place, in this holder's name, on each resource with places that it uses. The place
+    /// is kept when the job has finished, until [`Queue::release`](super::Queue::release) is called.
     #[must_use]
     pub fn holding_as(mut self, holder: String) -> Self {
         self.hold_as = Some(holder);
+        for used in &mut self.uses {
+            used.hold = true;
+        }
         self
     }
 

@@ -31,13 +31,15 @@ pub mod outcome;
 pub mod postgres;
 pub mod retry;
 pub mod session;
+pub mod share;
 pub mod state;
 pub mod store;
 pub mod worker;
 
 pub use catalog::Catalog;
 pub use error::{Error, Failure};
-pub use job::{Attempt, Enqueued, Job, NewJob, Priority};
+pub use job::{Attempt, Enqueued, Job, NewJob, Priority, Use};
 pub use outcome::Outcome;
 pub use postgres::Queue;
+pub use share::Share;
 pub use state::State;

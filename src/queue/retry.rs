@@ -15,6 +15,7 @@
 //! Full jitter: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 
 use super::error::{Class, Failure};
+use super::gate::trips::Cause;
 use super::outcome::Outcome;
 use super::state::State;
 use super::store::{Ack, Lease, Spends, Step};
@@ -39,6 +40,7 @@ const ERROR_TEXT_MAX: usize = 4096;
 /// What is to be written down about an attempt that went like this; nothing, if the handler has
 /// done so itself.
 pub fn verdict(lease: &Lease, result: Result<Outcome, Failure>) -> Option<Ack> {
+    let cause = result.as_ref().err().and_then(|failure| Cause::of(&failure.class));
     let (step, error, leave_alone, follow_ups) = match result {
         Ok(Outcome::Committed(_)) => return None,
         Ok(Outcome::Done) => (Step::Finish(State::Done), None, None, Vec::new()),
@@ -52,7 +54,8 @@ pub fn verdict(lease: &Lease, result: Result<Outcome, Failure>) -> Option<Ack> {
             (step, Some(error_text(&failure)), leave_alone, Vec::new())
         }
     };
-    Some(Ack { job_id: lease.job_id, fence: lease.fence, step, error, leave_alone, follow_ups })
+    let (job_id, fence) = (lease.job_id, lease.fence);
+    Some(Ack { job_id, fence, step, error, cause, leave_alone, follow_ups })
 }
 
 fn after_failure(lease: &Lease, class: &Class) -> (Step, Option<(String, Duration)>) {
@@ -130,6 +133,8 @@ mod tests {
             denials: 0,
             interruptions: 0,
             created_at: chrono::DateTime::UNIX_EPOCH,
+            claimed_at: chrono::DateTime::UNIX_EPOCH,
+            share: crate::queue::Share::Live,
             waited: Duration::ZERO,
         }
     }

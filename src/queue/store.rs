@@ -4,8 +4,11 @@
 //! business. The methods are the verbs of a job's life.
 
 use super::error::Error;
+use super::gate::breaker::Observation;
+use super::gate::trips::Cause;
 use super::job::NewJob;
 use super::session::{SessionId, ThisProcess};
+use super::share::{Share, Slots};
 use super::state::State;
 use chrono::{DateTime, Utc};
 use std::time::Duration;
@@ -29,6 +32,8 @@ pub struct Lease {
     pub max_attempts: i16,
     /// How long this attempt may take.
     pub timeout: Duration,
+    /// The part of the process's slots it runs in.
+    pub share: Share,
     /// How often it was snoozed before.
     pub snoozes: i32,
     /// How often the outside asked it to slow down before.
@@ -39,8 +44,22 @@ pub struct Lease {
     pub interruptions: i16,
     /// When it was enqueued.
     pub created_at: DateTime<Utc>,
+    /// When it was claimed.
+    pub claimed_at: DateTime<Utc>,
     /// How long it had been due when it was claimed.
     pub waited: Duration,
+}
+
+/// What a process asks for in one claim.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The queue.
+    pub queue: &'a str,
+    /// How many it can run, and what it runs already.
+    pub slots: Slots,
+    /// The kinds it knows, each with the newest version of its arguments that it can read; `None` for
+    /// any, whatever it is.
+    pub kinds: Option<&'a [(&'static str, i16)]>,
 }
 
 /// Jobs just claimed.
@@ -97,10 +116,23 @@ pub struct Ack {
     pub step: Step,
     /// What went wrong, if something did.
     pub error: Option<String>,
+    /// In which way, if breakers may count it.
+    pub cause: Option<Cause>,
     /// A resource that everybody is to leave alone, for how long, and why.
     pub leave_alone: Option<(String, Duration)>,
     /// Jobs to enqueue in the same transaction.
     pub follow_ups: Vec<NewJob>,
+}
+
+impl Ack {
+    /// What the attempt says about the resources it used.
+    pub fn observation(&self) -> Observation<'_> {
+        match (self.cause, self.error.as_deref()) {
+            (Some(cause), error) => Observation::Failed { cause, error: error.unwrap_or_default() },
+            (None, None) => Observation::Good,
+            (None, Some(_)) => Observation::Neither,
+        }
+    }
 }
 
 /// What became of a batch of acks.
@@ -143,13 +175,13 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Ends a session whose jobs have all been acked.
     fn end_session(&self, session: SessionId) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// Takes leases on at most `limit` jobs of the queue that are due and that no gate keeps back.
-    /// Takes none for a session that has been given up for lost.
+    /// Takes leases on as many jobs of the queue as there are free slots, of those that are due and
+    /// that no gate keeps back: lane by lane in turn, and no share beyond its part while another one
+    /// below its part has something to do. Takes none for a session that has been given up for lost.
     fn claim(
         &self,
         session: SessionId,
-        queue: &str,
-        limit: usize,
+        ask: &Ask<'_>,
     ) -> impl Future<Output = Result<Claimed, Error>> + Send;
 
     /// Puts back the jobs that the session has on the queue besides these. A claim whose answer was

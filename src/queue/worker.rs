@@ -9,7 +9,7 @@
 //! there is none; what was claimed and not yet started is released in `poll_close`.
 
 use super::catalog::Catalog;
-use super::dispatcher::{Dispatcher, Lane, Settings};
+use super::dispatcher::{Dispatcher, LocalQueue, Settings};
 use super::error::{Class, Error, Failure};
 use super::job::Attempt;
 use super::outcome::Outcome;
@@ -54,24 +54,25 @@ pub async fn run<S: Store, T: Send + Sync + 'static>(
     soft: CancellationToken,
     hard: CancellationToken,
 ) -> Result<(), Error> {
-    let (dispatcher, receivers) = Dispatcher::start(store, settings, soft, hard).await?;
+    let kinds = catalog.versions();
+    let (dispatcher, receivers) = Dispatcher::start(store, settings, kinds, soft, hard).await?;
     let catalog = Arc::new(catalog);
     let mut monitor = Monitor::new().should_restart(|worker, error| {
         tracing::error!(worker = worker.name(), %error, "a worker died; it is started again");
         true
     });
-    for (lane, receiver) in dispatcher.lanes().iter().zip(receivers) {
+    for (local, receiver) in dispatcher.local_queues().iter().zip(receivers) {
         let source =
             Source { dispatcher: dispatcher.clone(), attempts: Arc::new(Mutex::new(receiver)) };
-        let (catalog, tools, lane) = (catalog.clone(), tools.clone(), lane.clone());
+        let (catalog, tools, local) = (catalog.clone(), tools.clone(), local.clone());
         monitor = monitor.register(move |_restarts| {
             let (catalog, tools) = (catalog.clone(), tools.clone());
             let handler = service_fn(move |task: Task<Attempt>| {
                 make_attempt(catalog.clone(), tools.clone(), task)
             });
-            WorkerBuilder::new(worker_name(&lane))
+            WorkerBuilder::new(worker_name(&local))
                 .backend(source.clone())
-                .concurrency(lane.slots)
+                .concurrency(local.slots)
                 // Aborted when dropped, so that a cancelled attempt really stops.
                 .parallelize(|attempt| AbortOnDropHandle::new(tokio::spawn(attempt)))
                 .layer(CatchPanicLayer::with_panic_handler(panicked))
@@ -90,8 +91,8 @@ pub async fn run<S: Store, T: Send + Sync + 'static>(
 }
 
 /// Never used again by another process: apalis takes two of one name for the same worker.
-fn worker_name(lane: &Lane) -> String {
-    format!("{}-{}", lane.name, uuid::Uuid::now_v7())
+fn worker_name(local: &LocalQueue) -> String {
+    format!("{}-{}", local.name, uuid::Uuid::now_v7())
 }
 
 async fn make_attempt<T: Send + Sync + 'static>(
@@ -118,7 +119,7 @@ fn panicked(panic: &Box<dyn std::any::Any + Send>) -> Failure {
 
 // ---- the backend ----
 
-/// What the dispatcher has claimed for one lane.
+/// What the dispatcher has claimed for one local.
 struct Source<S> {
     dispatcher: Arc<Dispatcher<S>>,
     attempts: Arc<Mutex<UnboundedReceiver<Attempt>>>,

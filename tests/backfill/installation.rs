@@ -1,6 +1,7 @@
 //! What an installation begins with: an environment, a user, an account, an instance, a workflow.
 
 use crate::harness::database::TestDatabase;
+use recomamp::queue::gate::Rule;
 use recomamp::simulator::Simulator;
 use recomamp::store::accounts::{self, NewAccount};
 use recomamp::store::instances::{self, NewInstance};
@@ -48,7 +49,7 @@ pub async fn installation(
         user_id: user,
     };
     let resource = resources::account(&place.account_id);
-    tools.queue.limit(&mut tx, &resource, Some(200)).await.expect("limited");
+    tools.queue.set_gate(&mut tx, &resource, Rule::Holds(Some(200))).await.expect("limited");
     let account = accounts::insert(&mut *tx, &account).await.expect("an account");
     let instance = add_instance(&mut tx, tools, account, &place.instances[0].instance_id).await;
     let workflow = NewWorkflow {
@@ -76,7 +77,7 @@ pub async fn add_instance(
     instance_id: &str,
 ) -> InstanceUuid {
     let resource = resources::instance(instance_id);
-    tools.queue.limit(&mut *tx, &resource, Some(10)).await.expect("limited");
+    tools.queue.set_gate(&mut *tx, &resource, Rule::Holds(Some(10))).await.expect("limited");
     let instance =
         NewInstance { instance_id, instance_name: instance_id, account_id, endpoint_url: None };
     instances::insert(&mut *tx, &instance).await.expect("an instance")

@@ -14,7 +14,7 @@ async fn overtaken(house: &House) -> (Lease, Lease) {
     house.db.advance_clock(Duration::from_secs(60)).await;
     house.store.rescue(Duration::from_secs(9)).await.expect("rescued");
     let session = house.store.begin_session(&ThisProcess::new()).await.expect("a session");
-    let newer = house.store.claim(session, "default", 1).await.expect("claimed").leases;
+    let newer = house.claim_as(session, 1).await.leases;
     (late, newer.into_iter().next().expect("it runs again"))
 }
 

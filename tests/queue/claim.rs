@@ -11,7 +11,7 @@ use std::time::Duration;
 async fn a_claim_asks_for_no_more_than_it_can_run() {
     let house = House::new().await;
     house.enqueue(&(0..10).map(|n| named(&n.to_string())).collect::<Vec<_>>()).await;
-    let claimed = house.store.claim(house.session, "default", 4).await.expect("claimed");
+    let claimed = house.claim_as(house.session, 4).await;
     assert_eq!(claimed.leases.len(), 4);
     assert!(claimed.more);
 }
@@ -57,7 +57,7 @@ async fn the_stores_clock_decides_what_is_due() {
     let house = House::new().await;
     house.enqueue(&[named("later").after(Duration::from_secs(3600))]).await;
 
-    let early = house.store.claim(house.session, "default", 1).await.expect("claimed");
+    let early = house.claim_as(house.session, 1).await;
     assert!(early.leases.is_empty());
     let next = early.next_due_in.expect("it knows when the next job is due");
     assert!(next > Duration::from_secs(3500) && next <= Duration::from_secs(3600), "{next:?}");
@@ -74,10 +74,10 @@ async fn a_session_that_was_given_up_for_lost_gets_nothing() {
     let other = house.store.begin_session(&ThisProcess::new()).await.expect("a session");
     house.store.rescue(Duration::from_secs(9)).await.expect("rescued");
 
-    let lost = house.store.claim(house.session, "default", 1).await.expect("claimed");
+    let lost = house.claim_as(house.session, 1).await;
     assert!(lost.leases.is_empty());
     assert!(!lost.more, "it must not try again without end");
-    let live = house.store.claim(other, "default", 1).await.expect("claimed");
+    let live = house.claim_as(other, 1).await;
     assert_eq!(live.leases.len(), 1);
 }
 

@@ -39,11 +39,16 @@ async fn a_blocked_job_spends_nothing_delays_nobody_and_says_what_it_waits_for()
     let blocked = house.enqueue_one(holding("blocked", "r")).await;
     house.enqueue(&[named("behind it")]).await;
 
-    let claimed = house.claim(1).await;
+    let claimed = house.claim(2).await;
     assert_eq!(claimed.iter().map(name_of).collect::<Vec<_>>(), ["behind it"]);
     let job = house.job(blocked).await;
     assert_eq!((job.state, job.attempt), (State::Waiting, 0));
-    assert_eq!(job.blocked_by.as_deref(), Some("r"));
+    let lanes: Vec<(String, String)> =
+        sqlx::query_as("select shut_by, shut_gate from engine.lanes where shut_by is not null")
+            .fetch_all(house.db.pool())
+            .await
+            .expect("the store answers");
+    assert_eq!(lanes, [("r".to_owned(), "hold".to_owned())]);
 }
 
 #[tokio::test]
@@ -94,9 +99,8 @@ async fn a_throttled_resource_is_left_alone_by_everybody_as_long_as_it_was_told(
     let house = House::new().await;
     let uses = |name: &str, resource: &str| named(name).using([resource.to_owned()]);
     let ids = house.enqueue(&[uses("a", "host:x"), uses("b", "host:x")]).await;
-    house.enqueue(&[uses("elsewhere", "host:y")]).await;
-
     let lease = house.claim_one().await;
+    house.enqueue(&[uses("elsewhere", "host:y")]).await;
     let told = Duration::from_secs(120);
     house.end(&lease, Err(Failure::throttled(anyhow!("429"), Some(told), "host:x"))).await;
 

@@ -11,10 +11,12 @@ mod worker;
 
 use crate::harness::database::TestDatabase;
 use recomamp::queue::error::Failure;
+use recomamp::queue::gate::Rule;
 use recomamp::queue::postgres::inspect::{self, JobRow};
 use recomamp::queue::postgres::{Mode, PgStore};
 use recomamp::queue::session::{SessionId, ThisProcess};
-use recomamp::queue::store::{Acked, Lease, Store};
+use recomamp::queue::share::Slots;
+use recomamp::queue::store::{Acked, Ask, Claimed, Lease, Store};
 use recomamp::queue::{Attempt, Enqueued, Job, NewJob, Outcome, Queue, State, retry};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -35,9 +37,10 @@ impl House {
         Self { db, store, queue: Queue::new(), session }
     }
 
+    /// Enqueues as a process of its own would: no hint of another one saves the hint of this one.
     pub async fn enqueue(&self, jobs: &[NewJob]) -> Vec<Enqueued> {
         let mut connection = self.db.pool().acquire().await.expect("a connection");
-        self.queue.enqueue(&mut connection, jobs).await.expect("enqueued")
+        Queue::new().enqueue(&mut connection, jobs).await.expect("enqueued")
     }
 
     pub async fn enqueue_one(&self, job: NewJob) -> i64 {
@@ -45,8 +48,14 @@ impl House {
     }
 
     pub async fn claim(&self, limit: usize) -> Vec<Lease> {
-        let claimed = self.store.claim(self.session, "default", limit).await;
-        claimed.expect("claimed").leases
+        self.claim_as(self.session, limit).await.leases
+    }
+
+    /// A claim by another session, or one whose whole answer matters.
+    pub async fn claim_as(&self, session: SessionId, limit: usize) -> Claimed {
+        let slots = Slots::free_of_all(limit);
+        let ask = Ask { queue: "default", slots, kinds: None };
+        self.store.claim(session, &ask).await.expect("claimed")
     }
 
     pub async fn claim_one(&self) -> Lease {
@@ -88,7 +97,8 @@ impl House {
 
     pub async fn limit(&self, resource: &str, max_holds: i32) {
         let mut connection = self.db.pool().acquire().await.expect("a connection");
-        self.queue.limit(&mut connection, resource, Some(max_holds)).await.expect("limited");
+        let rule = Rule::Holds(Some(max_holds));
+        self.queue.set_gate(&mut connection, resource, rule).await.expect("limited");
     }
 }
 

@@ -136,6 +136,21 @@ async fn a_job_is_picked_up_without_polling() {
 }
 
 #[tokio::test]
+async fn jobs_that_share_a_hint_are_all_found_without_polling() {
+    let mut running = Running::listening().await;
+    let mut connection = running.house.db.pool().acquire().await.expect("a connection");
+    for n in 0..20 {
+        let job = actor(&n.to_string(), Act::Finish);
+        running.house.queue.enqueue(&mut connection, &[job]).await.expect("enqueued");
+    }
+    drop(connection);
+    for _ in 0..20 {
+        running.next_start().await;
+    }
+    running.stop().await;
+}
+
+#[tokio::test]
 async fn a_job_for_later_is_picked_up_by_the_timer_without_polling() {
     let mut running = Running::listening().await;
     let soon = Duration::from_millis(300);
@@ -203,12 +218,20 @@ async fn arguments_that_cannot_be_read_discard_their_own_job_alone() {
 
 #[tokio::test]
 async fn a_kind_that_this_build_does_not_know_is_left_to_others() {
-    let running = Running::listening().await;
-    let id = running.house.enqueue_one(keyed("from the future")).await;
-    eventually("it was snoozed", async || running.house.job(id).await.snoozes == 1).await;
-    let job = running.house.job(id).await;
-    assert_eq!((job.state, job.attempt), (State::Waiting, 0));
-    running.stop().await;
+    let mut running = Running::listening().await;
+    let strange = running.house.enqueue_one(keyed("from the future")).await;
+    let newer = patient("newer", Act::Finish).of_version(2);
+    let newer = running.house.enqueue_one(newer).await;
+    // Whatever was due before has been looked at when this one starts.
+    running.house.enqueue(&[patient("known", Act::Finish)]).await;
+    assert_eq!(running.next_start().await, "known 1");
+    let house = running.stop().await;
+    for id in [strange, newer] {
+        let job = house.job(id).await;
+        assert_eq!((job.state, job.attempt, job.snoozes), (State::Waiting, 0, 0));
+    }
+    let other = house.claim(10).await;
+    assert_eq!(other.len(), 2, "a process that knows them runs them");
 }
 
 #[tokio::test]
@@ -234,7 +257,9 @@ async fn letting_go_hands_jobs_back_at_once_and_spends_no_attempt() {
     running.hard.cancel();
     let house = running.stop().await;
     let job = house.job(id).await;
-    assert_eq!((job.state, job.attempt, job.interruptions), (State::Waiting, 0, 1));
+    assert_eq!((job.state, job.attempt), (State::Waiting, 0));
+    // A claim that was on its way when the signal came may have taken it once more.
+    assert!(job.interruptions >= 1);
     let alive: i64 =
         sqlx::query_scalar("select count(*) from engine.sessions where end_reason = 'stopped'")
             .fetch_one(house.db.pool())

@@ -7,6 +7,7 @@ use crate::commands::{simulate, users};
 use crate::config::{Database, Keys, Limits};
 use crate::jobs::collect_week;
 use crate::queue::Queue;
+use crate::queue::gate::Rule;
 use crate::simulator::{Settings, Simulator};
 use crate::store::accounts::{self, NewAccount};
 use crate::store::instances::{self, NewInstance};
@@ -114,7 +115,7 @@ async fn installation(
         (resources::account(&place.account_id), limits.max_open_per_account),
     ] {
         let places = i32::try_from(places).unwrap_or(i32::MAX);
-        Queue::new().limit(transaction, &resource, Some(places)).await?;
+        Queue::new().set_gate(transaction, &resource, Rule::Holds(Some(places))).await?;
     }
     let workflow = NewWorkflow {
         workflow_id: WORKFLOW,

@@ -9,11 +9,12 @@ mod leases;
 use super::error::Error;
 use super::job::Attempt;
 use super::session::{SessionId, ThisProcess};
+use super::share::{Share, Slots};
 use super::store::{Ack, Store};
 use crate::metrics;
 use backon::ExponentialBuilder;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -56,13 +57,32 @@ const LAST_ACKS: Duration = Duration::from_secs(10);
 const NONE: i64 = 0;
 
 /// A queue as this process sees it.
-pub(super) struct Lane {
+pub(super) struct LocalQueue {
     pub(super) name: String,
     pub(super) slots: usize,
-    used: AtomicUsize,
+    /// Slots in use, by share.
+    used: [AtomicUsize; 3],
     hint: Notify,
     freed: Notify,
-    second_look: AtomicBool,
+    hinted: Notify,
+}
+
+impl LocalQueue {
+    pub(super) fn slots(&self) -> Slots {
+        let used = self.used.each_ref().map(|used| used.load(Ordering::Acquire));
+        Slots { all: self.slots, used }
+    }
+
+    /// One slot of this share is taken, or given back.
+    fn take(&self, share: Share) {
+        self.used[share as usize].fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn give(&self, share: Share) {
+        self.used[share as usize].fetch_sub(1, Ordering::AcqRel);
+        metrics::slots(&self.name, self.slots, self.slots - self.slots().free());
+        self.freed.notify_one();
+    }
 }
 
 /// A job and the fence of one claim of it.
@@ -71,7 +91,8 @@ type AttemptKey = (i64, i32);
 /// An attempt that this process has claimed and not yet written down.
 struct Running {
     cancelled: CancellationToken,
-    lane: Arc<Lane>,
+    local: Arc<LocalQueue>,
+    share: Share,
     kind: String,
 }
 
@@ -80,8 +101,10 @@ pub(super) struct Dispatcher<S> {
     store: S,
     settings: Settings,
     process: ThisProcess,
+    /// The kinds it can run, with the newest version of each.
+    kinds: Vec<(&'static str, i16)>,
     session: AtomicI64,
-    lanes: Vec<Arc<Lane>>,
+    local_queues: Vec<Arc<LocalQueue>>,
     running: Mutex<HashMap<AttemptKey, Running>>,
     acks: mpsc::UnboundedSender<Ack>,
     tasks: TaskTracker,
@@ -94,31 +117,33 @@ pub(super) struct Dispatcher<S> {
 }
 
 impl<S: Store> Dispatcher<S> {
-    /// Begins a session and starts the tasks. The receivers give the attempts of each lane.
+    /// Begins a session and starts the tasks. The receivers give the attempts of each local.
     pub(super) async fn start(
         store: S,
         settings: Settings,
+        kinds: Vec<(&'static str, i16)>,
         soft: CancellationToken,
         hard: CancellationToken,
     ) -> Result<(Arc<Self>, Vec<mpsc::UnboundedReceiver<Attempt>>), Error> {
         let process = ThisProcess::new();
         let session = store.begin_session(&process).await?;
         let (acks, written) = mpsc::unbounded_channel();
-        let lane = |(name, slots): &(String, usize)| {
-            Arc::new(Lane {
+        let local = |(name, slots): &(String, usize)| {
+            Arc::new(LocalQueue {
                 name: name.clone(),
                 slots: *slots,
-                used: AtomicUsize::new(0),
+                used: std::array::from_fn(|_| AtomicUsize::new(0)),
                 hint: Notify::new(),
                 freed: Notify::new(),
-                second_look: AtomicBool::new(false),
+                hinted: Notify::new(),
             })
         };
         let this = Arc::new(Self {
-            lanes: settings.queues.iter().map(lane).collect(),
+            local_queues: settings.queues.iter().map(local).collect(),
             store,
             settings,
             process,
+            kinds,
             session: AtomicI64::new(session.0),
             running: Mutex::default(),
             acks,
@@ -128,10 +153,11 @@ impl<S: Store> Dispatcher<S> {
             finished: CancellationToken::new(),
         });
         let mut receivers = Vec::new();
-        for lane in &this.lanes {
+        for local in &this.local_queues {
             let (deliver, receiver) = mpsc::unbounded_channel();
             receivers.push(receiver);
-            this.tasks.spawn(this.clone().claim_loop(lane.clone(), deliver));
+            this.tasks.spawn(this.clone().claim_loop(local.clone(), deliver));
+            tokio::spawn(this.clone().look_again_loop(local.clone()));
         }
         tokio::spawn(this.clone().ack_loop(written));
         tokio::spawn(this.clone().renew_loop());
@@ -143,8 +169,8 @@ impl<S: Store> Dispatcher<S> {
         Ok((this, receivers))
     }
 
-    pub(super) fn lanes(&self) -> &[Arc<Lane>] {
-        &self.lanes
+    pub(super) fn local_queues(&self) -> &[Arc<LocalQueue>] {
+        &self.local_queues
     }
 
     /// Hands over how an attempt went. Never waits.
@@ -156,10 +182,8 @@ impl<S: Store> Dispatcher<S> {
     /// The attempt needs no ack: it has written down its own end.
     pub(super) fn forget(&self, job_id: i64, fence: i32) {
         let gone = lock(&self.running).remove(&(job_id, fence));
-        if let Some(Running { lane, .. }) = gone {
-            let used = lane.used.fetch_sub(1, Ordering::AcqRel) - 1;
-            metrics::slots(&lane.name, lane.slots, used);
-            lane.freed.notify_one();
+        if let Some(Running { local, share, .. }) = gone {
+            local.give(share);
         }
     }
 

@@ -4,8 +4,10 @@
 //! Here a running job is one that has a session, which a check of the table makes the same thing:
 //! `state = 'running'` would tempt the planner to read the index of running jobs from end to end.
 
+use super::gates::Quiet;
 use super::{enqueue, gates};
 use crate::queue::error::Error;
+use crate::queue::gate::trips::Cause;
 use crate::queue::job::NewJob;
 use crate::queue::outcome::{Committed, Outcome};
 use crate::queue::retry;
@@ -15,7 +17,6 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::time::Duration;
 
 /// Writes down a batch. A batch that Postgres refuses is written down one by one, so that one ack
 /// that cannot be stored delays no other; that one's job is discarded with the reason.
@@ -50,6 +51,7 @@ async fn ack_one_by_one(db: &PgPool, acks: &[Ack]) -> Result<Acked, Error> {
                     fence: ack.fence,
                     step: Step::Finish(State::Discarded),
                     error: Some(format!("what it asked for next cannot be stored: {error}")),
+                    cause: Some(Cause::Permanent),
                     leave_alone: None,
                     follow_ups: Vec::new(),
                 };
@@ -81,25 +83,20 @@ pub(in crate::queue) async fn complete_in(
 async fn write(connection: &mut PgConnection, acks: &[Ack]) -> Result<Acked, Error> {
     let (finishes, waits): (Vec<&Ack>, Vec<&Ack>) =
         acks.iter().partition(|ack| matches!(ack.step, Step::Finish(_)));
-    leave_alone(connection, acks).await?;
-    let mut written = HashSet::new();
-    let mut woken = BTreeSet::new();
-    let mut next = Vec::new();
-    for gone in finish(connection, &finishes).await? {
-        written.insert(gone.id);
-        next.extend(gone.if_discarded.map(|Json(job)| (gone.id, vec![job])));
-    }
-    for (id, queue) in wait(connection, &waits).await? {
-        written.insert(id);
-        woken.insert(queue);
-    }
-    let follow_ups = acks.iter().filter(|ack| written.contains(&ack.job_id));
-    next.extend(
-        follow_ups
-            .filter(|ack| !ack.follow_ups.is_empty())
-            .map(|ack| (ack.job_id, ack.follow_ups.clone())),
-    );
-    for (parent, jobs) in next {
+    let mut ended = finish(connection, &finishes).await?;
+    let waiting = wait(connection, &waits).await?;
+    let mut woken: BTreeSet<String> = waiting.iter().map(|job| job.attempt.queue()).collect();
+    ended.extend(waiting);
+    let written: HashSet<i64> = ended.iter().map(|job| job.attempt.job_id()).collect();
+    tell_gates(connection, acks, &ended).await?;
+
+    let discarded =
+        ended.into_iter().filter_map(|job| Some((job.attempt.job_id(), vec![job.if_discarded?.0])));
+    let follow_ups = acks
+        .iter()
+        .filter(|ack| written.contains(&ack.job_id) && !ack.follow_ups.is_empty())
+        .map(|ack| (ack.job_id, ack.follow_ups.clone()));
+    for (parent, jobs) in discarded.chain(follow_ups) {
         woken.extend(jobs.iter().map(|job| job.queue.clone()));
         enqueue::enqueue(connection, &jobs, Some(parent), |_| true).await?;
     }
@@ -107,32 +104,43 @@ async fn write(connection: &mut PgConnection, acks: &[Ack]) -> Result<Acked, Err
     Ok(Acked { stale, woken: woken.into_iter().collect() })
 }
 
-/// One pause per resource, the longest, in the order of their names.
-async fn leave_alone(connection: &mut PgConnection, acks: &[Ack]) -> Result<(), Error> {
-    let mut pauses: BTreeMap<&str, (Duration, Option<&str>)> = BTreeMap::new();
+/// The gates that the attempts passed hear how it went; a resource that asked for quiet gets it,
+/// even from an attempt whose fence is stale: it was told so all the same.
+async fn tell_gates(
+    connection: &mut PgConnection,
+    acks: &[Ack],
+    ended: &[Ended],
+) -> Result<(), Error> {
+    let by_id: HashMap<i64, &Ack> = acks.iter().map(|ack| (ack.job_id, ack)).collect();
+    let gated: Vec<_> = ended
+        .iter()
+        .filter(|job| job.gated)
+        .map(|job| (&job.attempt, by_id.get(&job.attempt.job_id()).map(|ack| ack.observation())))
+        .collect();
+    let began: HashMap<i64, _> =
+        ended.iter().map(|job| (job.attempt.job_id(), job.attempt.claimed_at())).collect();
+    let mut quiet: BTreeMap<&str, Quiet<'_>> = BTreeMap::new();
     for ack in acks {
-        if let Some((resource, pause)) = &ack.leave_alone {
-            let longest = pauses.entry(resource).or_default();
-            if *pause >= longest.0 {
-                *longest = (*pause, ack.error.as_deref());
-            }
-        }
+        let Some((resource, pause)) = &ack.leave_alone else { continue };
+        let began_at = began.get(&ack.job_id).copied().flatten();
+        let wish = Quiet { pause: *pause, reason: ack.error.as_deref(), began_at };
+        quiet.entry(resource).and_modify(|other| other.join(&wish)).or_insert(wish);
     }
-    for (resource, (pause, reason)) in pauses {
-        gates::leave_alone(connection, resource, pause, reason).await?;
-    }
-    Ok(())
+    gates::settle(connection, &gated, &quiet).await
 }
 
+/// An attempt whose fence was right.
 #[derive(FromRow)]
-struct Gone {
-    id: i64,
+struct Ended {
+    #[sqlx(flatten)]
+    attempt: gates::Ended,
+    gated: bool,
     if_discarded: Option<Json<NewJob>>,
 }
 
-/// Moves finished jobs to the history. Gives the ids of those whose fence was right, and what is to
-/// be enqueued because they were discarded.
-async fn finish(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<Gone>, Error> {
+/// Moves finished jobs to the history. Gives those whose fence was right, with what is to be enqueued
+/// because they were discarded.
+async fn finish(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<Ended>, Error> {
     note_errors(connection, acks).await?;
     let mut gone = Vec::new();
     for state in [State::Done, State::Discarded, State::Cancelled] {
@@ -150,7 +158,7 @@ async fn finish_as(
     connection: &mut PgConnection,
     state: State,
     acks: &[&&Ack],
-) -> Result<Vec<Gone>, Error> {
+) -> Result<Vec<Ended>, Error> {
     let gone = sqlx::query_as(
         "-- ack_finish
         with mine as (
@@ -176,7 +184,12 @@ async fn finish_as(
             from gone
             cross join (select engine.now() as now) as clock
         )
-        select id, case when $3 = 'discarded' then if_discarded end as if_discarded from gone",
+        select
+            id, fence, queue, kind, claimed_at, gated,
+            case when gated then uses end as uses,
+            case when gated then slots end as slots,
+            case when $3 = 'discarded' then if_discarded end as if_discarded
+        from gone",
     )
     .bind(acks.iter().map(|ack| ack.job_id).collect::<Vec<_>>())
     .bind(acks.iter().map(|ack| ack.fence).collect::<Vec<_>>())
@@ -218,8 +231,8 @@ struct Waits<'a> {
     opened_at: Vec<Option<DateTime<Utc>>>,
 }
 
-/// Puts jobs back to wait. Gives the ids and queues of those whose fence was right.
-async fn wait(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<(i64, String)>, Error> {
+/// Puts jobs back to wait. Gives those whose fence was right.
+async fn wait(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<Ended>, Error> {
     if acks.is_empty() {
         return Ok(Vec::new());
     }
@@ -243,6 +256,7 @@ async fn wait(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<(i64, 
                               else acked.blocked_by end,
             run_at = case when acked.opened_at > job.claimed_at then clock.now
                           else clock.now + acked.delay_ms * interval '1 millisecond' end,
+            due = acked.delay_ms <= 0 or coalesce(acked.opened_at > job.claimed_at, false),
             attempt = job.attempt - (acked.spends <> 0)::int,
             snoozes = job.snoozes + (acked.spends = 1)::int,
             -- An attempt that went well and asked to run again ends every row of mishaps.
@@ -262,7 +276,9 @@ async fn wait(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<(i64, 
           and job.id = any($1)
           and job.fence = acked.fence
           and job.session is not null
-        returning job.id, job.queue",
+        returning
+            job.id, job.fence, job.queue, job.kind, job.claimed_at, job.gated, job.uses, job.slots,
+            null::jsonb as if_discarded",
     )
     .bind(acks.iter().map(|ack| ack.job_id).collect::<Vec<_>>())
     .bind(acks.iter().map(|ack| ack.fence).collect::<Vec<_>>())
@@ -280,17 +296,17 @@ async fn credentials_opened(
     connection: &mut PgConnection,
     acks: &[&Ack],
 ) -> Result<HashMap<String, Option<DateTime<Utc>>>, Error> {
-    let names: BTreeSet<&str> = acks
+    let names: BTreeSet<String> = acks
         .iter()
         .filter_map(|ack| match &ack.step {
-            Step::Wait { blocked_by, .. } => blocked_by.as_deref(),
+            Step::Wait { blocked_by, .. } => blocked_by.clone(),
             Step::Finish(_) => None,
         })
         .collect();
     if names.is_empty() {
         return Ok(HashMap::new());
     }
-    let names: Vec<&str> = names.into_iter().collect();
+    let names: Vec<String> = names.into_iter().collect();
     Ok(gates::openings(connection, &names).await?.into_iter().collect())
 }
 

@@ -2,26 +2,38 @@
 
 use super::gates;
 use crate::queue::error::Error;
-use crate::queue::gate::{Candidate, Decision};
 use crate::queue::session::SessionId;
-use crate::queue::store::{Claimed, Lease};
+use crate::queue::share::{Share, Slots};
+use crate::queue::store::{Ask, Claimed, Lease};
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgPool, Row};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// A claim looks at this many times its limit before it leaves the rest to the next claim: jobs that
-/// meet a shut gate are passed over, but not without end.
-const PASSES: usize = 8;
+/// A claim looks this often for lanes that could fill its slots before it hands over what it has.
+const PASSES: usize = 4;
 
-#[derive(FromRow)]
-struct Due {
-    id: i64,
-    resources: Option<Vec<String>>,
-    hold_as: Option<String>,
+/// Where the lanes' next turn begins, by queue and share. Each process goes round on its own, so
+/// every lane is served at least once in each process's round.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Turns(Arc<Mutex<HashMap<(String, Share), i64>>>);
+
+impl Turns {
+    fn next(&self, queue: &str, share: Share) -> i64 {
+        let turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.get(&(queue.to_owned(), share)).copied().unwrap_or(i64::MIN)
+    }
+
+    fn set(&self, queue: &str, share: Share, lane: i64) {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        turns.insert((queue.to_owned(), share), lane);
+    }
 }
 
-#[derive(FromRow)]
-struct Taken {
+/// A job that was leased.
+#[derive(Debug, Clone, FromRow)]
+pub(super) struct Taken {
     id: i64,
     fence: i32,
     kind: String,
@@ -34,131 +46,110 @@ struct Taken {
     denials: i16,
     interruptions: i16,
     created_at: DateTime<Utc>,
-    waited_seconds: f64,
+    claimed_at: DateTime<Utc>,
+    priority: i16,
+    run_at: DateTime<Utc>,
+    share: i16,
+}
+
+/// What one look at the lanes gave.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    pub(super) leases: Vec<Taken>,
+    /// Gated lanes, and how many of their jobs could start.
+    pub(super) gated: Vec<(i64, i32)>,
+    /// Whether another look may find more.
+    pub(super) more: bool,
+    pub(super) next_due_in: Option<Duration>,
 }
 
 pub(super) async fn claim(
     db: &PgPool,
+    turns: &Turns,
     session: SessionId,
-    queue: &str,
-    limit: usize,
+    ask: &Ask<'_>,
 ) -> Result<Claimed, Error> {
-    let mut transaction = db.begin().await?;
-    let mut starting = Vec::new();
-    let mut more = true;
+    let mut slots = ask.slots;
+    let mut claimed = Claimed::default();
     for _ in 0..PASSES {
-        let wanted = limit - starting.len();
-        let due = due(&mut transaction, queue, wanted).await?;
-        more = due.len() == wanted;
-        pass_gates(&mut transaction, due, &mut starting).await?;
-        if !more || starting.len() == limit {
+        let mut pass = look(db, turns, session, ask, &slots).await?;
+        if !pass.gated.is_empty() {
+            let admitted = gates::admit(db, session, &pass.gated).await?;
+            pass.leases.extend(admitted.leases);
+            pass.more |= admitted.more;
+            pass.next_due_in = pass.next_due_in.into_iter().chain(admitted.next_due_in).min();
+        }
+        claimed.next_due_in = pass.next_due_in;
+        for taken in pass.leases {
+            slots.used[Share::from_code(taken.share) as usize] += 1;
+            claimed.leases.push(taken.into_lease(ask.queue));
+        }
+        claimed.more = pass.more || slots.free() == 0;
+        if !pass.more || slots.free() == 0 {
             break;
         }
     }
-    let leases = take(&mut transaction, session, queue, &starting).await?;
-    // A session that has been given up for lost gets nothing; its next renewal says so.
-    more &= leases.len() == starting.len();
-    let next_due_in = if more { None } else { next_due(&mut transaction, queue).await? };
-    transaction.commit().await?;
-    Ok(Claimed { leases, more, next_due_in })
+    Ok(claimed)
 }
 
-/// Locks jobs that are due and not blocked, in order. Each priority is a range of its own in the
-/// index, so that jobs that are not due yet are never read, however many there are.
-async fn due(connection: &mut PgConnection, queue: &str, limit: usize) -> Result<Vec<Due>, Error> {
-    let due = sqlx::query_as(
-        "-- claim_due
-        select job.id, job.resources, job.hold_as
-        from (values (0::smallint), (1), (2), (3)) as rank (priority)
-        cross join lateral (
-            select id, resources, hold_as
-            from engine.jobs
-            where queue = $1
-              and state = 'waiting'
-              and blocked_by is null
-              and priority = rank.priority
-              and run_at <= (select engine.now())
-            order by run_at, id
-            limit $2
-            -- Another process may be claiming the same rows: take the next ones instead.
-            for update skip locked
-        ) as job
-        limit $2",
-    )
-    .bind(queue)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .fetch_all(connection)
-    .await?;
-    Ok(due)
-}
-
-/// Adds the jobs that may start to `starting`, and moves the others out of the way.
-async fn pass_gates(
-    connection: &mut PgConnection,
-    due: Vec<Due>,
-    starting: &mut Vec<i64>,
-) -> Result<(), Error> {
-    let (plain, gated): (Vec<Due>, Vec<Due>) =
-        due.into_iter().partition(|job| job.resources.is_none());
-    starting.extend(plain.iter().map(|job| job.id));
-    if gated.is_empty() {
-        return Ok(());
-    }
-    let candidates: Vec<Candidate> = gated
-        .into_iter()
-        .map(|job| Candidate {
-            job_id: job.id,
-            resources: job.resources.unwrap_or_default(),
-            hold_as: job.hold_as,
-        })
-        .collect();
-    let mut gates = gates::lock(connection, &candidates).await?;
-    let decided: Vec<_> = candidates.into_iter().map(|job| (gates.decide(&job), job)).collect();
-    starting.extend(
-        decided
-            .iter()
-            .filter(|(decision, _)| matches!(decision, Decision::Start { .. }))
-            .map(|(_, job)| job.job_id),
-    );
-    gates::write(connection, &decided).await
-}
-
-async fn take(
-    connection: &mut PgConnection,
+/// Leases jobs of lanes without gates, and finds the gated lanes whose turn it is.
+async fn look(
+    db: &PgPool,
+    turns: &Turns,
     session: SessionId,
-    queue: &str,
-    job_ids: &[i64],
-) -> Result<Vec<Lease>, Error> {
-    if job_ids.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut taken: Vec<Taken> = sqlx::query_as(
-        "-- claim_take
-        update engine.jobs
-        set state = 'running',
-            attempt = attempt + 1,
-            fence = fence + 1,
-            session = $2,
-            claimed_at = (select engine.now())
-        where id = any($1)
-          and exists (select 1 from engine.sessions where id = $2 and ended_at is null)
-        returning
-            id, fence, kind, args, attempt, max_attempts, timeout_ms, snoozes, throttles, denials,
-            interruptions, created_at,
-            extract(epoch from (select engine.now()) - run_at)::float8 as waited_seconds",
+    ask: &Ask<'_>,
+    slots: &Slots,
+) -> Result<Pass, Error> {
+    let allotted = slots.allot();
+    let to_int = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
+    let answers = sqlx::query(
+        "-- claim
+        select * from engine.claim($1, $2, $3, $4, $5, $6, $7, $8)",
     )
-    .bind(job_ids)
     .bind(session.0)
-    .fetch_all(connection)
+    .bind(ask.queue)
+    .bind(allotted.map(|(share, _)| share as i16).to_vec())
+    .bind(allotted.map(|(_, most)| to_int(most)).to_vec())
+    .bind(allotted.map(|(share, _)| turns.next(ask.queue, share)).to_vec())
+    .bind(to_int(slots.free()))
+    .bind(ask.kinds.map(|kinds| kinds.iter().map(|(kind, _)| *kind).collect::<Vec<_>>()))
+    .bind(ask.kinds.map(|kinds| kinds.iter().map(|(_, version)| *version).collect::<Vec<_>>()))
+    .fetch_all(db)
     .await?;
-    let place: std::collections::HashMap<i64, usize> =
-        job_ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
-    taken.sort_by_key(|job| place.get(&job.id).copied());
-    Ok(taken.into_iter().map(|job| job.into_lease(queue)).collect())
+    let mut pass = Pass::default();
+    let mut leases: Vec<(i32, Taken)> = Vec::new();
+    for answer in answers {
+        match answer.try_get("what")? {
+            "job" => leases.push((answer.try_get("turn")?, Taken::from_row(&answer)?)),
+            "gated" => {
+                let (lane, many): (i64, i32) =
+                    (answer.try_get("lane_id")?, answer.try_get("many")?);
+                match pass.gated.iter_mut().find(|(other, _)| *other == lane) {
+                    // Offered once from its own part, and once from what was lent.
+                    Some((_, already)) => *already += many,
+                    None => pass.gated.push((lane, many)),
+                }
+            }
+            "cursor" => {
+                let share = Share::from_code(answer.try_get("share")?);
+                turns.set(ask.queue, share, answer.try_get("lane_id")?);
+            }
+            _ => {
+                let seconds: Option<f64> = answer.try_get("seconds")?;
+                pass.next_due_in =
+                    seconds.map(|s| Duration::try_from_secs_f64(s).unwrap_or_default());
+            }
+        }
+    }
+    // An update gives its rows in no order.
+    leases.sort_by_key(|(turn, job)| (*turn, job.priority, job.run_at, job.id));
+    pass.leases = leases.into_iter().map(|(_, job)| job).collect();
+    Ok(pass)
 }
 
 impl Taken {
     fn into_lease(self, queue: &str) -> Lease {
+        let waited = (self.claimed_at - self.run_at).to_std().unwrap_or_default();
         Lease {
             job_id: self.id,
             fence: self.fence,
@@ -168,37 +159,16 @@ impl Taken {
             attempt: self.attempt,
             max_attempts: self.max_attempts,
             timeout: Duration::from_millis(u64::try_from(self.timeout_ms).unwrap_or(0)),
+            share: Share::from_code(self.share),
             snoozes: self.snoozes,
             throttles: self.throttles,
             denials: self.denials,
             interruptions: self.interruptions,
             created_at: self.created_at,
-            waited: Duration::try_from_secs_f64(self.waited_seconds).unwrap_or_default(),
+            claimed_at: self.claimed_at,
+            waited,
         }
     }
-}
-
-/// How long until the queue's next job that nothing blocks is due.
-async fn next_due(connection: &mut PgConnection, queue: &str) -> Result<Option<Duration>, Error> {
-    let seconds: Option<f64> = sqlx::query_scalar(
-        "-- next_due
-        select extract(epoch from min(job.run_at) - engine.now())::float8
-        from (values (0::smallint), (1), (2), (3)) as rank (priority)
-        cross join lateral (
-            select run_at
-            from engine.jobs
-            where queue = $1
-              and state = 'waiting'
-              and blocked_by is null
-              and priority = rank.priority
-            order by run_at
-            limit 1
-        ) as job",
-    )
-    .bind(queue)
-    .fetch_one(connection)
-    .await?;
-    Ok(seconds.map(|s| Duration::try_from_secs_f64(s).unwrap_or(Duration::ZERO)))
 }
 
 /// Puts back the session's jobs of a queue that are not among the known ones.
@@ -208,21 +178,34 @@ pub(super) async fn give_back(
     queue: &str,
     known: &[i64],
 ) -> Result<u64, Error> {
-    let given = sqlx::query(
+    let mut transaction = db.begin().await?;
+    let given: Vec<GivenBack> = sqlx::query_as(
         "-- give_back
         update engine.jobs
         set state = 'waiting', session = null, attempt = attempt - 1
         where session = $1
           and state = 'running'
           and queue = $2
-          and id <> all($3)",
+          and id <> all($3)
+        returning id, fence, queue, kind, uses, slots, claimed_at, gated",
     )
     .bind(session.0)
     .bind(queue)
     .bind(known)
-    .execute(db)
+    .fetch_all(&mut *transaction)
     .await?;
-    Ok(given.rows_affected())
+    let gated = given.iter().filter(|job| job.gated);
+    let gated: Vec<_> = gated.map(|job| (&job.attempt, None)).collect();
+    gates::settle(&mut transaction, &gated, &BTreeMap::new()).await?;
+    transaction.commit().await?;
+    Ok(u64::try_from(given.len()).unwrap_or(u64::MAX))
+}
+
+#[derive(FromRow)]
+struct GivenBack {
+    #[sqlx(flatten)]
+    attempt: gates::Ended,
+    gated: bool,
 }
 
 /// Which of these queues have a job that is due and not blocked.
@@ -232,17 +215,14 @@ pub(super) async fn due_queues(db: &PgPool, queues: &[String]) -> Result<Vec<Str
         select name
         from unnest($1::text[]) as name
         where exists (
-            select from (values (0::smallint), (1), (2), (3)) as rank (priority)
-            cross join lateral (
                 select from engine.jobs
-                where queue = name
-                  and state = 'waiting'
-                  and blocked_by is null
-                  and priority = rank.priority
+                where queue = name and state = 'waiting' and due and blocked_by is null
+            )
+            or exists (
+                select from engine.jobs
+                where queue = name and state = 'waiting' and not due and blocked_by is null
                   and run_at <= (select engine.now())
-                limit 1
-            ) as job
-        )",
+            )",
     )
     .bind(queues)
     .fetch_all(db)

@@ -1,12 +1,10 @@
 //! A job enters, in the caller's transaction.
 
 use crate::queue::error::Error;
-use crate::queue::job::{Enqueued, NewJob};
+use crate::queue::job::{Enqueued, NewJob, Use};
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection};
 use std::collections::{BTreeSet, HashMap};
-
-/// Between the names of a job's resources, on their way to the server.
-const SEPARATOR: &str = "\n";
 
 #[derive(FromRow)]
 struct Named {
@@ -62,19 +60,20 @@ async fn insert(
         with new as (
             insert into engine.jobs (
                 run_at, created_at, parent_id, timeout_ms, priority, max_attempts, queue, kind,
-                args, unique_key, resources, hold_as, if_discarded
+                args, unique_key, uses, hold_as, if_discarded, share, version, due
             )
             select
                 clock.now + job.delay_ms * interval '1 millisecond', clock.now, $13, job.timeout_ms,
                 job.priority, job.max_attempts, job.queue, job.kind, job.args::jsonb,
-                job.unique_key, string_to_array(job.resources, E'\\n'), job.hold_as,
-                job.if_discarded
+                job.unique_key, job.uses, job.hold_as, job.if_discarded, job.share, job.version,
+                job.delay_ms <= 0
             from unnest(
                 $1::text[], $2::text[], $3::text[], $4::smallint[], $5::smallint[], $6::int[],
-                $7::text[], $8::bigint[], $9::text[], $10::text[], $11::jsonb[]
+                $7::text[], $8::bigint[], $9::jsonb[], $10::text[], $11::jsonb[], $14::smallint[],
+                $15::smallint[]
             ) with ordinality as job (
                 kind, queue, args, priority, max_attempts, timeout_ms,
-                unique_key, delay_ms, resources, hold_as, if_discarded, position
+                unique_key, delay_ms, uses, hold_as, if_discarded, share, version, position
             )
             cross join (select engine.now() as now) as clock
             order by job.position
@@ -94,18 +93,25 @@ async fn insert(
     .bind(chosen().map(|job| job.timeout_ms).collect::<Vec<_>>())
     .bind(chosen().map(|job| job.unique_key.as_deref()).collect::<Vec<_>>())
     .bind(chosen().map(|job| job.delay_ms).collect::<Vec<_>>())
-    .bind(chosen().map(resources).collect::<Vec<_>>())
-    .bind(chosen().map(|job| job.hold_as.as_deref()).collect::<Vec<_>>())
+    .bind(chosen().map(uses).collect::<Vec<_>>())
+    .bind(chosen().map(holder).collect::<Vec<_>>())
     .bind(discarded)
     .bind(wake)
     .bind(parent_id)
+    .bind(chosen().map(|job| job.share as i16).collect::<Vec<_>>())
+    .bind(chosen().map(|job| job.version).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     Ok(rows)
 }
 
-fn resources(job: &NewJob) -> Option<String> {
-    (!job.resources.is_empty()).then(|| job.resources.join(SEPARATOR))
+fn uses(job: &NewJob) -> Option<Json<&[Use]>> {
+    (!job.uses.is_empty()).then_some(Json(&job.uses))
+}
+
+/// Who uses nothing needs no place.
+fn holder(job: &NewJob) -> Option<&str> {
+    job.hold_as.as_deref().filter(|_| !job.uses.is_empty())
 }
 
 /// Rows with a key are known by it; the others got their ids in the order of the jobs.
@@ -166,7 +172,7 @@ pub(super) async fn hasten(connection: &mut PgConnection, key: &str) -> Result<b
     let woken: Option<i64> = sqlx::query_scalar(
         "-- hasten
         with sooner as (
-            update engine.jobs set run_at = (select engine.now())
+            update engine.jobs set run_at = (select engine.now()), due = true
             where unique_key = $1 and state = 'waiting' and run_at > (select engine.now())
             returning queue
         )

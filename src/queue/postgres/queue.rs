@@ -3,6 +3,7 @@
 use super::wake::Coalescer;
 use super::{enqueue, gates, prune};
 use crate::queue::error::Error;
+use crate::queue::gate::Rule;
 use crate::queue::job::{Enqueued, NewJob, unique_key};
 use sqlx::PgConnection;
 use std::sync::Arc;
@@ -40,14 +41,42 @@ impl Queue {
         gates::release(connection, holder).await
     }
 
-    /// Sets how many holders may have a place on the resource at once; `None` for any number.
-    pub async fn limit(
+    /// Sets a gate of the resource, or takes it away. It holds for every job that starts from now on.
+    /// Queues and kinds are resources too: `queue:default`, `kind:ping`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the rule makes no sense.
+    pub async fn set_gate(
         &self,
         connection: &mut PgConnection,
         resource: &str,
-        max_holds: Option<i32>,
+        rule: Rule,
     ) -> Result<(), Error> {
-        gates::limit(connection, resource, max_holds).await
+        gates::set(connection, resource, rule).await
+    }
+
+    /// No job that uses the resource starts until it is resumed, or the pause has lasted so long.
+    /// `why` is a sentence for the person who finds it paused.
+    pub async fn pause(
+        &self,
+        connection: &mut PgConnection,
+        resource: &str,
+        by: &str,
+        why: &str,
+        lasts: Option<Duration>,
+    ) -> Result<(), Error> {
+        gates::pause(connection, resource, by, why, lasts).await
+    }
+
+    /// Ends a pause, and lets an open breaker ask at once whether the resource is back. False when
+    /// there was nothing to resume.
+    pub async fn resume(
+        &self,
+        connection: &mut PgConnection,
+        resource: &str,
+        by: &str,
+    ) -> Result<bool, Error> {
+        gates::resume(connection, resource, by).await
     }
 
     /// Opens the resource to the jobs that were blocked by it, such as a credential that has been

@@ -1,12 +1,13 @@
 //! running → waiting, when the process that ran the job is dead.
 
-use super::enqueue;
+use super::{enqueue, gates};
 use crate::queue::error::Error;
 use crate::queue::job::NewJob;
 use crate::queue::retry::MAX_RESCUES;
 use crate::queue::store::Rescued;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Gives up the sessions that have not renewed for `patience`, and takes back their jobs.
@@ -23,8 +24,22 @@ pub async fn rescue(db: &PgPool, patience: Duration) -> Result<Rescued, Error> {
     let lost_sessions = give_up(&mut transaction, patience_ms).await?;
     let requeued = requeue(&mut transaction).await?;
     let poisoned = discard_poison(&mut transaction).await?;
+    let gated = requeued.iter().chain(&poisoned).filter(|job| job.gated);
+    let gated: Vec<_> = gated.map(|job| (&job.attempt, None)).collect();
+    gates::settle(&mut transaction, &gated, &BTreeMap::new()).await?;
     transaction.commit().await?;
-    Ok(Rescued { lost_sessions, requeued, poisoned })
+    let count = |jobs: &[Taken]| u64::try_from(jobs.len()).unwrap_or(u64::MAX);
+    Ok(Rescued { lost_sessions, requeued: count(&requeued), poisoned: count(&poisoned) })
+}
+
+/// A job taken from a dead process.
+#[derive(FromRow)]
+struct Taken {
+    #[sqlx(flatten)]
+    attempt: gates::Ended,
+    gated: bool,
+    #[sqlx(default)]
+    if_discarded: Option<Json<NewJob>>,
 }
 
 /// Everybody asks every few seconds, and hardly ever is there anything to do.
@@ -66,8 +81,8 @@ async fn give_up(connection: &mut PgConnection, patience_ms: i64) -> Result<u64,
 /// Any running job whose session has ended is nobody's, whatever the reason. The first time it is
 /// due at once; after that at a random moment, so that a job which kills its process is more and
 /// more often alone with it, and its innocent neighbours are not counted out together with it.
-async fn requeue(connection: &mut PgConnection) -> Result<u64, Error> {
-    let requeued: i64 = sqlx::query_scalar(
+async fn requeue(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
+    let requeued = sqlx::query_as(
         "-- rescue_jobs
         with requeued as (
             update engine.jobs as job
@@ -75,6 +90,7 @@ async fn requeue(connection: &mut PgConnection) -> Result<u64, Error> {
                 session = null,
                 attempt = job.attempt - 1,
                 rescues = job.rescues + 1,
+                due = job.rescues = 0,
                 run_at = (select engine.now())
                     + job.rescues * random() * interval '10 seconds',
                 last_error = 'the process that ran it died: ' || session.host || ', pid '
@@ -84,19 +100,21 @@ async fn requeue(connection: &mut PgConnection) -> Result<u64, Error> {
               and job.state = 'running'
               and session.ended_at is not null
               and job.rescues + 1 < $1
-            returning queue
+            returning
+                job.id, job.fence, job.queue, job.kind, job.uses, job.slots, job.claimed_at,
+                job.gated
         ),
         notified as (select pg_notify('engine_wake', queue) from requeued group by queue)
-        select (select count(*) from requeued) + 0 * (select count(*) from notified)",
+        select requeued.*, (select count(*) from notified) as notified from requeued",
     )
     .bind(MAX_RESCUES)
-    .fetch_one(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(u64::try_from(requeued).unwrap_or(0))
+    Ok(requeued)
 }
 
-async fn discard_poison(connection: &mut PgConnection) -> Result<u64, Error> {
-    let poisoned: Vec<(i64, Option<Json<NewJob>>)> = sqlx::query_as(
+async fn discard_poison(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
+    let poisoned: Vec<Taken> = sqlx::query_as(
         "-- rescue_poison
         with gone as (
             delete from engine.jobs as job
@@ -120,16 +138,16 @@ async fn discard_poison(connection: &mut PgConnection) -> Result<u64, Error> {
             from gone
             cross join (select engine.now() as now) as clock
         )
-        select id, if_discarded from gone",
+        select id, fence, queue, kind, uses, slots, claimed_at, gated, if_discarded from gone",
     )
     .bind(MAX_RESCUES)
     .fetch_all(&mut *connection)
     .await?;
-    let count = poisoned.len();
-    for (parent, next) in poisoned {
-        if let Some(Json(job)) = next {
-            enqueue::enqueue(connection, &[job], Some(parent), |_| true).await?;
+    for job in &poisoned {
+        if let Some(Json(next)) = &job.if_discarded {
+            let (next, parent) = (std::slice::from_ref(next), Some(job.attempt.job_id()));
+            enqueue::enqueue(connection, next, parent, |_| true).await?;
         }
     }
-    Ok(u64::try_from(count).unwrap_or(0))
+    Ok(poisoned)
 }

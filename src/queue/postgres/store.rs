@@ -4,7 +4,7 @@ use super::wake::{CHANNEL, PgHints};
 use super::{ack, claim, renew, rescue};
 use crate::queue::error::Error;
 use crate::queue::session::{SessionId, ThisProcess};
-use crate::queue::store::{Ack, Acked, Claimed, Rescued, Store};
+use crate::queue::store::{Ack, Acked, Ask, Claimed, Rescued, Store};
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::time::Duration;
@@ -26,6 +26,7 @@ pub struct PgStore {
     /// One connection that nothing but renewals and rescues waits for.
     lifeline: PgPool,
     mode: Mode,
+    turns: claim::Turns,
 }
 
 impl PgStore {
@@ -33,7 +34,7 @@ impl PgStore {
     /// one to listen on if the mode says so.
     pub fn new(db: PgPool, mode: Mode) -> Self {
         let lifeline = one_connection(&db);
-        Self { db, lifeline, mode }
+        Self { db, lifeline, mode, turns: claim::Turns::default() }
     }
 }
 
@@ -60,8 +61,8 @@ impl Store for PgStore {
         renew::end_session(&self.lifeline, session).await
     }
 
-    async fn claim(&self, session: SessionId, queue: &str, limit: usize) -> Result<Claimed, Error> {
-        claim::claim(&self.db, session, queue, limit).await
+    async fn claim(&self, session: SessionId, ask: &Ask<'_>) -> Result<Claimed, Error> {
+        claim::claim(&self.db, &self.turns, session, ask).await
     }
 
     async fn give_back(

@@ -1,0 +1,18 @@
+//! Gates on Postgres: who may pass, what they hear of how it went, and who may open and shut them.
+//!
+//! One row of `engine.resources` is one lock. Whoever counts on a resource holds it, and rows are
+//! locked in the order of their names; a claim locks what it can at once and waits for nobody.
+
+mod admit;
+mod holds;
+mod lanes;
+mod resources;
+mod rules;
+mod settle;
+mod sweep;
+
+pub(super) use admit::admit;
+pub(super) use holds::release;
+pub(super) use rules::{open, openings, pause, resume, set};
+pub(super) use settle::{Ended, Quiet, settle};
+pub(super) use sweep::sweep;

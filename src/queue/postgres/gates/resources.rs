@@ -1,0 +1,201 @@
+//! Resources as rows: locked, read and written back.
+
+use crate::queue::error::Error;
+use crate::queue::gate::breaker::{Breaker, Change, Phase};
+use crate::queue::gate::quota::Quota;
+use crate::queue::gate::rate::Rate;
+use crate::queue::gate::{Gates, Resource};
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[derive(FromRow)]
+struct Row {
+    name: String,
+    max_holds: Option<i32>,
+    held: i32,
+    max_running: Option<i32>,
+    running: i32,
+    not_before: Option<DateTime<Utc>>,
+    reason: Option<String>,
+    is_paused: bool,
+    paused_until: Option<DateTime<Utc>>,
+    rate: Option<Json<Rate>>,
+    quota: Option<Json<Quota>>,
+    breaker: Option<Json<Breaker>>,
+}
+
+impl Row {
+    fn split(self) -> (String, Resource) {
+        let resource = Resource {
+            max_holds: self.max_holds,
+            held: self.held,
+            max_running: self.max_running,
+            running: self.running,
+            not_before: self.not_before,
+            reason: self.reason,
+            paused: self.is_paused.then_some(self.paused_until),
+            rate: self.rate.map(|Json(rate)| rate),
+            quota: self.quota.map(|Json(quota)| quota),
+            breaker: self.breaker.map(|Json(breaker)| breaker),
+        };
+        (self.name, resource)
+    }
+}
+
+/// Locks those of these resources that nobody else holds now. The others are missing in the answer.
+pub(super) async fn lock_free(
+    connection: &mut PgConnection,
+    names: &[String],
+) -> Result<BTreeMap<String, Resource>, Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "-- lock_free_resources
+        select
+            name, max_holds, held, max_running, running, not_before, reason,
+            paused_at is not null as is_paused, paused_until, rate, quota, breaker
+        from engine.resources
+        where name = any($1)
+        order by name
+        for no key update skip locked",
+    )
+    .bind(names)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Row::split).collect())
+}
+
+/// Locks these resources, and waits for whoever holds one of them.
+pub(super) async fn lock(
+    connection: &mut PgConnection,
+    names: &[String],
+) -> Result<BTreeMap<String, Resource>, Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "-- lock_resources
+        select
+            name, max_holds, held, max_running, running, not_before, reason,
+            paused_at is not null as is_paused, paused_until, rate, quota, breaker
+        from engine.resources
+        where name = any($1)
+        order by name
+        for no key update",
+    )
+    .bind(names)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Row::split).collect())
+}
+
+/// Locks those of these resources that have something to hear of attempts that have ended: the used
+/// ones with a breaker, and the concerned ones.
+pub(super) async fn lock_to_tell(
+    connection: &mut PgConnection,
+    used: &BTreeSet<String>,
+    concerned: &BTreeSet<String>,
+) -> Result<BTreeMap<String, Resource>, Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "-- lock_resources_to_tell
+        select
+            name, max_holds, held, max_running, running, not_before, reason,
+            paused_at is not null as is_paused, paused_until, rate, quota, breaker
+        from engine.resources
+        where (name = any($1) and breaker is not null) or name = any($2)
+        order by name
+        for no key update",
+    )
+    .bind(used.iter().map(String::as_str).collect::<Vec<_>>())
+    .bind(concerned.iter().map(String::as_str).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(Row::split).collect())
+}
+
+/// Makes the rows that are missing, so that they can be locked.
+pub(super) async fn make(connection: &mut PgConnection, names: &[String]) -> Result<(), Error> {
+    sqlx::query(
+        "-- make_resources
+        insert into engine.resources (name)
+        select name from unnest($1::text[]) as name order by name
+        on conflict (name) do nothing",
+    )
+    .bind(names)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Writes back what locked resources have come to, and what happened to their breakers.
+pub(super) async fn write(
+    connection: &mut PgConnection,
+    gates: &Gates,
+    by: &str,
+) -> Result<(), Error> {
+    let rows: Vec<(&String, &Resource)> = gates.resources.iter().collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "-- write_resources
+        update engine.resources as resource
+        set held = now.held,
+            running = now.running,
+            not_before = now.not_before,
+            reason = now.reason,
+            rate = now.rate,
+            quota = now.quota,
+            breaker = now.breaker
+        from unnest($1::text[], $2::int[], $3::int[], $4::jsonb[], $5::jsonb[], $6::jsonb[],
+            $7::timestamptz[], $8::text[])
+            as now (name, held, running, rate, quota, breaker, not_before, reason)
+        where resource.name = now.name and resource.name = any($1)",
+    )
+    .bind(rows.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row)| row.held).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row)| row.running).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row)| row.rate.as_ref().map(Json)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row)| row.quota.as_ref().map(Json)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row)| row.breaker.as_ref().map(Json)).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row)| row.not_before).collect::<Vec<_>>())
+    .bind(rows.iter().map(|(_, row)| row.reason.as_deref()).collect::<Vec<_>>())
+    .execute(&mut *connection)
+    .await?;
+    note_changes(connection, &gates.changes, by).await
+}
+
+async fn note_changes(
+    connection: &mut PgConnection,
+    changes: &[(String, Change)],
+    by: &str,
+) -> Result<(), Error> {
+    for (resource, change) in changes {
+        let what = match change.to {
+            Phase::Open => "breaker_opened",
+            Phase::HalfOpen => "breaker_half_opened",
+            Phase::Closed => "breaker_closed",
+        };
+        note(connection, resource, what, by, &change.why).await?;
+    }
+    Ok(())
+}
+
+/// Writes an event about a resource's gate.
+pub(super) async fn note(
+    connection: &mut PgConnection,
+    resource: &str,
+    what: &str,
+    by: &str,
+    why: &str,
+) -> Result<(), Error> {
+    sqlx::query(
+        "-- note_event
+        insert into engine.events (at, resource, what, by, why)
+        values (engine.now(), $1, $2, $3, $4)",
+    )
+    .bind(resource)
+    .bind(what)
+    .bind(by)
+    .bind(why)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

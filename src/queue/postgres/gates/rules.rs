@@ -1,0 +1,220 @@
+//! What people and programs do to gates: set them, pause and resume a resource, open a credential.
+
+use super::{lanes, resources};
+use crate::queue::error::Error;
+use crate::queue::gate::breaker::Breaker;
+use crate::queue::gate::{Gate, Gates, Resource, Rule};
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Makes the resource's row if need be, and locks it.
+async fn locked(connection: &mut PgConnection, name: &str) -> Result<Resource, Error> {
+    let names = [name.to_owned()];
+    resources::make(connection, &names).await?;
+    let mut found = resources::lock(connection, &names).await?;
+    Ok(found.remove(name).unwrap_or_default())
+}
+
+/// Sets a gate of the resource, or takes it away. What a rate, a quota or a breaker has seen stays.
+/// It holds for every job that starts from now on.
+pub(in crate::queue::postgres) async fn set(
+    connection: &mut PgConnection,
+    name: &str,
+    rule: Rule,
+) -> Result<(), Error> {
+    let mut resource = locked(connection, name).await?;
+    let gate = match rule {
+        Rule::Holds(max) => {
+            resource.max_holds = max;
+            Gate::Hold
+        }
+        Rule::Running(max) => {
+            resource.max_running = max;
+            Gate::Limit
+        }
+        Rule::Rate(rate) => {
+            resource.rate = join(resource.rate, rate, |new, old| new.in_place_of(&old));
+            Gate::Rate
+        }
+        Rule::Quota(quota) => {
+            resource.quota = join(resource.quota, quota, |new, old| new.in_place_of(&old));
+            Gate::Quota
+        }
+        Rule::Breaker(rule) => {
+            let breaker = rule.map(Breaker::new).transpose()?;
+            resource.breaker = join(resource.breaker, breaker, |new, old| new.in_place_of(&old));
+            Gate::Breaker
+        }
+        Rule::Weight(weight) => return weigh(connection, name, weight).await,
+    };
+    let max_running = resource.max_running;
+    limit(connection, name, resource.max_holds, max_running).await?;
+    let resources = BTreeMap::from([(name.to_owned(), resource)]);
+    resources::write(connection, &Gates { resources, changes: Vec::new() }, "engine").await?;
+    lanes::gate(connection, name).await?;
+    // Whoever waits for it looks at the new rule.
+    lanes::open(connection, name, &[gate], i64::MAX).await?;
+    Ok(())
+}
+
+/// What was seen under the old rule is kept under the new one.
+fn join<T>(old: Option<T>, new: Option<T>, in_place_of: impl FnOnce(T, T) -> T) -> Option<T> {
+    match (old, new) {
+        (Some(old), Some(new)) => Some(in_place_of(new, old)),
+        (_, new) => new,
+    }
+}
+
+async fn limit(
+    connection: &mut PgConnection,
+    name: &str,
+    max_holds: Option<i32>,
+    max_running: Option<i32>,
+) -> Result<(), Error> {
+    sqlx::query(
+        "-- limit_resource
+        update engine.resources set max_holds = $2, max_running = $3 where name = $1",
+    )
+    .bind(name)
+    .bind(max_holds)
+    .bind(max_running)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn weigh(connection: &mut PgConnection, name: &str, weight: i16) -> Result<(), Error> {
+    sqlx::query(
+        "-- weigh_resource
+        update engine.resources set weight = $2 where name = $1",
+    )
+    .bind(name)
+    .bind(weight)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "-- weigh_lanes
+        update engine.lanes
+        set weight = (
+            select max(resources.weight) from engine.lane_uses
+            join engine.resources on resources.name = lane_uses.resource
+            where lane_uses.lane = lanes.id
+        )
+        where id in (select lane from engine.lane_uses where resource = $1)",
+    )
+    .bind(name)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// No job that uses the resource starts until it is resumed, or so much time has passed.
+pub(in crate::queue::postgres) async fn pause(
+    connection: &mut PgConnection,
+    name: &str,
+    by: &str,
+    why: &str,
+    lasts: Option<Duration>,
+) -> Result<(), Error> {
+    locked(connection, name).await?;
+    sqlx::query(
+        "-- pause_resource
+        update engine.resources
+        set paused_at = clock.now,
+            paused_until = clock.now + $4 * interval '1 millisecond',
+            paused_by = $2,
+            pause_reason = $3
+        from (select engine.now() as now) as clock
+        where name = $1",
+    )
+    .bind(name)
+    .bind(by)
+    .bind(why)
+    .bind(lasts.map(|lasts| i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX)))
+    .execute(&mut *connection)
+    .await?;
+    lanes::gate(connection, name).await?;
+    // A pause with another end than the one before.
+    lanes::open(connection, name, &[Gate::Paused], i64::MAX).await?;
+    resources::note(connection, name, "paused", by, why).await
+}
+
+/// Ends a pause; lets an open breaker ask whether the resource is back; closes a half-open one.
+/// False when there was nothing to resume.
+pub(in crate::queue::postgres) async fn resume(
+    connection: &mut PgConnection,
+    name: &str,
+    by: &str,
+) -> Result<bool, Error> {
+    let mut resource = locked(connection, name).await?;
+    let was_paused = resource.paused.take().is_some();
+    let now = crate::clock::now(&mut *connection).await?;
+    let change = resource.breaker.as_mut().and_then(|breaker| breaker.resume(now, by));
+    let resumed = was_paused || change.is_some();
+    let changes = change.into_iter().map(|change| (name.to_owned(), change)).collect();
+    let resources = BTreeMap::from([(name.to_owned(), resource)]);
+    resources::write(connection, &Gates { resources, changes }, by).await?;
+    if was_paused {
+        sqlx::query(
+            "-- resume_resource
+            update engine.resources
+            set paused_at = null, paused_until = null, paused_by = null, pause_reason = null
+            where name = $1",
+        )
+        .bind(name)
+        .execute(&mut *connection)
+        .await?;
+        resources::note(connection, name, "resumed", by, "resumed").await?;
+    }
+    lanes::open(connection, name, &[Gate::Paused, Gate::Breaker], i64::MAX).await?;
+    Ok(resumed)
+}
+
+/// Opens the resource to the jobs that were blocked by it: a credential that has been renewed.
+pub(in crate::queue::postgres) async fn open(
+    connection: &mut PgConnection,
+    resource: &str,
+) -> Result<u64, Error> {
+    sqlx::query(
+        "-- open_resource
+        insert into engine.resources (name, opened_at) values ($1, engine.now())
+        on conflict (name) do update set opened_at = excluded.opened_at",
+    )
+    .bind(resource)
+    .execute(&mut *connection)
+    .await?;
+    let woken: i64 = sqlx::query_scalar(
+        "-- open_jobs
+        with woken as (
+            update engine.jobs
+            set blocked_by = null, run_at = least(run_at, (select engine.now())), due = true
+            where blocked_by = $1
+            returning queue
+        ),
+        notified as (select pg_notify('engine_wake', queue) from woken group by queue)
+        select (select count(*) from woken) + 0 * (select count(*) from notified)",
+    )
+    .bind(resource)
+    .fetch_one(connection)
+    .await?;
+    Ok(u64::try_from(woken).unwrap_or(0))
+}
+
+/// Which of these credentials have been opened since: `(name, opened_at)`. Their rows are made if
+/// need be and locked, so that an opening that happens now is either seen, or sees the blocked jobs.
+pub(in crate::queue::postgres) async fn openings(
+    connection: &mut PgConnection,
+    names: &[String],
+) -> Result<Vec<(String, Option<DateTime<Utc>>)>, Error> {
+    resources::make(connection, names).await?;
+    let openings = sqlx::query_as(
+        "-- read_openings
+        select name, opened_at from engine.resources where name = any($1) order by name for share",
+    )
+    .bind(names)
+    .fetch_all(connection)
+    .await?;
+    Ok(openings)
+}

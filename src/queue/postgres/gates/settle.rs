@@ -1,0 +1,173 @@
+//! What gates hear of attempts that have ended: a place on a limit is free again, a breaker learns how
+//! it went, a resource that asked for quiet gets it.
+
+use super::{lanes, resources};
+use crate::queue::error::Error;
+use crate::queue::gate::breaker::{Observation, Phase};
+use crate::queue::gate::{Gate, Gates, Resource};
+use crate::queue::job::Use;
+use chrono::{DateTime, Utc};
+use rand::Rng;
+use sqlx::types::Json;
+use sqlx::{FromRow, PgConnection};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// An attempt that passed gates, and has ended: what the statement that ended it gives back.
+#[derive(Debug, Clone, FromRow)]
+pub(in crate::queue::postgres) struct Ended {
+    id: i64,
+    fence: i32,
+    queue: String,
+    kind: String,
+    uses: Option<Json<Vec<Use>>>,
+    slots: Option<Vec<String>>,
+    claimed_at: Option<DateTime<Utc>>,
+}
+
+impl Ended {
+    /// The job.
+    pub(in crate::queue::postgres) fn job_id(&self) -> i64 {
+        self.id
+    }
+
+    /// The queue it was claimed from.
+    pub(in crate::queue::postgres) fn queue(&self) -> String {
+        self.queue.clone()
+    }
+
+    /// When it was claimed.
+    pub(in crate::queue::postgres) fn claimed_at(&self) -> Option<DateTime<Utc>> {
+        self.claimed_at
+    }
+
+    /// What it used, its queue and kind included.
+    fn resources(&self) -> impl Iterator<Item = String> {
+        let named = self.uses.iter().flat_map(|Json(uses)| uses).map(|used| used.resource.clone());
+        named.chain([format!("queue:{}", self.queue), format!("kind:{}", self.kind)])
+    }
+}
+
+/// A resource that asked to be left alone.
+#[derive(Debug, Clone)]
+pub(in crate::queue::postgres) struct Quiet<'a> {
+    pub(in crate::queue::postgres) pause: Duration,
+    pub(in crate::queue::postgres) reason: Option<&'a str>,
+    /// When the attempt that was told so began; of several, the last.
+    pub(in crate::queue::postgres) began_at: Option<DateTime<Utc>>,
+}
+
+impl<'a> Quiet<'a> {
+    /// Of two wishes the longer one counts.
+    pub(in crate::queue::postgres) fn join(&mut self, other: &Quiet<'a>) {
+        self.began_at = self.began_at.max(other.began_at);
+        if other.pause >= self.pause {
+            (self.pause, self.reason) = (other.pause, other.reason);
+        }
+    }
+}
+
+/// Tells the gates. What was observed of an attempt is `None` when its process died under it.
+pub(in crate::queue::postgres) async fn settle(
+    connection: &mut PgConnection,
+    ended: &[(&Ended, Option<Observation<'_>>)],
+    quiet: &BTreeMap<&str, Quiet<'_>>,
+) -> Result<(), Error> {
+    if ended.is_empty() && quiet.is_empty() {
+        return Ok(());
+    }
+    let asked_for_quiet: Vec<String> = quiet.keys().map(|name| (*name).to_owned()).collect();
+    if !quiet.is_empty() {
+        resources::make(connection, &asked_for_quiet).await?;
+    }
+    let used: BTreeSet<String> = ended.iter().flat_map(|(one, _)| one.resources()).collect();
+    let slots = ended.iter().filter_map(|(one, _)| one.slots.as_ref()).flatten().cloned();
+    let concerned: BTreeSet<String> = slots.chain(asked_for_quiet).collect();
+    let resources = resources::lock_to_tell(connection, &used, &concerned).await?;
+    if resources.is_empty() {
+        return Ok(());
+    }
+    let now = crate::clock::now(&mut *connection).await?;
+    let mut gates = Gates { resources, changes: Vec::new() };
+    for (attempt, went) in ended {
+        free_slots(&mut gates, attempt);
+        tell_breakers(&mut gates, attempt, *went, now);
+    }
+    for (name, wish) in quiet {
+        if let Some(resource) = gates.resources.get_mut(*name) {
+            leave_alone(resource, wish, now);
+        }
+    }
+    resources::write(connection, &gates, "engine").await?;
+    for name in quiet.keys() {
+        lanes::gate(connection, name).await?;
+    }
+    open_lanes(connection, &gates, &concerned).await
+}
+
+fn free_slots(gates: &mut Gates, attempt: &Ended) {
+    for name in attempt.slots.iter().flatten() {
+        if let Some(resource) = gates.resources.get_mut(name) {
+            resource.running = (resource.running - 1).max(0);
+        }
+    }
+}
+
+fn tell_breakers(
+    gates: &mut Gates,
+    attempt: &Ended,
+    went: Option<Observation<'_>>,
+    now: DateTime<Utc>,
+) {
+    let fence = i64::from(attempt.fence);
+    for name in attempt.resources() {
+        let breaker = gates.resources.get_mut(&name).and_then(|found| found.breaker.as_mut());
+        let Some(breaker) = breaker else { continue };
+        let change = if let Some(went) = went {
+            let began_at = attempt.claimed_at.unwrap_or(now);
+            let jitter = rand::rng().random_range(0.0..1.0);
+            breaker.observe(now, attempt.id, fence, began_at, went, jitter)
+        } else {
+            breaker.lost(attempt.id, fence);
+            None
+        };
+        gates.changes.extend(change.map(|change| (name, change)));
+    }
+}
+
+/// A longer wish that was made before stays. Its rate, if it has one, is lowered.
+fn leave_alone(resource: &mut Resource, wish: &Quiet<'_>, now: DateTime<Utc>) {
+    let until = now + wish.pause;
+    if resource.not_before.is_none_or(|already| already < until) {
+        resource.not_before = Some(until);
+        resource.reason = wish.reason.map(str::to_owned);
+    }
+    if let Some(rate) = &mut resource.rate {
+        rate.slow_down(now, wish.began_at.unwrap_or(now));
+    }
+}
+
+/// Lets those in for whom there is room now.
+async fn open_lanes(
+    connection: &mut PgConnection,
+    gates: &Gates,
+    concerned: &BTreeSet<String>,
+) -> Result<(), Error> {
+    for name in concerned {
+        let Some(resource) = gates.resources.get(name) else { continue };
+        let free = resource.max_running.map_or(i64::MAX, |max| i64::from(max - resource.running));
+        if free > 0 {
+            lanes::open(connection, name, &[Gate::Limit], free).await?;
+        }
+    }
+    let changed: BTreeSet<&String> = gates.changes.iter().map(|(name, _)| name).collect();
+    for (name, resource) in &gates.resources {
+        // A probe that gave its place back, too, makes room for another.
+        let breaker = resource.breaker.as_ref();
+        let asks = breaker.is_some_and(|breaker| breaker.phase() == Phase::HalfOpen);
+        if changed.contains(name) || asks {
+            lanes::open(connection, name, &[Gate::Breaker], i64::MAX).await?;
+        }
+    }
+    Ok(())
+}
