@@ -8,6 +8,7 @@ mod embedded;
 mod harness;
 mod harness_itself;
 mod migrations;
+mod model;
 mod processes;
 mod queue;
 mod simulator;
