@@ -12,7 +12,6 @@ mod snapshot;
 mod steps;
 mod world;
 
-use expected::{Place, RunAt};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use std::time::{Duration, Instant};
@@ -21,7 +20,7 @@ use world::World;
 
 const STEPS: usize = 2_500;
 /// How long a sequence that fails is made shorter.
-const SHORTEN_FOR: Duration = Duration::from_secs(60);
+const SHORTEN_FOR: Duration = Duration::from_secs(20);
 
 fn number<T: std::str::FromStr>(variable: &str) -> Option<T> {
     std::env::var(variable).ok().map(|text| text.parse().ok().expect("a number"))

@@ -18,7 +18,6 @@ pub struct JobRow {
     pub rescues: i16,
     pub interruptions: i16,
     pub run_at: Option<DateTime<Utc>>,
-    pub claimed_at: Option<DateTime<Utc>>,
     pub blocked_by: Option<String>,
     pub session: Option<i64>,
     pub parent_id: Option<i64>,
@@ -63,7 +62,7 @@ pub async fn read(db: &mut PgConnection, ids: &[i64]) -> Result<Snapshot, sqlx::
     let jobs: Vec<JobRow> = sqlx::query_as(
         "select
             id, state::text as state, fence, attempt, snoozes, throttles, denials, rescues,
-            interruptions, run_at, claimed_at, blocked_by, session, parent_id,
+            interruptions, run_at, blocked_by, session, parent_id,
             coalesce(slots, '{}') as slots, gated, due,
             coalesce(jsonb_path_exists(uses, '$[*].hold ? (@ == true)'), false) as wants_hold,
             lane, args ->> 'name' as name
@@ -71,7 +70,7 @@ pub async fn read(db: &mut PgConnection, ids: &[i64]) -> Result<Snapshot, sqlx::
         union all
         select
             id, state::text, 0, attempt, snoozes, throttles, denials, rescues,
-            interruptions, null, null, null, null, parent_id, '{}', false, false, false, 0,
+            interruptions, null, null, null, parent_id, '{}', false, false, false, 0,
             args ->> 'name'
         from engine.jobs_history where id = any($1)",
     )
