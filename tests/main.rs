@@ -5,6 +5,7 @@ mod backfill;
 mod commands;
 mod demo;
 mod embedded;
+mod fleet;
 mod harness;
 mod harness_itself;
 mod migrations;
