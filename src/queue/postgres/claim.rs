@@ -7,7 +7,7 @@ use crate::queue::share::{Share, Slots};
 use crate::queue::store::{Ask, Claimed, Lease};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool, Row};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -221,7 +221,7 @@ pub(super) async fn give_back(
     );
     let gated = given.iter().filter(|job| job.gated);
     let gated: Vec<_> = gated.map(|job| (&job.attempt, None)).collect();
-    gates::settle(&mut transaction, &gated, &BTreeMap::new()).await?;
+    gates::settle(&mut transaction, &gated, &BTreeMap::new(), &BTreeSet::new()).await?;
     transaction.commit().await?;
     Ok(u64::try_from(given.len()).unwrap_or(u64::MAX))
 }
