@@ -83,6 +83,11 @@ impl Failure {
         Self::new(Class::Unauthorized { credential: credential.into() }, error)
     }
 
+    /// What went wrong and why, the outermost first.
+    pub fn causes(&self) -> impl Iterator<Item = String> {
+        self.error.chain().map(ToString::to_string)
+    }
+
     /// The process is stopping.
     pub fn interrupted() -> Self {
         Self::new(Class::Interrupted, anyhow::anyhow!("the process is stopping"))

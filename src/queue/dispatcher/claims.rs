@@ -4,6 +4,7 @@ use super::{Dispatcher, LocalQueue, Running, in_time, lock};
 use crate::metrics;
 use crate::queue::error::Error;
 use crate::queue::job::Attempt;
+use crate::queue::notes::Notes;
 use crate::queue::session::SessionId;
 use crate::queue::share::Slots;
 use crate::queue::store::{Ask, Claimed, Hints, Store};
@@ -122,9 +123,12 @@ impl<S: Store> Dispatcher<S> {
             }
             let key = (lease.job_id, lease.fence);
             let (local, share, kind) = (local.clone(), lease.share, lease.kind.clone());
-            running.insert(key, Running { cancelled: cancelled.clone(), local, share, kind });
+            let notes = Notes::kept_by(self.cursors.clone());
+            let ours =
+                Running { cancelled: cancelled.clone(), local, share, kind, notes: notes.clone() };
+            running.insert(key, ours);
             // The receiver lives in the worker, which outlasts this loop.
-            let _ = deliver.send(Attempt { lease, cancelled });
+            let _ = deliver.send(Attempt { lease, cancelled, notes });
         }
         (claimed.more, claimed.next_due_in)
     }

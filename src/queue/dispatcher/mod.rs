@@ -5,9 +5,11 @@
 mod acks;
 mod claims;
 mod leases;
+mod notes;
 
 use super::error::Error;
 use super::job::Attempt;
+use super::notes::{Cursors, Notes};
 use super::session::{SessionId, ThisProcess};
 use super::share::{Share, Slots};
 use super::store::{Ack, Store};
@@ -34,6 +36,8 @@ pub struct Settings {
     pub poll_every: Duration,
     /// At most this many acks are written in one transaction.
     pub ack_batch: usize,
+    /// How often the progress of what runs is written, if there is any.
+    pub note_every: Duration,
 }
 
 impl Settings {
@@ -45,6 +49,7 @@ impl Settings {
             patience: Duration::from_secs(9),
             poll_every: Duration::from_secs(5),
             ack_batch: 1000,
+            note_every: Duration::from_secs(1),
         }
     }
 }
@@ -94,11 +99,14 @@ struct Running {
     local: Arc<LocalQueue>,
     share: Share,
     kind: String,
+    notes: Notes,
 }
 
 /// The shared part of the dispatcher's tasks.
 pub(super) struct Dispatcher<S> {
     store: S,
+    /// The same store, as the attempts hold it.
+    cursors: Arc<dyn Cursors>,
     settings: Settings,
     process: ThisProcess,
     /// The kinds it can run, with the newest version of each.
@@ -140,6 +148,7 @@ impl<S: Store> Dispatcher<S> {
         };
         let this = Arc::new(Self {
             local_queues: settings.queues.iter().map(local).collect(),
+            cursors: Arc::new(store.clone()),
             store,
             settings,
             process,
@@ -161,6 +170,7 @@ impl<S: Store> Dispatcher<S> {
         }
         tokio::spawn(this.clone().ack_loop(written));
         tokio::spawn(this.clone().renew_loop());
+        tokio::spawn(this.clone().note_loop());
         tokio::spawn(this.clone().hint_loop());
         tokio::spawn(this.clone().poll_loop());
         this.tasks.spawn(this.clone().let_go());

@@ -5,14 +5,15 @@
 //! `state = 'running'` would tempt the planner to read the index of running jobs from end to end.
 
 use super::gates::Quiet;
-use super::{enqueue, gates};
+use super::{attempts, enqueue, gates, notes};
 use crate::queue::error::Error;
 use crate::queue::gate::trips::Cause;
 use crate::queue::job::NewJob;
+use crate::queue::notes::Progress;
 use crate::queue::outcome::{Committed, Outcome};
 use crate::queue::retry;
 use crate::queue::state::State;
-use crate::queue::store::{Ack, Acked, Lease, Spends, Step};
+use crate::queue::store::{Ack, Acked, Failed, Lease, Spends, Step};
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -46,14 +47,18 @@ async fn ack_one_by_one(db: &PgPool, acks: &[Ack]) -> Result<Acked, Error> {
     for ack in acks {
         let acked = match ack_together(db, std::slice::from_ref(ack)).await {
             Err(error) if is_refused(&error) => {
+                let said = format!("what it asked for next cannot be stored: {error}");
+                let failed = Failed { outcome: "permanent", causes: vec![said.clone()] };
                 let discard = Ack {
                     job_id: ack.job_id,
                     fence: ack.fence,
                     step: Step::Finish(State::Discarded),
-                    error: Some(format!("what it asked for next cannot be stored: {error}")),
+                    error: Some(said),
                     cause: Some(Cause::Permanent),
                     leave_alone: None,
                     follow_ups: Vec::new(),
+                    failed: Some(failed),
+                    progress: None,
                 };
                 ack_together(db, &[discard]).await?
             }
@@ -70,8 +75,10 @@ pub(in crate::queue) async fn complete_in(
     connection: &mut PgConnection,
     lease: &Lease,
     outcome: Outcome,
+    progress: Option<Progress>,
 ) -> Result<Outcome, Error> {
-    if let Some(ack) = retry::verdict(lease, Ok(outcome)) {
+    if let Some(mut ack) = retry::verdict(lease, Ok(outcome)) {
+        ack.progress = progress;
         let acked = write(connection, std::slice::from_ref(&ack)).await?;
         if !acked.stale.is_empty() {
             return Err(Error::LeaseLost { job_id: lease.job_id });
@@ -83,6 +90,8 @@ pub(in crate::queue) async fn complete_in(
 async fn write(connection: &mut PgConnection, acks: &[Ack]) -> Result<Acked, Error> {
     let (finishes, waits): (Vec<&Ack>, Vec<&Ack>) =
         acks.iter().partition(|ack| matches!(ack.step, Step::Finish(_)));
+    attempts::log(connection, acks).await?;
+    notes::last_progress(connection, acks).await?;
     let mut ended = finish(connection, &finishes).await?;
     let waiting = wait(connection, &waits).await?;
     let mut woken: BTreeSet<String> = waiting.iter().map(|job| job.attempt.queue()).collect();
@@ -176,11 +185,13 @@ async fn finish_as(
         kept as (
             insert into engine.jobs_history (
                 id, created_at, finished_at, session, parent_id, state, snoozes, attempt, throttles,
-                denials, rescues, interruptions, queue, kind, args, unique_key, last_error
+                denials, rescues, interruptions, queue, kind, args, unique_key, last_error,
+                claimed_at, progress, cursor
             )
             select
                 id, created_at, clock.now, session, parent_id, $3, snoozes, attempt, throttles,
-                denials, rescues, interruptions, queue, kind, args, unique_key, last_error
+                denials, rescues, interruptions, queue, kind, args, unique_key, last_error,
+                claimed_at, progress, case when $3 <> 'done' then cursor end
             from gone
             cross join (select engine.now() as now) as clock
         )

@@ -2,6 +2,7 @@
 
 use super::gates;
 use crate::queue::error::Error;
+use crate::queue::retry::Limits;
 use crate::queue::session::SessionId;
 use crate::queue::share::{Share, Slots};
 use crate::queue::store::{Ask, Claimed, Lease};
@@ -167,6 +168,7 @@ impl Taken {
             created_at: self.created_at,
             claimed_at: self.claimed_at,
             waited,
+            limits: Limits::DEFAULT,
         }
     }
 }

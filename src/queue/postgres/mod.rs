@@ -1,10 +1,12 @@
 //! The store on Postgres: one file per verb of a job's life.
 
 mod ack;
+mod attempts;
 mod claim;
 mod enqueue;
 mod gates;
 pub mod inspect;
+mod notes;
 mod prune;
 mod queue;
 mod renew;
@@ -13,6 +15,7 @@ mod store;
 mod wake;
 
 pub(super) use ack::complete_in;
+pub(super) use notes::{cursor_in, save_cursor_in};
 pub use prune::Pruned;
 pub use queue::Queue;
 pub use rescue::rescue;

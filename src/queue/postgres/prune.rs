@@ -10,7 +10,7 @@ const DAYS_AHEAD: i32 = 7;
 /// What was made and dropped.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// New partitions of the history.
+    /// New partitions of the history and of the log of attempts.
     pub made: i32,
     /// Partitions dropped, because all in them is older than the retention.
     pub dropped: i32,
@@ -25,14 +25,15 @@ pub(super) async fn prune(
     let retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
     let made = sqlx::query_scalar(
         "-- make_partitions
-        select engine.make_history_partitions($1)",
+        select engine.make_history_partitions($1) + engine.make_attempts_partitions($1)",
     )
     .bind(DAYS_AHEAD)
     .fetch_one(&mut *connection)
     .await?;
     let dropped = sqlx::query_scalar(
         "-- drop_partitions
-        select engine.drop_history_partitions($1 * interval '1 millisecond')",
+        select engine.drop_history_partitions(patience) + engine.drop_attempts_partitions(patience)
+        from (select $1 * interval '1 millisecond' as patience) as retention",
     )
     .bind(retention_ms)
     .fetch_one(&mut *connection)
@@ -40,7 +41,8 @@ pub(super) async fn prune(
     let sessions = sqlx::query(
         "-- forget_sessions
         delete from engine.sessions
-        where ended_at < (select engine.now()) - $1 * interval '1 millisecond'
+        -- A day of the log is dropped when all of it is old enough: until then it names sessions.
+        where ended_at < (select engine.now()) - $1 * interval '1 millisecond' - interval '1 day'
           and not exists (select from engine.jobs where session = sessions.id and state = 'running')",
     )
     .bind(retention_ms)

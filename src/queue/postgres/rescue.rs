@@ -102,7 +102,17 @@ async fn requeue(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
               and job.rescues + 1 < $1
             returning
                 job.id, job.fence, job.queue, job.kind, job.uses, job.slots, job.claimed_at,
-                job.gated
+                job.gated, job.attempt + 1 as attempt, job.last_error, session.id as session
+        ),
+        logged as (
+            insert into engine.attempts (
+                job_id, began_at, ended_at, session, fence, attempt, queue, kind, outcome, causes
+            )
+            select
+                id, coalesce(claimed_at, clock.now), clock.now, session, fence, attempt, queue, kind,
+                'rescued', array[last_error]
+            from requeued
+            cross join (select engine.now() as now) as clock
         ),
         notified as (select pg_notify('engine_wake', queue) from requeued group by queue)
         select requeued.*, (select count(*) from notified) as notified from requeued",
@@ -123,18 +133,31 @@ async fn discard_poison(connection: &mut PgConnection) -> Result<Vec<Taken>, Err
               and job.state = 'running'
               and session.ended_at is not null
               and job.rescues + 1 >= $1
-            returning job.*, session.host as on_host
+            returning
+                job.*,
+                'poison: its process died ' || (job.rescues + 1) || ' times while it ran, last on '
+                    || session.host as said
         ),
         kept as (
             insert into engine.jobs_history (
                 id, created_at, finished_at, session, parent_id, state, snoozes, attempt, throttles,
-                denials, rescues, interruptions, queue, kind, args, unique_key, last_error
+                denials, rescues, interruptions, queue, kind, args, unique_key, last_error,
+                claimed_at, progress, cursor
             )
             select
                 id, created_at, clock.now, session, parent_id, 'discarded', snoozes, attempt,
-                throttles, denials, rescues + 1, interruptions, queue, kind, args, unique_key,
-                'poison: its process died ' || (rescues + 1) || ' times while it ran, last on '
-                    || on_host
+                throttles, denials, rescues + 1, interruptions, queue, kind, args, unique_key, said,
+                claimed_at, progress, cursor
+            from gone
+            cross join (select engine.now() as now) as clock
+        ),
+        logged as (
+            insert into engine.attempts (
+                job_id, began_at, ended_at, session, fence, attempt, queue, kind, outcome, causes
+            )
+            select
+                id, coalesce(claimed_at, clock.now), clock.now, session, fence, attempt, queue, kind,
+                'rescued', array[said]
             from gone
             cross join (select engine.now() as now) as clock
         )
