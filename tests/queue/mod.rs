@@ -1,11 +1,13 @@
 //! The queue's promises, on a real Postgres.
 
 mod ack;
+mod attempts;
 mod claim;
 mod enqueue;
 mod failures;
 mod gates;
 mod history;
+mod notes;
 mod rescue;
 mod worker;
 
