@@ -88,6 +88,11 @@ impl Failure {
         self.error.chain().map(ToString::to_string)
     }
 
+    /// Somebody cancelled the job; `said` is who, and why.
+    pub fn cancelled(said: String) -> Self {
+        Self::new(Class::Cancelled, anyhow::Error::msg(said))
+    }
+
     /// The process is stopping.
     pub fn interrupted() -> Self {
         Self::new(Class::Interrupted, anyhow::anyhow!("the process is stopping"))

@@ -33,7 +33,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -244,7 +244,7 @@ where
 
     fn call(&mut self, task: Task<Attempt>) -> Self::Future {
         let ending = Ending::of(&self.dispatcher, task.args.lease.clone());
-        let cancelled = task.args.cancelled.clone();
+        let (cancelled, by) = (task.args.cancelled.clone(), task.args.cancelled_by.clone());
         metrics::attempt_started(&ending.lease.kind, ending.lease.waited);
         let span = tracing::info_span!(
             "attempt",
@@ -259,7 +259,7 @@ where
             // is over when its time is. Its slot and its lease go to others; only its thread is lost.
             let result = tokio::select! {
                 result = attempt => result.map_err(Into::into),
-                () = cancelled.cancelled() => Err(Failure::interrupted().into()),
+                () = cancelled.cancelled() => Err(stopped(&by).into()),
                 () = tokio::time::sleep(limit) => {
                     cancelled.cancel();
                     Err(took_too_long(limit).into())
@@ -271,6 +271,11 @@ where
         .instrument(span)
         .boxed()
     }
+}
+
+/// Why the token of an attempt has tripped.
+fn stopped(cancelled_by: &OnceLock<String>) -> Failure {
+    cancelled_by.get().map_or_else(Failure::interrupted, |said| Failure::cancelled(said.clone()))
 }
 
 /// What our own code returned, as it was; anything that a layer made up may pass by itself.
@@ -347,6 +352,7 @@ impl<S: Store> Ending<S> {
                     Class::Throttled { .. } | Class::Unauthorized { .. } => {
                         tracing::info!(?took, class, error = %failure, "waits");
                     }
+                    Class::Cancelled => tracing::info!(?took, "{failure}"),
                     _ => tracing::warn!(?took, class, error = %failure, "failed"),
                 }
                 class

@@ -45,6 +45,27 @@ pub(super) async fn log(connection: &mut PgConnection, acks: &[Ack]) -> Result<(
     Ok(())
 }
 
+/// Writes down the attempts that processes left behind when they died. The caller has locked the jobs.
+pub(super) async fn log_lost(connection: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query(
+        "-- log_lost_attempts
+        insert into engine.attempts (
+            job_id, began_at, ended_at, session, fence, attempt, queue, kind, outcome, causes
+        )
+        select
+            job.id, coalesce(job.claimed_at, clock.now), clock.now, job.session, job.fence,
+            job.attempt, job.queue, job.kind, 'rescued',
+            array['the process that ran it died: ' || session.host || ', pid ' || session.pid]
+        from engine.jobs as job
+        join engine.sessions as session on session.id = job.session
+        cross join (select engine.now() as now) as clock
+        where job.state = 'running' and session.ended_at is not null",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// An attempt that did not simply go well.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow)]
 pub struct AttemptRow {

@@ -2,15 +2,22 @@
 
 mod ack;
 mod attempts;
+mod cancel;
+mod chosen;
 mod claim;
+mod discard;
+mod edit;
 mod enqueue;
+mod events;
 mod gates;
 pub mod inspect;
 mod notes;
 mod prune;
 mod queue;
 mod renew;
+mod replay;
 mod rescue;
+mod steering;
 mod store;
 mod wake;
 
