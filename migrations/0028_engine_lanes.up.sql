@@ -94,6 +94,7 @@ create table engine.lanes (
     shut_by    text,
     shut_gate  text,
     shut_since timestamptz,
+    waits_since timestamptz,
     opens_at   timestamptz,
     made_at    timestamptz not null,
 
@@ -116,12 +117,13 @@ comment on column engine.lanes.weight is 'How many of its jobs start in one turn
 comment on column engine.lanes.gated is 'Whether one of its resources has a gate: then its jobs start under that resource''s lock.';
 comment on column engine.lanes.shut_by is 'The resource that keeps its jobs from starting; null when none does.';
 comment on column engine.lanes.shut_gate is 'Which of the resource''s gates does.';
-comment on column engine.lanes.shut_since is 'Since when. Whoever has waited longest is let in first.';
+comment on column engine.lanes.shut_since is 'Since when.';
+comment on column engine.lanes.waits_since is 'Since when none of its jobs could start, opened meanwhile or not. Whoever has waited longest is let in first.';
 comment on column engine.lanes.opens_at is 'When it opens by itself; null when something has to happen first.';
 comment on column engine.lanes.made_at is 'When a claim first met it.';
 
 -- Serves the opening of a gate.
-create index lanes_shut on engine.lanes (shut_by, shut_since) where shut_by is not null;
+create index lanes_shut on engine.lanes (shut_by, waits_since) where shut_by is not null;
 -- Serves the question when the next one opens by itself.
 create index lanes_opening on engine.lanes (queue, opens_at) where opens_at is not null;
 
@@ -246,6 +248,9 @@ declare
     asked_lanes bigint[] := '{}';  -- what has been offered before, when a share comes once more
     asked_many int[] := '{}';
     already int;
+    room_on text;      -- the resource, and the gate of it, that was last asked whether it has room
+    room_of text;
+    has_room boolean;
     live boolean[];
     total_weight int;
     round_size int;
@@ -308,8 +313,23 @@ begin
                 select * into row_of_lane from engine.lanes as l where l.id = this_lane;
                 continue when not found;
             end if;
-            continue when row_of_lane.shut_by is not null
-                and (row_of_lane.opens_at is null or row_of_lane.opens_at > right_now);
+            if row_of_lane.shut_by is not null
+                and (row_of_lane.opens_at is null or row_of_lane.opens_at > right_now)
+            then
+                -- A place may be free though the lane is shut: it went to a lane whose jobs nobody
+                -- here knows, or to one of another queue that has no slot for them.
+                if (row_of_lane.shut_by, row_of_lane.shut_gate) is distinct from (room_on, room_of)
+                then
+                    room_on := row_of_lane.shut_by;
+                    room_of := row_of_lane.shut_gate;
+                    select case room_of
+                        when 'limit' then coalesce(r.running < r.max_running, true)
+                        when 'hold' then coalesce(r.held < r.max_holds, true)
+                        else false
+                    end into has_room from engine.resources as r where r.name = room_on;
+                end if;
+                continue when has_room is not true;
+            end if;
             continue when known_kinds is not null and not exists (
                 select from unnest(known_kinds, known_versions) as known (kind, version)
                 where known.kind = row_of_lane.kind and known.version >= row_of_lane.version
