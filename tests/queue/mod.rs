@@ -5,6 +5,7 @@ mod cancel;
 mod claim;
 mod enqueue;
 mod failures;
+mod fairness;
 mod gates;
 mod history;
 mod replay;
