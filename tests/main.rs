@@ -9,6 +9,7 @@ mod fleet;
 mod harness;
 mod harness_itself;
 mod migrations;
+mod model;
 mod processes;
 mod queue;
 mod simulator;

@@ -58,6 +58,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
 /// What is claimed first among jobs of one kind and share that use the same resources. Between others,
 /// turns are taken: no priority lets one tenant stand in another's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(i16)]
 pub enum Priority {
     /// Keeps others from waiting, such as a token's refresh.
