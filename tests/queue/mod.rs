@@ -6,6 +6,7 @@ mod cancel;
 mod claim;
 mod enqueue;
 mod failures;
+mod fairness;
 mod gates;
 mod history;
 mod notes;

@@ -17,7 +17,7 @@ use super::store::{Ack, Store};
 use crate::metrics;
 use backon::ExponentialBuilder;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -66,8 +66,8 @@ const NONE: i64 = 0;
 pub(super) struct LocalQueue {
     pub(super) name: String,
     pub(super) slots: usize,
-    /// Slots in use, by share.
-    used: [AtomicUsize; 3],
+    /// Who uses them.
+    shares: Mutex<Slots>,
     hint: Notify,
     freed: Notify,
     hinted: Notify,
@@ -75,17 +75,16 @@ pub(super) struct LocalQueue {
 
 impl LocalQueue {
     pub(super) fn slots(&self) -> Slots {
-        let used = self.used.each_ref().map(|used| used.load(Ordering::Acquire));
-        Slots { all: self.slots, used }
+        *lock(&self.shares)
     }
 
     /// One slot of this share is taken, or given back.
     fn take(&self, share: Share) {
-        self.used[share as usize].fetch_add(1, Ordering::AcqRel);
+        lock(&self.shares).take(share);
     }
 
     fn give(&self, share: Share) {
-        self.used[share as usize].fetch_sub(1, Ordering::AcqRel);
+        lock(&self.shares).give(share);
         metrics::slots(&self.name, self.slots, self.slots - self.slots().free());
         self.freed.notify_one();
     }
@@ -147,7 +146,7 @@ impl<S: Store> Dispatcher<S> {
             Arc::new(LocalQueue {
                 name: name.clone(),
                 slots: *slots,
-                used: std::array::from_fn(|_| AtomicUsize::new(0)),
+                shares: Mutex::new(Slots::free_of_all(*slots)),
                 hint: Notify::new(),
                 freed: Notify::new(),
                 hinted: Notify::new(),
