@@ -18,6 +18,7 @@
 //! - Only failures that are the job's own spend attempts. See [`retry`].
 //! - A dead process's jobs run again within seconds; a job that kills its process is discarded.
 //! - A job that must wait for a resource waits in the store, spends nothing and delays nobody.
+//! - What follows a [`group`] of jobs is enqueued once, in the transaction of the end that decides it.
 //! - The store's clock decides what is due.
 //!
 //! Nothing in here knows what the jobs are about.
@@ -26,6 +27,7 @@ pub mod catalog;
 pub mod dispatcher;
 pub mod error;
 pub mod gate;
+pub mod group;
 pub mod job;
 pub mod outcome;
 pub mod postgres;
@@ -38,6 +40,7 @@ pub mod worker;
 
 pub use catalog::Catalog;
 pub use error::{Error, Failure};
+pub use group::NewGroup;
 pub use job::{Attempt, Enqueued, Job, NewJob, Priority, Use};
 pub use outcome::Outcome;
 pub use postgres::Queue;

@@ -5,6 +5,8 @@ mod claim;
 mod enqueue;
 mod failures;
 mod gates;
+mod groups;
+mod groups_model;
 mod history;
 mod rescue;
 mod worker;

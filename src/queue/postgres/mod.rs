@@ -4,6 +4,7 @@ mod ack;
 mod claim;
 mod enqueue;
 mod gates;
+mod groups;
 pub mod inspect;
 mod prune;
 mod queue;

@@ -1,9 +1,10 @@
 //! running → waiting, when the process that ran the job is dead.
 
-use super::{enqueue, gates};
+use super::{gates, groups};
 use crate::queue::error::Error;
 use crate::queue::job::NewJob;
 use crate::queue::retry::MAX_RESCUES;
+use crate::queue::state::State;
 use crate::queue::store::Rescued;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -27,6 +28,7 @@ pub async fn rescue(db: &PgPool, patience: Duration) -> Result<Rescued, Error> {
     let gated = requeued.iter().chain(&poisoned).filter(|job| job.gated);
     let gated: Vec<_> = gated.map(|job| (&job.attempt, None)).collect();
     gates::settle(&mut transaction, &gated, &BTreeMap::new()).await?;
+    follow(&mut transaction, &poisoned).await?;
     transaction.commit().await?;
     let count = |jobs: &[Taken]| u64::try_from(jobs.len()).unwrap_or(u64::MAX);
     Ok(Rescued { lost_sessions, requeued: count(&requeued), poisoned: count(&poisoned) })
@@ -40,6 +42,8 @@ struct Taken {
     gated: bool,
     #[sqlx(default)]
     if_discarded: Option<Json<NewJob>>,
+    #[sqlx(flatten)]
+    membership: groups::Membership,
 }
 
 /// Everybody asks every few seconds, and hardly ever is there anything to do.
@@ -114,7 +118,7 @@ async fn requeue(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
 }
 
 async fn discard_poison(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
-    let poisoned: Vec<Taken> = sqlx::query_as(
+    let poisoned = sqlx::query_as(
         "-- rescue_poison
         with gone as (
             delete from engine.jobs as job
@@ -128,26 +132,41 @@ async fn discard_poison(connection: &mut PgConnection) -> Result<Vec<Taken>, Err
         kept as (
             insert into engine.jobs_history (
                 id, created_at, finished_at, session, parent_id, state, snoozes, attempt, throttles,
-                denials, rescues, interruptions, queue, kind, args, unique_key, last_error
+                denials, rescues, interruptions, queue, kind, args, unique_key, last_error, group_id,
+                member
             )
             select
                 id, created_at, clock.now, session, parent_id, 'discarded', snoozes, attempt,
                 throttles, denials, rescues + 1, interruptions, queue, kind, args, unique_key,
                 'poison: its process died ' || (rescues + 1) || ' times while it ran, last on '
-                    || on_host
+                    || on_host,
+                group_id, member
             from gone
             cross join (select engine.now() as now) as clock
         )
-        select id, fence, queue, kind, uses, slots, claimed_at, gated, if_discarded from gone",
+        select
+            id, fence, queue, kind, uses, slots, claimed_at, gated, if_discarded, group_id, member
+        from gone",
     )
     .bind(MAX_RESCUES)
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
-    for job in &poisoned {
-        if let Some(Json(next)) = &job.if_discarded {
-            let (next, parent) = (std::slice::from_ref(next), Some(job.attempt.job_id()));
-            enqueue::enqueue(connection, next, parent, |_| true).await?;
-        }
-    }
     Ok(poisoned)
+}
+
+/// Enqueues what was asked for should these jobs be discarded, and tells their groups.
+async fn follow(connection: &mut PgConnection, poisoned: &[Taken]) -> Result<(), Error> {
+    let next: Vec<(i64, &[NewJob])> = poisoned
+        .iter()
+        .filter_map(|job| {
+            let Json(next) = job.if_discarded.as_ref()?;
+            Some((job.attempt.job_id(), std::slice::from_ref(next)))
+        })
+        .collect();
+    let ended: Vec<_> = poisoned
+        .iter()
+        .map(|job| (job.attempt.job_id(), &job.membership, State::Discarded))
+        .collect();
+    groups::follow(connection, &ended, &next).await?;
+    Ok(())
 }
