@@ -6,7 +6,6 @@ mod enqueue;
 mod failures;
 mod gates;
 mod groups;
-mod groups_model;
 mod history;
 mod rescue;
 mod worker;

@@ -18,5 +18,5 @@ values (
     engine.now(), 3, 2, 1, 1, 1, true, '[]', '[]', '{}'
 );
 insert into engine.members (group_id, name, state, ended_at)
-select id, state, state::engine.job_state, engine.now()
-from engine.groups, unnest(array['done', 'discarded']) as state where name = 'some';
+select id, ended, ended::engine.job_state, engine.now()
+from engine.groups, unnest(array['done', 'discarded']) as ended where name = 'some';

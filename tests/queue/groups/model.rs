@@ -1,11 +1,13 @@
 //! Random lives of groups, beside a model that counts everything again after every step.
 
-use super::{House, name_of, named};
+use crate::queue::{House, name_of, named};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
+use recomamp::queue::error::Class;
 use recomamp::queue::group::{NewGroup, Rule, Standing};
-use recomamp::queue::{Failure, NewJob, Outcome, State};
+use recomamp::queue::store::Store;
+use recomamp::queue::{Failure, NewJob, Outcome, State, retry};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -121,12 +123,12 @@ async fn work(house: &House, random: &mut StdRng, groups: &mut [Model]) {
             let result = match state {
                 State::Done => Ok(Outcome::Done),
                 State::Discarded => Err(Failure::permanent(error)),
-                _ => Err(Failure::new(recomamp::queue::error::Class::Cancelled, error)),
+                _ => Err(Failure::new(Class::Cancelled, error)),
             };
-            recomamp::queue::retry::verdict(lease, result).expect("an ack")
+            retry::verdict(lease, result).expect("an ack")
         })
         .collect();
-    recomamp::queue::store::Store::ack(&house.store, &acks).await.expect("acked");
+    house.store.ack(&acks).await.expect("acked");
 }
 
 async fn step(house: &House, random: &mut StdRng, groups: &mut Vec<Model>) {
