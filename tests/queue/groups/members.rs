@@ -1,14 +1,58 @@
 //! Who is a member of a group, and when it ends.
 
 use super::{group, of_jobs};
-use crate::queue::{House, boom, name_of, named};
+use crate::queue::{ANN, House, boom, name_of, named};
 use futures::future::join_all;
 use recomamp::queue::error::Error;
 use recomamp::queue::group::{NewGroup, Rule, Standing};
 use recomamp::queue::session::ThisProcess;
+use recomamp::queue::steer::{Cancelled, Replay, Replayed};
 use recomamp::queue::store::Store;
 use recomamp::queue::{Attempt, Failure, NewJob, Outcome, State};
 use std::time::Duration;
+
+#[tokio::test]
+async fn whoever_cancels_or_discards_a_job_ends_its_group_and_whoever_replays_it_reopens_it() {
+    let house = House::new().await;
+    let id = house.make(group("g", Rule::AllDone).reopening()).await;
+    let ids: Vec<i64> = house
+        .enqueue(&["a", "b", "c"].map(|name| named(name).in_group(id)))
+        .await
+        .iter()
+        .map(|job| job.id())
+        .collect();
+    house.seal(id).await;
+    assert_eq!(house.cancel(ids[0]).await, Cancelled::Cancelled);
+    let mut connection = house.connection().await;
+    house.queue.discard(&mut connection, &[ids[1]], &ANN).await.expect("discarded");
+    let failed = house.progress(id).await;
+    assert_eq!((failed.state, failed.cancelled, failed.discarded), (Standing::Failed, 1, 1));
+    assert_eq!(house.waiting("else").await, 1);
+
+    // A running one ends as cancelled when it would run again.
+    let running = house.claim_one().await;
+    assert_eq!(house.cancel(ids[2]).await, Cancelled::Requested);
+    house.end(&running, Err(boom())).await;
+    assert_eq!(house.progress(id).await.cancelled, 2);
+
+    let mut newest = ids.clone();
+    for attempt in ["bad", "good"] {
+        for job in &mut newest {
+            let how = Replay { done: true, ..Replay::default() };
+            let replayed = house.queue.replay(&mut connection, *job, &how, &ANN).await;
+            let Ok(Replayed::Replayed(new)) = replayed else { panic!("{replayed:?}") };
+            *job = new;
+        }
+        for lease in house.claim(10).await {
+            let bad = || Failure::permanent(boom());
+            let result = if attempt == "bad" { Err(bad()) } else { Ok(Outcome::Done) };
+            house.end(&lease, result).await;
+        }
+    }
+    let met = house.progress(id).await;
+    assert_eq!((met.state, met.total, met.done, met.fired), (Standing::Met, 3, 3, 1));
+    assert_eq!((house.waiting("then").await, house.waiting("else").await), (1, 1));
+}
 
 #[tokio::test]
 async fn a_replay_in_the_name_of_a_discarded_job_is_its_late_success() {
@@ -22,7 +66,7 @@ async fn a_replay_in_the_name_of_a_discarded_job_is_its_late_success() {
     let met = house.progress(id).await;
     assert_eq!((met.state, met.total, met.done, met.fired), (Standing::Met, 2, 2, 1));
     assert_eq!((house.waiting("then").await, house.waiting("else").await), (1, 1));
-    assert_eq!(house.events("g").await, ["group_failed", "group_reopened"]);
+    assert_eq!(house.events_of("g").await, ["group_failed", "group_reopened"]);
 }
 
 #[tokio::test]

@@ -61,7 +61,7 @@ impl House {
         .expect("counted")
     }
 
-    pub async fn events(&self, group: &str) -> Vec<String> {
+    pub async fn events_of(&self, group: &str) -> Vec<String> {
         sqlx::query_scalar("select what from engine.events where resource = $1 order by id")
             .bind(format!("group:{group}"))
             .fetch_all(self.db.pool())

@@ -69,7 +69,7 @@ async fn nothing_is_decided_before_the_group_is_sealed_and_all_of_it_when_it_is(
     let met = house.progress(id).await;
     assert_eq!((met.state, met.done, met.fired), (Standing::Met, 2, 1));
     assert_eq!(house.waiting("then").await, 1);
-    assert_eq!(house.events("g").await, ["group_met"]);
+    assert_eq!(house.events_of("g").await, ["group_met"]);
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn a_deadline_fails_the_group_once_however_many_look() {
 
     house.work().await;
     assert_eq!(house.progress(ids[0]).await.late(), 1);
-    assert_eq!(house.events("sealed").await, ["group_failed", "group_superseded"]);
+    assert_eq!(house.events_of("sealed").await, ["group_failed", "group_superseded"]);
     assert_eq!(house.waiting("then").await, 1, "only of the one whose deadline is to come");
 }
 
@@ -178,6 +178,6 @@ async fn a_late_success_is_noted_and_enqueues_the_follow_up_again_only_in_a_grou
         };
         assert_eq!(progress.late(), late);
         assert_eq!(progress.superseded, !reopens);
-        assert_eq!(house.events("g").await, what);
+        assert_eq!(house.events_of("g").await, what);
     }
 }

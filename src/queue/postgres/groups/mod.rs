@@ -37,39 +37,25 @@ pub(super) struct Membership {
 /// `engine.jobs`, and their gates have heard of it.
 pub(super) async fn follow(
     connection: &mut PgConnection,
-    ended: &[(i64, &Membership, State)],
+    ended: impl IntoIterator<Item = (i64, Membership, State)>,
     next: &[(i64, &[NewJob])],
 ) -> Result<BTreeSet<String>, Error> {
+    let ends: Vec<(i64, String, State)> = ended
+        .into_iter()
+        .filter_map(|(job_id, Membership { group_id, member }, state)| {
+            Some((group_id?, member.unwrap_or_else(|| members::of_job(job_id)), state))
+        })
+        .collect();
     let jobs = || next.iter().flat_map(|(_, jobs)| *jobs);
     let mut woken: BTreeSet<String> = jobs().map(|job| job.queue.clone()).collect();
-    let concerned: BTreeSet<i64> = ended
-        .iter()
-        .filter_map(|(_, membership, _)| membership.group_id)
-        .chain(jobs().filter_map(|job| job.group))
-        .collect();
-    lock(connection, &concerned).await?;
+    let joined = jobs().filter_map(|job| job.group);
+    lock(connection, &ends.iter().map(|(group, _, _)| *group).chain(joined).collect()).await?;
     // First, so that a job that goes on in the name of a member keeps it open.
     for (parent, jobs) in next {
         enqueue::enqueue(connection, jobs, Some(*parent), |_| true).await?;
     }
-    woken.extend(note_ended(connection, ended).await?);
+    woken.extend(members::jobs_ended(connection, ends).await?);
     Ok(woken)
-}
-
-/// Tells the groups that these jobs have ended so. They have left `engine.jobs`. Gives the queues that
-/// got new jobs, because a group was decided by it.
-async fn note_ended(
-    connection: &mut PgConnection,
-    ended: &[(i64, &Membership, State)],
-) -> Result<BTreeSet<String>, Error> {
-    let ends: Vec<_> = ended
-        .iter()
-        .filter_map(|(job_id, membership, state)| {
-            let name = membership.member.clone().unwrap_or_else(|| members::of_job(*job_id));
-            Some((membership.group_id?, name, *state))
-        })
-        .collect();
-    members::jobs_ended(connection, ends).await
 }
 
 /// Enters jobs that were just inserted among the members of their groups.
