@@ -110,6 +110,8 @@ pub struct NewJob {
     pub(super) uses: Vec<Use>,
     pub(super) hold_as: Option<String>,
     pub(super) if_discarded: Option<Box<NewJob>>,
+    pub(super) group: Option<i64>,
+    pub(super) member: Option<String>,
 }
 
 fn first_version() -> i16 {
@@ -134,6 +136,8 @@ impl NewJob {
             uses: Vec::new(),
             hold_as: None,
             if_discarded: None,
+            group: None,
+            member: None,
         })
     }
 
@@ -212,6 +216,21 @@ impl NewJob {
     #[must_use]
     pub fn if_discarded(mut self, job: NewJob) -> Self {
         self.if_discarded = Some(Box::new(job));
+        self
+    }
+
+    /// It is a member of this group: see [`group`](super::group). One that is not new, because an
+    /// unfinished job has its unique key, does not become one.
+    #[must_use]
+    pub fn in_group(mut self, group: i64) -> Self {
+        (self.group, self.member) = (Some(group), None);
+        self
+    }
+
+    /// It works in the name of this member of the group, which ends with the last job that does.
+    #[must_use]
+    pub fn in_group_as(mut self, group: i64, member: impl Into<String>) -> Self {
+        (self.group, self.member) = (Some(group), Some(member.into()));
         self
     }
 

@@ -22,6 +22,7 @@
 //! - A cursor that was saved is there for the next attempt, whatever became of this one. See [`notes`].
 //! - A dead process's jobs run again within seconds; a job that kills its process is discarded.
 //! - A job that must wait for a resource waits in the store, spends nothing and delays nobody.
+//! - What follows a [`group`] of jobs is enqueued once, in the transaction of the end that decides it.
 //! - The store's clock decides what is due.
 //!
 //! Nothing in here knows what the jobs are about.
@@ -30,6 +31,7 @@ pub mod catalog;
 pub mod dispatcher;
 pub mod error;
 pub mod gate;
+pub mod group;
 pub mod job;
 pub mod notes;
 pub mod outcome;
@@ -44,6 +46,7 @@ pub mod worker;
 
 pub use catalog::Catalog;
 pub use error::{Error, Failure};
+pub use group::NewGroup;
 pub use job::{Attempt, Enqueued, Job, NewJob, Priority, Use};
 pub use notes::Progress;
 pub use outcome::Outcome;

@@ -8,6 +8,7 @@ mod enqueue;
 mod failures;
 mod fairness;
 mod gates;
+mod groups;
 mod history;
 mod notes;
 mod replay;

@@ -8,7 +8,7 @@
 //! `state = 'running'` would tempt the planner to read the index of running jobs from end to end.
 
 use super::gates::Quiet;
-use super::{attempts, enqueue, gates, notes};
+use super::{attempts, gates, groups, notes};
 use crate::queue::error::Error;
 use crate::queue::gate::trips::Cause;
 use crate::queue::job::NewJob;
@@ -109,16 +109,19 @@ async fn write(connection: &mut PgConnection, acks: &[Ack]) -> Result<Acked, Err
     let written: HashSet<i64> = ended.iter().map(|job| job.attempt.job_id()).collect();
     tell_gates(connection, acks, &ended).await?;
 
-    let discarded =
-        ended.into_iter().filter_map(|job| Some((job.attempt.job_id(), vec![job.if_discarded?.0])));
+    let discarded = ended.iter().filter_map(|job| {
+        let Json(next) = job.if_discarded.as_ref()?;
+        Some((job.attempt.job_id(), std::slice::from_ref(next)))
+    });
     let follow_ups = acks
         .iter()
         .filter(|ack| written.contains(&ack.job_id) && !ack.follow_ups.is_empty())
-        .map(|ack| (ack.job_id, ack.follow_ups.clone()));
-    for (parent, jobs) in discarded.chain(follow_ups) {
-        woken.extend(jobs.iter().map(|job| job.queue.clone()));
-        enqueue::enqueue(connection, &jobs, Some(parent), |_| true).await?;
-    }
+        .map(|ack| (ack.job_id, ack.follow_ups.as_slice()));
+    let next: Vec<(i64, &[NewJob])> = discarded.chain(follow_ups).collect();
+    let finished = ended
+        .iter()
+        .filter_map(|job| Some((job.attempt.job_id(), job.membership.clone(), job.state?)));
+    woken.extend(groups::follow(connection, finished, &next).await?);
     let stale = acks.iter().map(|ack| ack.job_id).filter(|id| !written.contains(id)).collect();
     Ok(Acked { stale, woken: woken.into_iter().collect(), cancelled: ids_of_cancelled })
 }
@@ -172,6 +175,11 @@ struct Ended {
     attempt: gates::Ended,
     gated: bool,
     if_discarded: Option<Json<NewJob>>,
+    #[sqlx(flatten)]
+    membership: groups::Membership,
+    /// In which state it finished; none when it waits again.
+    #[sqlx(default)]
+    state: Option<State>,
 }
 
 /// Moves finished jobs to the history. Gives those whose fence was right, with what is to be enqueued
@@ -225,7 +233,7 @@ async fn finish_as(
         ),
         ids as (select array_agg(id) as ids, array_agg(error) as errors from mine)
         select
-            id, fence, queue, kind, claimed_at, gated,
+            id, fence, queue, kind, claimed_at, gated, group_id, member, $4 as state,
             case when gated then uses end as uses,
             case when gated then slots end as slots,
             case when $4 = 'discarded' then if_discarded end as if_discarded

@@ -1,10 +1,11 @@
 //! waiting → running: a process takes leases on jobs that are due and that no gate keeps back.
 
-use super::gates;
+use super::{gates, groups};
 use crate::queue::error::Error;
 use crate::queue::retry::Limits;
 use crate::queue::session::SessionId;
 use crate::queue::share::{Share, Slots};
+use crate::queue::state::State;
 use crate::queue::store::{Ask, Claimed, Lease};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool, Row};
@@ -222,19 +223,23 @@ pub(super) async fn give_back(
     .bind(ids(others))
     .fetch_all(&mut *transaction)
     .await?;
-    given.extend(
-        sqlx::query_as::<_, GivenBack>(
-            "-- give_back_cancelled
-            select id, fence, queue, kind, uses, slots, claimed_at, gated
-            from engine.finish($1, 'cancelled')",
-        )
-        .bind(ids(asked))
-        .fetch_all(&mut *transaction)
-        .await?,
-    );
+    let cancelled: Vec<GivenBack> = sqlx::query_as(
+        "-- give_back_cancelled
+        select id, fence, queue, kind, uses, slots, claimed_at, gated, group_id, member
+        from engine.finish($1, 'cancelled')",
+    )
+    .bind(ids(asked))
+    .fetch_all(&mut *transaction)
+    .await?;
+    let ended: Vec<_> = cancelled
+        .iter()
+        .map(|job| (job.attempt.job_id(), job.membership.clone(), State::Cancelled))
+        .collect();
+    given.extend(cancelled);
     let gated = given.iter().filter(|job| job.gated);
     let gated: Vec<_> = gated.map(|job| (&job.attempt, None)).collect();
     gates::settle(&mut transaction, &gated, &BTreeMap::new()).await?;
+    groups::follow(&mut transaction, ended, &[]).await?;
     transaction.commit().await?;
     Ok(u64::try_from(given.len()).unwrap_or(u64::MAX))
 }
@@ -250,6 +255,8 @@ struct GivenBack {
     #[sqlx(flatten)]
     attempt: gates::Ended,
     gated: bool,
+    #[sqlx(flatten)]
+    membership: groups::Membership,
 }
 
 /// Which of these queues have a job that is due and not blocked.

@@ -10,6 +10,7 @@ mod edit;
 mod enqueue;
 mod events;
 mod gates;
+mod groups;
 pub mod inspect;
 mod notes;
 mod prune;

@@ -1,5 +1,6 @@
-//! The history's partitions come and go; old sessions are forgotten.
+//! The history's partitions come and go; old sessions and groups are forgotten.
 
+use super::groups;
 use crate::queue::error::Error;
 use sqlx::PgConnection;
 use std::time::Duration;
@@ -16,6 +17,8 @@ pub struct Pruned {
     pub dropped: i32,
     /// Ended sessions forgotten.
     pub sessions: u64,
+    /// Groups that were decided, forgotten with their members.
+    pub groups: u64,
 }
 
 pub(super) async fn prune(
@@ -46,8 +49,9 @@ pub(super) async fn prune(
           and not exists (select from engine.jobs where session = sessions.id and state = 'running')",
     )
     .bind(retention_ms)
-    .execute(connection)
+    .execute(&mut *connection)
     .await?
     .rows_affected();
-    Ok(Pruned { made, dropped, sessions })
+    let groups = groups::forget(connection, retention).await?;
+    Ok(Pruned { made, dropped, sessions, groups })
 }
