@@ -25,6 +25,7 @@
 pub mod catalog;
 pub mod dispatcher;
 pub mod error;
+pub mod explain;
 pub mod gate;
 pub mod job;
 pub mod outcome;

@@ -1,5 +1,8 @@
 //! Read-only questions, for people, pages and metrics.
 
+pub mod gates;
+pub mod jobs;
+
 use crate::queue::state::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;

@@ -3,6 +3,7 @@
 mod ack;
 mod claim;
 mod enqueue;
+mod explain;
 mod gates;
 pub mod inspect;
 mod prune;
