@@ -1,6 +1,7 @@
 //! `/v1/collections`: backfills, started and looked at.
 
 use super::Api;
+use super::body;
 use super::error::Problem;
 use super::fields::Fields;
 use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanError, PlanRequest};
@@ -72,14 +73,7 @@ fn read(
     body: Result<Bytes, BytesRejection>,
     week_attempts: u32,
 ) -> Result<Request, Problem> {
-    if !says_json(headers) {
-        return Err(Problem::not_json());
-    }
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the body is longer than 1 MiB"),
-        _ => Problem::unreadable("the body broke off"),
-    })?;
-    let mut fields = Fields::of(&body)?;
+    let mut fields = Fields::of(&body::json(headers, body)?)?;
     let request = Request {
         workflow: fields.required("workflow", "the id of a workflow, as text")?,
         instance: fields.optional("instance", "AMC's id of an instance, as text")?,
@@ -96,13 +90,6 @@ fn read(
     };
     fields.end()?;
     Ok(request)
-}
-
-/// Besides its use, the header keeps browsers from sending a form here without asking first.
-fn says_json(headers: &HeaderMap) -> bool {
-    let media = headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
-    let media = media.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
-    media.eq_ignore_ascii_case("application/json")
 }
 
 fn weeks(fields: &mut Fields) -> Result<PlanRequest, Problem> {

@@ -38,28 +38,26 @@ fn print(job: Whole) -> Result<()> {
         };
         uses.iter().map(said).collect::<Vec<_>>().join(", ")
     });
-    let attempts = match job.max_attempts {
-        Some(max) => format!("{} of {max}", job.attempt),
-        None => job.attempt.to_string(),
-    };
     let rows = [
         ("job", job.id.to_string()),
         ("kind", job.kind),
-        ("version", number(job.version.map(i64::from))),
+        ("version", job.version.to_string()),
         ("queue", job.queue),
         ("state", job.state.as_str().to_owned()),
-        ("attempts", attempts),
+        ("attempts", format!("{} of {}", job.attempt, job.max_attempts)),
         ("snoozes", job.snoozes.to_string()),
         ("throttles", job.throttles.to_string()),
         ("denials", job.denials.to_string()),
         ("rescues", job.rescues.to_string()),
         ("interruptions", job.interruptions.to_string()),
-        ("priority", number(job.priority.map(i64::from))),
-        ("time limit", job.timeout_ms.map(|ms| format!("{} s", ms / 1000)).unwrap_or_default()),
+        ("priority", job.priority.to_string()),
+        ("time limit", format!("{} s", job.timeout_ms / 1000)),
         ("uses", uses.unwrap_or_default()),
         ("holds as", job.hold_as.unwrap_or_default()),
         ("unique key", job.unique_key.unwrap_or_default()),
         ("asked for by job", number(job.parent_id)),
+        ("replay of job", number(job.replay_of)),
+        ("replayed as job", number(job.replayed_as)),
         ("enqueued", output::time(job.created_at)),
         ("runs at", output::time_if(job.run_at)),
         ("waits for", job.blocked_by.unwrap_or_default()),

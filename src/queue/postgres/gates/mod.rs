@@ -12,6 +12,7 @@ mod rules;
 mod settle;
 mod standing;
 mod sweep;
+mod turns;
 
 pub(super) use admit::admit;
 pub(super) use holds::release;
@@ -19,3 +20,4 @@ pub(super) use rules::{open, openings, pause, resume, set};
 pub(super) use settle::{Ended, Quiet, settle};
 pub(super) use standing::Standings;
 pub(super) use sweep::sweep;
+pub(super) use turns::pass_turns_on;

@@ -113,8 +113,8 @@ pub struct Whole {
     pub queue: String,
     /// The kind.
     pub kind: String,
-    /// The version of its arguments; known while it is unfinished, like all that is null afterwards.
-    pub version: Option<i16>,
+    /// The version of its arguments.
+    pub version: i16,
     /// Where it stands.
     pub state: State,
     /// The typed arguments.
@@ -122,9 +122,9 @@ pub struct Whole {
     /// At most one unfinished job has this key.
     pub unique_key: Option<String>,
     /// What goes first: 0 to 3.
-    pub priority: Option<i16>,
+    pub priority: i16,
     /// The part of a process's slots it comes out of: 0 live, 1 backfill, 2 maintenance.
-    pub share: Option<i16>,
+    pub share: i16,
     /// What it takes of which outside things.
     pub uses: Option<Json<Vec<Use>>>,
     /// The holder in whose name it takes places.
@@ -132,9 +132,9 @@ pub struct Whole {
     /// Attempts spent.
     pub attempt: i16,
     /// Attempts it may spend.
-    pub max_attempts: Option<i16>,
+    pub max_attempts: i16,
     /// How long one attempt may take, in milliseconds.
-    pub timeout_ms: Option<i32>,
+    pub timeout_ms: i32,
     /// Times it asked to run again later.
     pub snoozes: i32,
     /// Times the outside asked it to slow down.
@@ -159,6 +159,10 @@ pub struct Whole {
     pub process: Option<String>,
     /// The job that asked for it.
     pub parent_id: Option<i64>,
+    /// The finished job that it does again.
+    pub replay_of: Option<i64>,
+    /// The job that does it again.
+    pub replayed_as: Option<i64>,
     /// What the last failed attempt said.
     pub last_error: Option<String>,
 }
@@ -176,13 +180,15 @@ pub async fn whole(
                 id, queue, kind, version, state, args, unique_key, priority, share, uses, hold_as,
                 attempt, max_attempts, timeout_ms, snoozes, throttles, denials, rescues,
                 interruptions, run_at, blocked_by, created_at, claimed_at,
-                null::timestamptz as finished_at, parent_id, last_error, session
+                null::timestamptz as finished_at, parent_id, replay_of,
+                null::bigint as replayed_as, last_error, session
             from engine.jobs where id = $1
             union all
             select
-                id, queue, kind, null, state, args, unique_key, null, null, null, null, attempt,
-                null, null, snoozes, throttles, denials, rescues, interruptions, null, null,
-                created_at, null, finished_at, parent_id, last_error, session
+                id, queue, kind, version, state, args, unique_key, priority, share, uses, hold_as,
+                attempt, max_attempts, timeout_ms, snoozes, throttles, denials, rescues,
+                interruptions, null, null, created_at, null, finished_at, parent_id, replay_of,
+                replayed_as, last_error, session
             from engine.jobs_history where id = $1
             limit 1
         ) as job
