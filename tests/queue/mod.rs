@@ -4,6 +4,7 @@ mod ack;
 mod cancel;
 mod claim;
 mod enqueue;
+mod explain;
 mod failures;
 mod gates;
 mod history;
