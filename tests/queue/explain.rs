@@ -28,10 +28,10 @@ async fn of_a_thousand_random_jobs_each_names_what_holds_it_and_runs_when_that_i
     let given = std::env::var("RECOMAMP_TEST_SEED").ok();
     let seed = given.map_or_else(rand::random, |text| text.parse().expect("a number"));
     println!("RECOMAMP_TEST_SEED={seed}");
-    let houses = (0..HOUSES).map(|index| tokio::spawn(tried(seed, index)));
+    let houses = (0..HOUSES).map(|index| tried(seed, index));
     let mut seen = BTreeSet::new();
     for told in futures::future::join_all(houses).await {
-        seen.extend(told.expect("every job is explained"));
+        seen.extend(told);
     }
     let all = [
         What::NotDue,
