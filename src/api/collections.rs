@@ -1,7 +1,6 @@
 //! `/v1/collections`: backfills, started and looked at.
 
 use super::Api;
-use super::body;
 use super::error::Problem;
 use super::fields::Fields;
 use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanError, PlanRequest};
@@ -73,7 +72,7 @@ fn read(
     body: Result<Bytes, BytesRejection>,
     week_attempts: u32,
 ) -> Result<Request, Problem> {
-    let mut fields = Fields::of(&body::json(headers, body)?)?;
+    let mut fields = Fields::from_request(headers, body)?;
     let request = Request {
         workflow: fields.required("workflow", "the id of a workflow, as text")?,
         instance: fields.optional("instance", "AMC's id of an instance, as text")?,

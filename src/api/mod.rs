@@ -12,16 +12,18 @@
 //! | `GET /v1/jobs/{id}/explain` | why it is not running |
 //! | `GET /v1/resources` | what has gates: `after`, `limit` |
 //! | `GET /v1/resources/{name}` | one with who is in, who waits and what happened |
-//! | `POST /v1/resources/{name}/pause` | stops the jobs that use it: `reason`, `for`, `by` |
-//! | `POST /v1/resources/{name}/resume` | lets them go on: `reason`, `by` |
-//! | `PUT /v1/resources/{name}/gates` | gives it exactly these gates: `running`, `holds`, `rate`, `quota`, `breaker`, `weight`, and `reason`, `by` |
+//! | `POST /v1/resources/{name}/pause` | stops the jobs that use it: `why`, `for`, `by` |
+//! | `POST /v1/resources/{name}/resume` | lets them go on: `why`, `by` |
+//! | `PUT /v1/resources/{name}/gates` | gives it exactly these gates: `running`, `holds`, `rate`, `quota`, `breaker`, `weight`, and `why`, `by` |
+//! | `POST /v1/jobs/{id}/cancel`, `/discard`, `/replay` | what the word says, to one job |
+//! | `PATCH /v1/jobs/{id}` | when it runs, and before or after which others |
+//! | `POST /v1/jobs/cancel`, `/v1/jobs/replay` | the same to all of a choice; `dry_run` counts them |
 //!
 //! Nobody has to say who they are yet, so `serve` listens on the machine itself by default. To let
 //! others in, put something in front that knows them.
 //!
 //! Errors are [problem documents](https://www.rfc-editor.org/rfc/rfc9457), see [`error`].
 
-pub mod body;
 pub mod collections;
 pub mod error;
 pub mod fields;
@@ -61,13 +63,18 @@ pub fn router(api: Api) -> Router {
         .route("/v1/collections", post(collections::create))
         .route("/v1/collections/{id}", get(collections::show))
         .route("/v1/jobs", get(jobs::list))
-        .route("/v1/jobs/{id}", get(jobs::show))
         .route("/v1/jobs/{id}/explain", get(jobs::explain))
         .route("/v1/resources", get(resources::list))
         .route("/v1/resources/{name}", get(resources::show))
         .route("/v1/resources/{name}/pause", post(resources::pause))
         .route("/v1/resources/{name}/resume", post(resources::resume))
         .route("/v1/resources/{name}/gates", put(resources::set_gates))
+        .route("/v1/jobs/cancel", post(jobs::steer::cancel_all))
+        .route("/v1/jobs/replay", post(jobs::steer::replay_all))
+        .route("/v1/jobs/{id}", get(jobs::show).patch(jobs::steer::edit))
+        .route("/v1/jobs/{id}/cancel", post(jobs::steer::cancel))
+        .route("/v1/jobs/{id}/discard", post(jobs::steer::discard))
+        .route("/v1/jobs/{id}/replay", post(jobs::steer::replay))
         // Who asks and what they may is to be decided here, for /v1 alone.
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(api.clone());

@@ -1,7 +1,6 @@
 //! `/v1/resources`: outside things, queues and kinds with their gates, looked at, set and paused.
 
 use super::Api;
-use super::body;
 use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
@@ -64,15 +63,15 @@ pub async fn pause(
     body: Body,
 ) -> Result<Json<WholeGates>, Problem> {
     let name = resource(name)?;
-    let mut fields = Fields::of(&body::json(&headers, body)?)?;
-    let reason = sentence(fields.required("reason", "a sentence")?)?;
+    let mut fields = Fields::from_request(&headers, body)?;
+    let why = sentence(fields.required("why", "a sentence")?)?;
     let by = by(&mut fields)?;
     let lasts = duration(&mut fields, "for")?;
     fields.end()?;
     let mut tx = api.db.begin().await?;
-    api.queue.pause(&mut tx, &name, &by, &reason, lasts).await?;
+    api.queue.pause(&mut tx, &name, &by, &why, lasts).await?;
     tx.commit().await?;
-    tracing::info!(resource = name, by, reason, "paused");
+    tracing::info!(resource = name, by, why, "paused");
     found(&api, &name).await
 }
 
@@ -84,17 +83,17 @@ pub async fn resume(
     body: Body,
 ) -> Result<Json<WholeGates>, Problem> {
     let name = resource(name)?;
-    let mut fields = Fields::of(&body::json(&headers, body)?)?;
-    let reason = sentence(fields.required("reason", "a sentence")?)?;
+    let mut fields = Fields::from_request(&headers, body)?;
+    let why = sentence(fields.required("why", "a sentence")?)?;
     let by = by(&mut fields)?;
     fields.end()?;
     let mut tx = api.db.begin().await?;
-    if !api.queue.resume_because(&mut tx, &name, &by, &reason).await? {
+    if !api.queue.resume_because(&mut tx, &name, &by, &why).await? {
         let detail = format!("{name} is neither paused nor is its breaker open");
         return Err(Problem::conflict(detail).with_remedy("there is nothing to resume"));
     }
     tx.commit().await?;
-    tracing::info!(resource = name, by, reason, "resumed");
+    tracing::info!(resource = name, by, why, "resumed");
     found(&api, &name).await
 }
 
@@ -106,21 +105,21 @@ pub async fn set_gates(
     body: Body,
 ) -> Result<Json<WholeGates>, Problem> {
     let name = resource(name)?;
-    let mut fields = Fields::of(&body::json(&headers, body)?)?;
-    let reason = sentence(fields.required("reason", "a sentence")?)?;
+    let mut fields = Fields::from_request(&headers, body)?;
+    let why = sentence(fields.required("why", "a sentence")?)?;
     let by = by(&mut fields)?;
     let rules = rules(&mut fields)?;
     fields.end()?;
     let mut tx = api.db.begin().await?;
     for rule in rules {
-        let set = api.queue.set_gate_by(&mut tx, &name, rule, &by, &reason).await;
+        let set = api.queue.set_gate_by(&mut tx, &name, rule, &by, &why).await;
         set.map_err(|error| match error {
             Error::Invalid(invalid) => refused(&invalid),
             other => other.into(),
         })?;
     }
     tx.commit().await?;
-    tracing::info!(resource = name, by, reason, "gates set");
+    tracing::info!(resource = name, by, why, "gates set");
     found(&api, &name).await
 }
 
@@ -199,7 +198,7 @@ fn by(fields: &mut Fields) -> Result<String, Problem> {
 
 fn sentence(text: String) -> Result<String, Problem> {
     if text.trim().is_empty() {
-        return Err(Problem::invalid("reason", "reason is empty").with_remedy("give a sentence"));
+        return Err(Problem::invalid("why", "why is empty").with_remedy("give a sentence"));
     }
     Ok(text)
 }

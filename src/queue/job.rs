@@ -58,6 +58,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
 /// What is claimed first among jobs of one kind and share that use the same resources. Between others,
 /// turns are taken: no priority lets one tenant stand in another's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(i16)]
 pub enum Priority {
     /// Keeps others from waiting, such as a token's refresh.
@@ -267,6 +268,11 @@ impl Attempt {
     /// How often the job's credential has been refused.
     pub fn denials(&self) -> i16 {
         self.lease.denials
+    }
+
+    /// When this attempt was claimed, by the store's clock.
+    pub fn claimed_at(&self) -> DateTime<Utc> {
+        self.lease.claimed_at
     }
 
     /// When the job was enqueued.

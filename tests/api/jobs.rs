@@ -56,7 +56,7 @@ async fn a_resource_is_paused_with_a_reason_seen_in_the_explanation_and_resumed(
     served.site.execute(JOB).await;
     let page = get(&served, "/v1/jobs?kind=ping").await;
     let explain = format!("/v1/jobs/{}/explain", page["jobs"][0]["id"]);
-    let body = json!({"reason": "it is down", "by": "ann", "for": "30m"});
+    let body = json!({"why": "it is down", "by": "ann", "for": "30m"});
     let paused: Value =
         post(&served, "/v1/resources/host:x/pause", &body).await.json().await.expect("JSON");
     assert_eq!(paused["shut"][0]["gate"], "paused", "{paused}");
@@ -68,7 +68,7 @@ async fn a_resource_is_paused_with_a_reason_seen_in_the_explanation_and_resumed(
     );
     assert!(reason["until"].is_string());
 
-    let body = json!({"reason": "it is back", "by": "bob"});
+    let body = json!({"why": "it is back", "by": "bob"});
     let resumed = post(&served, "/v1/resources/host:x/resume", &body).await;
     let resumed: Value = resumed.json().await.expect("JSON");
     assert_eq!(resumed["shut"], json!([]));
@@ -82,7 +82,7 @@ async fn the_gates_of_a_resource_are_exactly_those_that_were_put() {
     let served = Served::new().await;
     let path = "/v1/resources/host:y/gates";
     let body = json!({
-        "reason": "our contract", "running": 2, "rate": {"tokens": 10, "period": "1s", "burst": 5},
+        "why": "our contract", "running": 2, "rate": {"tokens": 10, "period": "1s", "burst": 5},
         "quota": {"limit": 30, "zone": "Europe/Berlin"}, "breaker": {},
     });
     let set: Value = put(&served, path, &body).await.json().await.expect("JSON");
@@ -91,11 +91,8 @@ async fn the_gates_of_a_resource_are_exactly_those_that_were_put() {
     assert!(
         list["resources"].as_array().is_some_and(|all| all.iter().any(|r| r["name"] == "host:y"))
     );
-    let less: Value = put(&served, path, &json!({"reason": "less", "holds": 3}))
-        .await
-        .json()
-        .await
-        .expect("JSON");
+    let less: Value =
+        put(&served, path, &json!({"why": "less", "holds": 3})).await.json().await.expect("JSON");
     assert_eq!((&less["max_running"], &less["max_holds"]), (&Value::Null, &json!(3)));
     assert_eq!((&less["rate"], &less["breaker"]), (&Value::Null, &Value::Null));
 }
@@ -105,14 +102,14 @@ async fn what_is_wrong_with_a_gate_a_page_or_a_pause_is_named_with_its_remedy() 
     let served = Served::new().await;
     let gates = "/v1/resources/host:z/gates";
     for (body, field) in [
-        (json!({"running": 1}), "reason"),
-        (json!({"reason": "r", "running": -1}), "running"),
-        (json!({"reason": "r", "weight": 0}), "weight"),
-        (json!({"reason": "r", "rate": {"tokens": 0, "period": "1s"}}), "rate.tokens"),
-        (json!({"reason": "r", "rate": {"tokens": 1}}), "rate.period"),
-        (json!({"reason": "r", "quota": {"limit": 1, "zone": "Mars"}}), "quota.zone"),
-        (json!({"reason": "r", "breaker": {"probes": 0}}), "breaker.probes"),
-        (json!({"reason": "r", "limit": 1}), "limit"),
+        (json!({"running": 1}), "why"),
+        (json!({"why": "r", "running": -1}), "running"),
+        (json!({"why": "r", "weight": 0}), "weight"),
+        (json!({"why": "r", "rate": {"tokens": 0, "period": "1s"}}), "rate.tokens"),
+        (json!({"why": "r", "rate": {"tokens": 1}}), "rate.period"),
+        (json!({"why": "r", "quota": {"limit": 1, "zone": "Mars"}}), "quota.zone"),
+        (json!({"why": "r", "breaker": {"probes": 0}}), "breaker.probes"),
+        (json!({"why": "r", "limit": 1}), "limit"),
     ] {
         let answer = put(&served, gates, &body).await;
         let problem = problem(answer, StatusCode::UNPROCESSABLE_ENTITY).await;

@@ -1,5 +1,7 @@
 //! `/v1/jobs`: the jobs of the queue, looked at, and why one does not run.
 
+pub mod steer;
+
 use super::Api;
 use super::error::Problem;
 use super::query::{Given, Parameters};

@@ -1,18 +1,23 @@
-//! `recomamp jobs`: the jobs of the queue, one by one.
+//! `recomamp jobs`: the jobs of the queue, one by one, looked at and steered by a person.
 
 mod explain;
 mod list;
 mod show;
+mod steer;
 
 use anyhow::Result;
 use clap::Subcommand;
 
-/// The jobs of the queue: which there are, and why one does not run.
+/// The jobs of the queue: which there are, why one does not run, and what to do about it.
 #[derive(Debug, Subcommand)]
 pub enum Jobs {
     List(list::List),
     Show(show::Show),
     Explain(explain::Explain),
+    Cancel(steer::Cancel),
+    Discard(steer::Discard),
+    Replay(steer::Replay),
+    Edit(steer::Edit),
 }
 
 impl Jobs {
@@ -22,6 +27,10 @@ impl Jobs {
             Self::List(command) => command.run().await,
             Self::Show(command) => command.run().await,
             Self::Explain(command) => command.run().await,
+            Self::Cancel(command) => command.run().await,
+            Self::Discard(command) => command.run().await,
+            Self::Replay(command) => command.run().await,
+            Self::Edit(command) => command.run().await,
         }
     }
 }
