@@ -30,6 +30,7 @@
 pub mod catalog;
 pub mod dispatcher;
 pub mod error;
+pub mod explain;
 pub mod gate;
 pub mod group;
 pub mod job;

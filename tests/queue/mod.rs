@@ -5,6 +5,7 @@ mod attempts;
 mod cancel;
 mod claim;
 mod enqueue;
+mod explain;
 mod failures;
 mod fairness;
 mod gates;

@@ -139,7 +139,7 @@ impl<S: Store> Dispatcher<S> {
         soft: CancellationToken,
         hard: CancellationToken,
     ) -> Result<(Arc<Self>, Vec<mpsc::UnboundedReceiver<Attempt>>), Error> {
-        let process = ThisProcess::new();
+        let process = ThisProcess::new().working(&settings.queues, &kinds);
         let session = store.begin_session(&process).await?;
         let (acks, written) = mpsc::unbounded_channel();
         let local = |(name, slots): &(String, usize)| {

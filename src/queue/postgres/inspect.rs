@@ -1,5 +1,8 @@
 //! Read-only questions, for people, pages and metrics.
 
+pub mod gates;
+pub mod jobs;
+
 pub use super::attempts::{AttemptRow, attempts};
 use crate::queue::notes::Progress;
 use crate::queue::state::State;

@@ -9,6 +9,7 @@ mod discard;
 mod edit;
 mod enqueue;
 mod events;
+mod explain;
 mod gates;
 mod groups;
 pub mod inspect;

@@ -78,7 +78,7 @@ impl Queue {
         resource: &str,
         by: &str,
     ) -> Result<bool, Error> {
-        gates::resume(connection, resource, by).await
+        gates::resume(connection, resource, by, "resumed").await
     }
 
     /// Opens the resource to the jobs that were blocked by it, such as a credential that has been
