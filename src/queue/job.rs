@@ -270,6 +270,11 @@ impl Attempt {
         self.lease.denials
     }
 
+    /// When this attempt was claimed, by the store's clock.
+    pub fn claimed_at(&self) -> DateTime<Utc> {
+        self.lease.claimed_at
+    }
+
     /// When the job was enqueued.
     pub fn enqueued_at(&self) -> DateTime<Utc> {
         self.lease.created_at
