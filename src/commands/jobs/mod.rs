@@ -1,5 +1,9 @@
 //! `recomamp jobs`: the jobs of the queue, steered by a person.
 
+mod cancel;
+mod discard;
+mod edit;
+mod replay;
 mod steer;
 
 use anyhow::Result;
@@ -8,10 +12,10 @@ use clap::Subcommand;
 /// The jobs of the queue.
 #[derive(Debug, Subcommand)]
 pub enum Jobs {
-    Cancel(steer::Cancel),
-    Discard(steer::Discard),
-    Replay(steer::Replay),
-    Edit(steer::Edit),
+    Cancel(cancel::Cancel),
+    Discard(discard::Discard),
+    Replay(replay::Replay),
+    Edit(edit::Edit),
 }
 
 impl Jobs {
