@@ -4,6 +4,7 @@ mod backfill;
 mod doctor;
 mod end_to_end;
 mod help;
+mod jobs;
 mod migrate;
 mod register;
 mod settings;
