@@ -178,8 +178,8 @@ async fn note_changes(
     Ok(())
 }
 
-/// Writes an event about a resource's gate.
-pub(super) async fn note(
+/// Writes an event about a resource's gate, or something else that has a name.
+pub(in crate::queue::postgres) async fn note(
     connection: &mut PgConnection,
     resource: &str,
     what: &str,
