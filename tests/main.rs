@@ -10,6 +10,7 @@ mod harness_itself;
 mod migrations;
 mod processes;
 mod queue;
+mod schedules;
 mod simulator;
 mod sources;
 mod statements;
