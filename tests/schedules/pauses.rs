@@ -27,7 +27,7 @@ async fn a_paused_schedule_does_not_fire_and_says_why_and_who() {
     house.fire().await;
     let resumed = house.schedule("daily").await;
     assert_eq!(resumed.status, ScheduleStatus::Active);
-    assert_eq!(resumed.next_run_at, Some("2025-08-31T06:00:00Z".parse().unwrap()));
+    assert_eq!(resumed.next_run_at, Some("2025-08-30T06:00:00Z".parse().unwrap()));
     let story = house.story("daily").await;
     let told: Vec<_> = story.iter().map(|(to, by)| (to.as_str(), by.as_str())).collect();
     assert_eq!(told, [("active", "ada"), ("paused", "ada"), ("active", "ada")]);
