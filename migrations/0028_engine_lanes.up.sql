@@ -243,6 +243,9 @@ declare
     weights int[];
     ready int[];       -- for a gated lane, how many of its jobs are ready; null for the others
     offered int[];     -- how many of these have been counted in
+    asked_lanes bigint[] := '{}';  -- what has been offered before, when a share comes once more
+    asked_many int[] := '{}';
+    already int;
     live boolean[];
     total_weight int;
     round_size int;
@@ -316,12 +319,13 @@ begin
             offered := offered || 0;
             live := live || true;
             if row_of_lane.gated then
+                already := coalesce(asked_many[array_position(asked_lanes, this_lane)], 0);
                 ready := ready || (
-                    select count(*)::int from (
+                    select greatest(count(*)::int - already, 0) from (
                         select from engine.jobs as j
                         where j.queue = its_queue and j.share = my_share and j.lane = this_lane
                           and j.state = 'waiting' and j.due and j.blocked_by is null
-                        limit wanted
+                        limit wanted + already
                     ) as few
                 );
             else
@@ -382,6 +386,8 @@ begin
             if offered[i] > 0 then
                 what := 'gated'; lane_id := open_lanes[i]; many := offered[i]; share := my_share;
                 return next;
+                asked_lanes := asked_lanes || open_lanes[i];
+                asked_many := asked_many || offered[i];
             end if;
         end loop;
         cursors[first_time] := cursor_at;

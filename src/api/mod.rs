@@ -7,6 +7,9 @@
 //! | `GET /metrics` | for Prometheus |
 //! | `POST /v1/collections` | starts a backfill |
 //! | `GET /v1/collections/{id}` | how far it is, week by week |
+//! | `POST /v1/jobs/{id}/cancel`, `/discard`, `/replay` | what the word says, to one job |
+//! | `PATCH /v1/jobs/{id}` | when it runs, and before or after which others |
+//! | `POST /v1/jobs/cancel`, `/v1/jobs/replay` | the same to all of a choice; `dry_run` counts them |
 //!
 //! Nobody has to say who they are yet, so `serve` listens on the machine itself by default. To let
 //! others in, put something in front that knows them.
@@ -17,12 +20,13 @@ pub mod collections;
 pub mod error;
 pub mod fields;
 pub mod health;
+pub mod jobs;
 pub mod request;
 
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::routing::{get, post};
+use axum::routing::{get, patch, post};
 use axum::{Router, middleware};
 use error::Problem;
 use sqlx::PgPool;
@@ -48,6 +52,12 @@ pub fn router(api: Api) -> Router {
     let v1 = Router::new()
         .route("/v1/collections", post(collections::create))
         .route("/v1/collections/{id}", get(collections::show))
+        .route("/v1/jobs/cancel", post(jobs::steer::cancel_all))
+        .route("/v1/jobs/replay", post(jobs::steer::replay_all))
+        .route("/v1/jobs/{id}", patch(jobs::steer::edit))
+        .route("/v1/jobs/{id}/cancel", post(jobs::steer::cancel))
+        .route("/v1/jobs/{id}/discard", post(jobs::steer::discard))
+        .route("/v1/jobs/{id}/replay", post(jobs::steer::replay))
         // Who asks and what they may is to be decided here, for /v1 alone.
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(api.clone());

@@ -12,6 +12,7 @@ mod backfill;
 mod bench;
 mod demo;
 mod doctor;
+mod jobs;
 mod keys;
 mod migrate;
 mod status;
@@ -70,6 +71,8 @@ enum Command {
     #[command(subcommand)]
     Workflows(workflows::Workflows),
     Backfill(backfill::Backfill),
+    #[command(subcommand)]
+    Jobs(jobs::Jobs),
     Status(status::Status),
     Doctor(doctor::Doctor),
     Bench(bench::Bench),
@@ -91,6 +94,7 @@ impl Cli {
             Command::Instances(command) => command.run().await.map(Exit::done),
             Command::Workflows(command) => command.run().await.map(Exit::done),
             Command::Backfill(command) => Box::pin(command.run()).await,
+            Command::Jobs(command) => command.run().await.map(Exit::done),
             Command::Status(command) => command.run().await,
             Command::Doctor(command) => command.run().await,
             Command::Bench(command) => command.run().await.map(Exit::done),

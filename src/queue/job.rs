@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -57,6 +58,7 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
 /// What is claimed first among jobs of one kind and share that use the same resources. Between others,
 /// turns are taken: no priority lets one tenant stand in another's way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[repr(i16)]
 pub enum Priority {
     /// Keeps others from waiting, such as a token's refresh.
@@ -232,12 +234,14 @@ impl Enqueued {
 pub struct Attempt {
     pub(super) lease: Lease,
     pub(super) cancelled: CancellationToken,
+    /// Who asked to cancel the job, and why; set before the token trips for that reason.
+    pub(super) cancelled_by: Arc<OnceLock<String>>,
 }
 
 impl Attempt {
     /// An attempt under this lease that no worker watches over, for code that drives a job itself.
     pub fn under(lease: Lease) -> Self {
-        Self { lease, cancelled: CancellationToken::new() }
+        Self { lease, cancelled: CancellationToken::new(), cancelled_by: Arc::default() }
     }
 
     /// The job's id.
@@ -266,12 +270,17 @@ impl Attempt {
         self.lease.denials
     }
 
+    /// When this attempt was claimed, by the store's clock.
+    pub fn claimed_at(&self) -> DateTime<Utc> {
+        self.lease.claimed_at
+    }
+
     /// When the job was enqueued.
     pub fn enqueued_at(&self) -> DateTime<Utc> {
         self.lease.created_at
     }
 
-    /// Trips when the process stops or has lost the lease. The handler is dropped soon after; one
+    /// Trips when the process stops or has lost the lease, or somebody cancels the job. The handler is dropped soon after; one
     /// that must not be dropped in the middle of something can watch for it.
     pub fn cancelled(&self) -> &CancellationToken {
         &self.cancelled

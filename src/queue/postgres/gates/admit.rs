@@ -47,7 +47,7 @@ pub(in crate::queue::postgres) async fn admit(
         shut.extend(admitted.shut.map(|shut| (*id, shut)));
     }
     take_places(&mut transaction, &mut gates, &lanes, &candidates, &starting).await?;
-    let leases = take(&mut transaction, session, &starting, &gates, &lanes).await?;
+    let leases = take(&mut transaction, session, now, &starting, &gates, &lanes).await?;
     if leases.len() < starting.len() {
         // The session has been given up for lost: nothing of this happened.
         return Ok(Pass::default());
@@ -199,10 +199,12 @@ async fn take_places(
     Ok(())
 }
 
-/// Leases these jobs. From now on they need no place any more: they have it.
+/// Leases these jobs, at the moment for which their gates were asked: a rate holds in any window of
+/// these times. From now on the jobs need no place any more: they have it.
 async fn take(
     connection: &mut PgConnection,
     session: SessionId,
+    now: DateTime<Utc>,
     job_ids: &[i64],
     gates: &Gates,
     lanes: &BTreeMap<i64, Asked>,
@@ -223,7 +225,7 @@ async fn take(
             attempt = attempt + 1,
             fence = fence + 1,
             session = $2,
-            claimed_at = (select engine.now()),
+            claimed_at = $4,
             gated = true,
             slots = (
                 select array_agg(resource order by resource) from engine.lane_uses
@@ -245,6 +247,7 @@ async fn take(
     .bind(job_ids)
     .bind(session.0)
     .bind(limited.into_iter().collect::<Vec<_>>())
+    .bind(now)
     .fetch_all(connection)
     .await?;
     Ok(taken)
@@ -252,7 +255,7 @@ async fn take(
 
 /// Where there is still room, whoever waits for it comes next: a place that a lane could not use,
 /// because another gate shut it, is not lost.
-async fn pass_on(connection: &mut PgConnection, gates: &Gates) -> Result<i64, Error> {
+pub(super) async fn pass_on(connection: &mut PgConnection, gates: &Gates) -> Result<i64, Error> {
     let mut opened = 0;
     for (name, resource) in &gates.resources {
         for (gate, max, used) in [

@@ -1,0 +1,3 @@
+//! `/v1/jobs`: the jobs of the queue.
+
+pub mod steer;
