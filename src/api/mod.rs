@@ -7,6 +7,9 @@
 //! | `GET /metrics` | for Prometheus |
 //! | `POST /v1/collections` | starts a backfill |
 //! | `GET /v1/collections/{id}` | how far it is, week by week |
+//! | `GET`, `POST /v1/schedules` | what runs by itself; adds to it |
+//! | `GET /v1/schedules/{id}`, `/preview` | how it stands, with its newest runs; when it is due next |
+//! | `POST /v1/schedules/{id}/trigger`, `/pause`, `/resume` | what the word says, to one schedule |
 //! | `POST /v1/jobs/{id}/cancel`, `/discard`, `/replay` | what the word says, to one job |
 //! | `PATCH /v1/jobs/{id}` | when it runs, and before or after which others |
 //! | `POST /v1/jobs/cancel`, `/v1/jobs/replay` | the same to all of a choice; `dry_run` counts them |
@@ -22,6 +25,7 @@ pub mod fields;
 pub mod health;
 pub mod jobs;
 pub mod request;
+pub mod schedules;
 
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
@@ -52,6 +56,12 @@ pub fn router(api: Api) -> Router {
     let v1 = Router::new()
         .route("/v1/collections", post(collections::create))
         .route("/v1/collections/{id}", get(collections::show))
+        .route("/v1/schedules", get(schedules::list).post(schedules::create))
+        .route("/v1/schedules/{id}", get(schedules::show))
+        .route("/v1/schedules/{id}/preview", get(schedules::preview))
+        .route("/v1/schedules/{id}/trigger", post(schedules::trigger))
+        .route("/v1/schedules/{id}/pause", post(schedules::pause))
+        .route("/v1/schedules/{id}/resume", post(schedules::resume))
         .route("/v1/jobs/cancel", post(jobs::steer::cancel_all))
         .route("/v1/jobs/replay", post(jobs::steer::replay_all))
         .route("/v1/jobs/{id}", patch(jobs::steer::edit))

@@ -15,6 +15,7 @@ mod doctor;
 mod jobs;
 mod keys;
 mod migrate;
+mod schedules;
 mod status;
 
 // What a new installation is told about Amazon.
@@ -72,6 +73,8 @@ enum Command {
     Workflows(workflows::Workflows),
     Backfill(backfill::Backfill),
     #[command(subcommand)]
+    Schedules(schedules::Schedules),
+    #[command(subcommand)]
     Jobs(jobs::Jobs),
     Status(status::Status),
     Doctor(doctor::Doctor),
@@ -94,6 +97,7 @@ impl Cli {
             Command::Instances(command) => command.run().await.map(Exit::done),
             Command::Workflows(command) => command.run().await.map(Exit::done),
             Command::Backfill(command) => Box::pin(command.run()).await,
+            Command::Schedules(command) => Box::pin(command.run()).await.map(Exit::done),
             Command::Jobs(command) => command.run().await.map(Exit::done),
             Command::Status(command) => command.run().await,
             Command::Doctor(command) => command.run().await,

@@ -112,8 +112,10 @@ pub async fn edit(
     tx.commit().await?;
     match answers.into_iter().next() {
         None | Some(Edited::Unknown) => Err(unknown(id)),
-        Some(Edited::Running) => Err(stands(id, JobState::Running)
-            .with_remedy("wait until it waits again, or cancel it")),
+        Some(Edited::Running) => {
+            Err(stands(id, JobState::Running)
+                .with_remedy("wait until it waits again, or cancel it"))
+        }
         Some(Edited::AlreadyFinished(state)) => {
             Err(stands(id, state).with_remedy("replay it, if it is to be done again"))
         }

@@ -93,7 +93,10 @@ impl Which {
         if json {
             return output::json(&chosen);
         }
-        output::line(format!("{} wait, {} run. Nothing was changed.", chosen.waiting, chosen.running))
+        output::line(format!(
+            "{} wait, {} run. Nothing was changed.",
+            chosen.waiting, chosen.running
+        ))
     }
 }
 
@@ -203,7 +206,8 @@ impl Cancel {
         let (queue, because, mut tx) = (Queue::new(), self.asked.because(), db.begin().await?);
         if self.which.ids.is_empty() {
             let done = queue.cancel_all(&mut tx, &self.which.filter(), &because).await?;
-            let said = format!("{} are cancelled, {} are being stopped.", done.waiting, done.running);
+            let said =
+                format!("{} are cancelled, {} are being stopped.", done.waiting, done.running);
             return told(tx, &self.asked, &done, &said).await;
         }
         let answers = queue.cancel(&mut tx, &self.which.ids, &because).await?;
@@ -383,9 +387,10 @@ fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
 fn run_at(text: &str) -> Result<RunAt, String> {
     match text {
         "now" => Ok(RunAt::Now),
-        _ => text.parse().map(RunAt::At).map_err(|_| {
-            "give now, or a time such as 2026-01-31T08:00:00Z".to_owned()
-        }),
+        _ => text
+            .parse()
+            .map(RunAt::At)
+            .map_err(|_| "give now, or a time such as 2026-01-31T08:00:00Z".to_owned()),
     }
 }
 
