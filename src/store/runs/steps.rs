@@ -95,12 +95,12 @@ pub async fn finish(
     let done = sqlx::query(
         r"-- runs_finish
         update schedule_runs
-        set status = $2,
+        set status = $2::run_status,
             error_summary = $3,
             finished_at = (select engine.now())
         where id = $1
           and status in ('pending', 'running')
-          and ($2 <> 'succeeded' or exists (
+          and ($2::run_status <> 'succeeded' or exists (
               select
               from workflow_executions
               where schedule_run_id = $1

@@ -38,7 +38,7 @@ pub async fn pause(
     let done = sqlx::query(
         r"-- schedules_pause
         update workflow_schedules
-        set status = $2,
+        set status = $2::schedule_status,
             pause_reason = $3,
             resume_at = $4,
             paused_for = $5,
@@ -46,7 +46,7 @@ pub async fn pause(
             next_run_at = null
         where id = $1
           and removed_at is null
-          and (status = 'active' or $2 = 'paused')",
+          and (status = 'active' or $2::schedule_status = 'paused')",
     )
     .bind(schedule)
     .bind(pause.status)
