@@ -2,6 +2,7 @@
 
 mod collections;
 mod health;
+mod jobs;
 
 use crate::commands::Site;
 use crate::harness::process::Process;

@@ -32,7 +32,8 @@ impl World {
             return self.begin_session(at).await;
         }
         for _ in 0..MOST_CALLS {
-            let slots = Slots { all: slots, used: self.used(session.0, queue) };
+            let mut slots = Slots::free_of_all(slots);
+            slots.used = self.used(session.0, queue);
             let before = self.now;
             let ask = Ask { queue, slots, kinds: Self::kinds(old) };
             let claimed = self.stores[at].claim(session, &ask).await?;
