@@ -122,7 +122,7 @@ comment on column engine.lanes.made_at is 'When a claim first met it.';
 
 -- Serves the opening of a gate.
 create index lanes_shut on engine.lanes (shut_by, shut_since) where shut_by is not null;
--- Serves the question when the next one opens by itself.
+-- Serves the question when the next one opens by itself, and which ones have.
 create index lanes_opening on engine.lanes (queue, opens_at) where opens_at is not null;
 
 create table engine.lane_uses (
@@ -144,13 +144,13 @@ comment on column engine.lane_uses.hold is 'Whether a job takes a place that out
 create index lane_uses_by_lane on engine.lane_uses (lane);
 
 create table engine.events (
-    id       bigint generated always as identity primary key,
+    id       bigint generated always as identity,
     at       timestamptz not null,
     resource text not null,
     what     text not null,
     by       text not null,
     why      text not null
-);
+) partition by range (at);
 
 comment on table engine.events is 'What happened to gates: who opened or shut which, and why.';
 comment on column engine.events.id is 'In the order they were written.';
@@ -162,6 +162,9 @@ comment on column engine.events.why is 'The reason, in a sentence.';
 
 create index events_by_resource on engine.events (resource, id desc);
 create index events_by_time on engine.events (at);
+
+-- The safety net, as for the history.
+create table engine.events_default partition of engine.events default;
 
 -- ---- functions ----
 
@@ -183,10 +186,16 @@ declare
     needs text[] := array[
         'queue:' || sample.queue, 'kind:' || sample.kind
     ] || array(select use ->> 'resource' from jsonb_array_elements(sample.uses) as use);
+    locked int;
 begin
-    insert into engine.resources (name) select name from unnest(needs) as name order by name
-    on conflict (name) do nothing;
-    perform from engine.resources where name = any(needs) order by name for share;
+    loop
+        insert into engine.resources (name) select name from unnest(needs) as name order by name
+        on conflict (name) do nothing;
+        perform from engine.resources where name = any(needs) order by name for share;
+        get diagnostics locked = row_count;
+        -- One that nobody needed may have been forgotten meanwhile.
+        exit when locked >= (select count(distinct name) from unnest(needs) as name);
+    end loop;
     insert into engine.lanes (id, queue, kind, version, share, weight, gated, made_at)
     select
         sample.lane, sample.queue, sample.kind, sample.version, sample.share,
@@ -213,7 +222,8 @@ comment on function engine.make_lane(engine.jobs) is 'Makes the lane that this j
 
 -- One claim. Jobs whose lane has no gate are leased at once; of the gated lanes it says how many jobs
 -- could start, and the caller asks their gates. The answers: what = 'job', a lease; 'gated', a lane and
--- how many; 'cursor', where the share's next turn begins; 'rest', how long until something becomes due.
+-- how many; 'cursor', where the share's next turn begins; 'more', look again at once; 'rest', how long
+-- until something becomes due.
 create function engine.claim(
     my_session bigint, its_queue text,
     shares smallint[], allotted int[], cursors bigint[], free int,
@@ -229,20 +239,23 @@ as $$
 #variable_conflict use_column
 declare
     right_now timestamptz := engine.now();
-    turns int := 0;
     wanted int;
+    planned int;
     my_share smallint;
     first_time int;
     began_at bigint;
     cursor_at bigint;
     first_lane bigint;
     this_lane bigint;
+    come_lane bigint;
     wrapped boolean;
     row_of_lane engine.lanes;
+    come_lanes bigint[];   -- shut ones whose time to open has come
     open_lanes bigint[];
     weights int[];
-    ready int[];       -- for a gated lane, how many of its jobs are ready; null for the others
-    offered int[];     -- how many of these have been counted in
+    gated_lanes boolean[];
+    ready int[];           -- how many of its jobs are ready
+    offered int[];         -- how many of these have been counted in
     live boolean[];
     total_weight int;
     round_size int;
@@ -265,6 +278,12 @@ begin
         limit 1000
         for update skip locked
     ));
+    perform engine.make_noted_lanes();
+    if known_kinds is null then
+        select array_agg(distinct l.kind) into known_kinds
+        from engine.lanes as l where l.queue = its_queue;
+        known_versions := array_fill(32767::smallint, array[coalesce(cardinality(known_kinds), 0)]);
+    end if;
 
     for nth in 1..cardinality(shares) loop
         exit when free <= 0;
@@ -277,16 +296,32 @@ begin
         continue when wanted <= 0;
 
         -- The lanes whose turn it is, each once, from the cursor on and around.
-        open_lanes := '{}'; weights := '{}'; ready := '{}'; offered := '{}'; live := '{}';
+        open_lanes := '{}'; weights := '{}'; gated_lanes := '{}';
+        ready := '{}'; offered := '{}'; live := '{}';
+        come_lanes := array(
+            select l.id from engine.lanes as l
+            where l.queue = its_queue and l.share = my_share and l.opens_at <= right_now
+              and exists (
+                  select from unnest(known_kinds, known_versions) as known (kind, version)
+                  where known.kind = l.kind and known.version >= l.version
+              )
+              and exists (
+                  select from engine.jobs as j
+                  where j.queue = its_queue and j.share = my_share and j.lane = l.id
+                    and j.state = 'waiting' and j.due and j.blocked_by is null
+              )
+            order by l.opens_at
+            limit wanted
+        );
         first_lane := null;
         wrapped := false;
         while cardinality(open_lanes) < wanted loop
-            select j.lane into this_lane from engine.jobs as j
-            where j.queue = its_queue and j.share = my_share and j.lane > cursor_at
-              and j.state = 'waiting' and j.due and j.blocked_by is null
-            order by j.lane
-            limit 1;
-            if not found then
+            this_lane := engine.next_lane(its_queue, my_share, cursor_at, known_kinds, known_versions);
+            if cardinality(come_lanes) > 0 then
+                select min(come) into come_lane from unnest(come_lanes) as come where come > cursor_at;
+                this_lane := least(this_lane, come_lane);
+            end if;
+            if this_lane is null then
                 exit when wrapped;
                 wrapped := true;
                 cursor_at := -9223372036854775808;
@@ -297,86 +332,89 @@ begin
             cursor_at := this_lane;
 
             select * into row_of_lane from engine.lanes as l where l.id = this_lane;
-            if not found then
-                perform engine.make_lane(j) from engine.jobs as j
-                where j.queue = its_queue and j.share = my_share and j.lane = this_lane
-                  and j.state = 'waiting' and j.due and j.blocked_by is null
-                limit 1;
-                select * into row_of_lane from engine.lanes as l where l.id = this_lane;
-                continue when not found;
-            end if;
-            continue when row_of_lane.shut_by is not null
-                and (row_of_lane.opens_at is null or row_of_lane.opens_at > right_now);
-            continue when known_kinds is not null and not exists (
-                select from unnest(known_kinds, known_versions) as known (kind, version)
-                where known.kind = row_of_lane.kind and known.version >= row_of_lane.version
-            );
+            continue when not found;
             open_lanes := open_lanes || this_lane;
             weights := weights || row_of_lane.weight::int;
+            gated_lanes := gated_lanes || row_of_lane.gated;
+            ready := ready || wanted;
             offered := offered || 0;
             live := live || true;
-            if row_of_lane.gated then
-                ready := ready || (
+        end loop;
+        if cardinality(open_lanes) > 1 then
+            ready := array(
+                select (
                     select count(*)::int from (
                         select from engine.jobs as j
-                        where j.queue = its_queue and j.share = my_share and j.lane = this_lane
+                        where j.queue = its_queue and j.share = my_share and j.lane = l.lane
                           and j.state = 'waiting' and j.due and j.blocked_by is null
                         limit wanted
                     ) as few
-                );
-            else
-                ready := ready || null::int;
-            end if;
-        end loop;
+                )
+                from unnest(open_lanes) with ordinality as l (lane, nth)
+                order by l.nth
+            );
+        end if;
 
         -- In each round every lane gets its part of what is left, by weight; a lane that had fewer
         -- is out, and the others share the rest.
+        planned := wanted;
         progress := true;
-        while wanted > 0 and progress loop
+        while planned > 0 and progress loop
             progress := false;
-            round_size := wanted;
+            round_size := planned;
             select coalesce(sum(w), 0) into total_weight
             from unnest(weights, live) as l (w, is_live) where is_live;
             for i in 1..cardinality(open_lanes) loop
-                continue when not live[i] or wanted <= 0;
-                part := least(wanted, greatest(weights[i], round_size * weights[i] / total_weight));
-                if ready[i] is not null then
-                    got := least(part, ready[i] - offered[i]);
-                    offered[i] := offered[i] + got;
-                else
-                    turns := turns + 1;
-                    return query
-                    update engine.jobs as j
-                    set state = 'running',
-                        attempt = j.attempt + 1,
-                        fence = j.fence + 1,
-                        session = my_session,
-                        claimed_at = right_now,
-                        gated = false,
-                        slots = null
-                    where j.id = any(array(
-                        select n.id from engine.jobs as n
-                        where n.queue = its_queue and n.share = my_share and n.lane = open_lanes[i]
-                          and n.state = 'waiting' and n.due and n.blocked_by is null
-                        order by n.priority, n.run_at, n.id
-                        limit part
-                        -- Another process may be claiming the same rows: take the next ones instead.
-                        for update skip locked
-                    ))
-                    returning
-                        'job'::text, turns, j.lane, null::int, null::float8, j.id, j.fence, j.kind,
-                        j.args, j.attempt, j.max_attempts, j.timeout_ms, j.snoozes, j.throttles,
-                        j.denials, j.interruptions, j.created_at, j.claimed_at, j.priority, j.run_at,
-                        j.share;
-                    get diagnostics got = row_count;
-                end if;
+                continue when not live[i] or planned <= 0;
+                part := least(planned, greatest(weights[i], round_size * weights[i] / total_weight));
+                got := least(part, ready[i] - offered[i]);
+                offered[i] := offered[i] + got;
                 live[i] := got = part;
                 progress := progress or got > 0;
-                wanted := wanted - got;
-                free := free - got;
+                planned := planned - got;
+                if gated_lanes[i] then
+                    wanted := wanted - got;
+                    free := free - got;
+                end if;
                 cursor_at := open_lanes[i];
             end loop;
         end loop;
+
+        return query
+        update engine.jobs as j
+        set state = 'running',
+            attempt = j.attempt + 1,
+            fence = j.fence + 1,
+            session = my_session,
+            claimed_at = right_now,
+            gated = false,
+            slots = null
+        where j.id = any(array(
+            select n.id
+            from unnest(open_lanes, offered, gated_lanes) as l (lane, many, is_gated)
+            cross join lateral (
+                select n.id from engine.jobs as n
+                where n.queue = its_queue and n.share = my_share and n.lane = l.lane
+                  and n.state = 'waiting' and n.due and n.blocked_by is null
+                order by n.priority, n.run_at, n.id
+                limit l.many
+                -- Another process may be claiming the same rows: take the next ones instead.
+                for update skip locked
+            ) as n
+            where not l.is_gated and l.many > 0
+        ))
+        returning
+            'job'::text, nth * 100000 + array_position(open_lanes, j.lane), j.lane, null::int,
+            null::float8, j.id, j.fence, j.kind, j.args, j.attempt, j.max_attempts, j.timeout_ms,
+            j.snoozes, j.throttles, j.denials, j.interruptions, j.created_at, j.claimed_at,
+            j.priority, j.run_at, j.share;
+        get diagnostics got = row_count;
+        free := free - got;
+        -- Others were at the same lanes and took some of what was counted: there may be more elsewhere.
+        if cardinality(open_lanes) > 1 and got < wanted - planned then
+            what := 'more';
+            return next;
+        end if;
 
         for i in 1..cardinality(open_lanes) loop
             if offered[i] > 0 then

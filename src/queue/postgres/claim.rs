@@ -130,6 +130,7 @@ async fn look(
                     None => pass.gated.push((lane, many)),
                 }
             }
+            "more" => pass.more = true,
             "cursor" => {
                 let share = Share::from_code(answer.try_get("share")?);
                 turns.set(ask.queue, share, answer.try_get("lane_id")?);

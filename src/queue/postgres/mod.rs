@@ -2,6 +2,7 @@
 
 mod ack;
 mod claim;
+mod counts;
 mod enqueue;
 mod gates;
 pub mod inspect;
@@ -13,6 +14,7 @@ mod store;
 mod wake;
 
 pub(super) use ack::complete_in;
+pub use counts::fold as fold_counts;
 pub use prune::Pruned;
 pub use queue::Queue;
 pub use rescue::rescue;

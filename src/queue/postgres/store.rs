@@ -1,7 +1,7 @@
 //! The Postgres store as the dispatcher sees it.
 
 use super::wake::{CHANNEL, PgHints};
-use super::{ack, claim, renew, rescue};
+use super::{ack, claim, counts, renew, rescue};
 use crate::queue::error::Error;
 use crate::queue::session::{SessionId, ThisProcess};
 use crate::queue::store::{Ack, Acked, Ask, Claimed, Rescued, Store};
@@ -83,6 +83,10 @@ impl Store for PgStore {
     }
 
     async fn rescue(&self, patience: Duration) -> Result<Rescued, Error> {
+        // Nothing to do with rescue but the rhythm: every process, every few seconds.
+        if let Err(error) = counts::fold(&self.lifeline).await {
+            tracing::warn!(%error, "could not fold the counts; will try again");
+        }
         rescue::rescue(&self.lifeline, patience).await
     }
 

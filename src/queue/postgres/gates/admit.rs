@@ -28,6 +28,8 @@ pub(in crate::queue::postgres) async fn admit(
     let all = lanes.len();
     lanes.retain(|_, lane| lane.gated.iter().all(|name| locked.contains_key(name)));
     let was_locked_elsewhere = lanes.len() < all;
+    // A lane that was forgotten meanwhile is made again before anything starts from it.
+    lanes.retain(|_, lane| !lane.lane.uses.is_empty());
 
     let candidates = candidates(&mut transaction, &lanes).await?;
     for candidate in &candidates {
