@@ -417,7 +417,7 @@ begin
         end if;
 
         for i in 1..cardinality(open_lanes) loop
-            if offered[i] > 0 then
+            if gated_lanes[i] and offered[i] > 0 then
                 what := 'gated'; lane_id := open_lanes[i]; many := offered[i]; share := my_share;
                 return next;
             end if;

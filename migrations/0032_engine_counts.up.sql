@@ -156,7 +156,7 @@ declare
     by_day record;
     begins timestamptz;
     ends timestamptz;
-    has_strays boolean;
+    day_name text;
 begin
     -- A new partition locks the whole table for a moment: better none today than acks that wait.
     perform set_config('lock_timeout', '2s', true);
@@ -168,15 +168,20 @@ begin
                 is not null;
             begins := this_day::timestamp at time zone 'UTC';
             ends := (this_day + 1)::timestamp at time zone 'UTC';
-            -- A row of that day that has already gone to the safety net would refuse the partition.
+            day_name := by_day.its_name || '_' || to_char(this_day, 'YYYYMMDD');
             execute format(
-                'select exists (select from engine.%I where %I >= $1 and %2$I < $2)',
-                by_day.its_name || '_default', by_day.its_column
-            ) into has_strays using begins, ends;
-            continue when has_strays;
+                'create table engine.%I (like engine.%I including defaults including constraints)',
+                day_name, by_day.its_name
+            );
+            -- Rows of that day that have already gone to the safety net would refuse the partition.
             execute format(
-                'create table engine.%I partition of engine.%I for values from (%L) to (%L)',
-                by_day.its_name || '_' || to_char(this_day, 'YYYYMMDD'), by_day.its_name, begins, ends
+                'with strays as (delete from engine.%I where %I >= $1 and %2$I < $2 returning *)
+                insert into engine.%I select * from strays',
+                by_day.its_name || '_default', by_day.its_column, day_name
+            ) using begins, ends;
+            execute format(
+                'alter table engine.%I attach partition engine.%I for values from (%L) to (%L)',
+                by_day.its_name, day_name, begins, ends
             );
             made := made + 1;
         end loop;
