@@ -83,6 +83,11 @@ impl Failure {
         Self::new(Class::Unauthorized { credential: credential.into() }, error)
     }
 
+    /// Somebody cancelled the job; `said` is who, and why.
+    pub fn cancelled(said: String) -> Self {
+        Self::new(Class::Cancelled, anyhow::Error::msg(said))
+    }
+
     /// The process is stopping.
     pub fn interrupted() -> Self {
         Self::new(Class::Interrupted, anyhow::anyhow!("the process is stopping"))

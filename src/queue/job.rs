@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -232,12 +233,14 @@ impl Enqueued {
 pub struct Attempt {
     pub(super) lease: Lease,
     pub(super) cancelled: CancellationToken,
+    /// Who asked to cancel the job, and why; set before the token trips for that reason.
+    pub(super) cancelled_by: Arc<OnceLock<String>>,
 }
 
 impl Attempt {
     /// An attempt under this lease that no worker watches over, for code that drives a job itself.
     pub fn under(lease: Lease) -> Self {
-        Self { lease, cancelled: CancellationToken::new() }
+        Self { lease, cancelled: CancellationToken::new(), cancelled_by: Arc::default() }
     }
 
     /// The job's id.
@@ -271,7 +274,7 @@ impl Attempt {
         self.lease.created_at
     }
 
-    /// Trips when the process stops or has lost the lease. The handler is dropped soon after; one
+    /// Trips when the process stops or has lost the lease, or somebody cancels the job. The handler is dropped soon after; one
     /// that must not be dropped in the middle of something can watch for it.
     pub fn cancelled(&self) -> &CancellationToken {
         &self.cancelled

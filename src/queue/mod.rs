@@ -8,6 +8,9 @@
 //!                        │  └── snooze, retry, ────┘ │
 //!                        │      throttle, denial     │
 //!                        └────── rescue: its process died
+//!
+//!   cancel: waiting, running → cancelled      discard: waiting → discarded
+//!   replay: done, discarded, cancelled → a new job that waits
 //! ```
 //!
 //! The promises, each kept by a test in `tests/`:
@@ -33,6 +36,7 @@ pub mod retry;
 pub mod session;
 pub mod share;
 pub mod state;
+pub mod steer;
 pub mod store;
 pub mod worker;
 

@@ -142,6 +142,19 @@ pub struct Acked {
     pub stale: Vec<i64>,
     /// Queues that got new jobs, so that their claim loops can look.
     pub woken: Vec<String>,
+    /// Jobs that do not wait again, because somebody had asked to cancel them.
+    pub cancelled: Vec<i64>,
+}
+
+/// A running job that somebody asked to cancel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToCancel {
+    /// The attempt that is to end.
+    pub job_id: i64,
+    /// The fence of its claim.
+    pub fence: i32,
+    /// Who asked, and why, in a sentence.
+    pub said: String,
 }
 
 /// What a rescue found.
@@ -153,13 +166,15 @@ pub struct Rescued {
     pub requeued: u64,
     /// Jobs that were discarded, because their process died under them too often.
     pub poisoned: u64,
+    /// Jobs that were cancelled, because somebody had asked for it before their process died.
+    pub cancelled: u64,
 }
 
 /// A store of jobs.
 ///
 /// The future of each method may be dropped; what it had begun is then undone or never visible.
 pub trait Store: Clone + Send + Sync + 'static {
-    /// A stream of the names of queues that may have something to claim.
+    /// A stream of hints about queues and cancels.
     type Hints: Hints;
 
     /// Begins a session.
@@ -171,6 +186,13 @@ pub trait Store: Clone + Send + Sync + 'static {
     /// Keeps the leases of all the session's jobs, on a connection that nothing else waits for.
     /// False when the session has been given up for lost.
     fn renew(&self, session: SessionId) -> impl Future<Output = Result<bool, Error>> + Send;
+
+    /// The jobs of the session that somebody asked to cancel, and that have not ended. Asked after each
+    /// renewal, and when a hint says so.
+    fn to_cancel(
+        &self,
+        session: SessionId,
+    ) -> impl Future<Output = Result<Vec<ToCancel>, Error>> + Send;
 
     /// Ends a session whose jobs have all been acked.
     fn end_session(&self, session: SessionId) -> impl Future<Output = Result<(), Error>> + Send;
@@ -185,7 +207,7 @@ pub trait Store: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Claimed, Error>> + Send;
 
     /// Puts back the jobs that the session has on the queue besides these. A claim whose answer was
-    /// lost may have taken some that nobody here knows of.
+    /// lost may have taken some that nobody here knows of. Those that are to be cancelled end.
     fn give_back(
         &self,
         session: SessionId,
@@ -207,8 +229,17 @@ pub trait Store: Clone + Send + Sync + 'static {
     fn hints(&self) -> impl Future<Output = Result<Self::Hints, Error>> + Send;
 }
 
-/// A stream of hints that a queue may have something to claim.
+/// What a process should look at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    /// This queue may have something to claim.
+    Work(String),
+    /// Somebody asked to cancel a job of this session.
+    Cancel(SessionId),
+}
+
+/// A stream of hints.
 pub trait Hints: Send + 'static {
-    /// The next queue's name.
-    fn next(&mut self) -> impl Future<Output = Result<String, Error>> + Send;
+    /// The next one.
+    fn next(&mut self) -> impl Future<Output = Result<Hint, Error>> + Send;
 }

@@ -32,7 +32,7 @@ use apalis_core::worker::ext::parallelize::ParallelizeExt;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Instant;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -231,7 +231,7 @@ where
 
     fn call(&mut self, task: Task<Attempt>) -> Self::Future {
         let ending = Ending::of(&self.dispatcher, task.args.lease.clone());
-        let cancelled = task.args.cancelled.clone();
+        let (cancelled, by) = (task.args.cancelled.clone(), task.args.cancelled_by.clone());
         metrics::attempt_started(&ending.lease.kind, ending.lease.waited);
         let span = tracing::info_span!(
             "attempt",
@@ -243,7 +243,7 @@ where
         async move {
             let result = tokio::select! {
                 result = attempt => result.map_err(Into::into),
-                () = cancelled.cancelled() => Err(Failure::interrupted().into()),
+                () = cancelled.cancelled() => Err(stopped(&by).into()),
             };
             ending.with(result.map_err(into_failure));
             Ok(())
@@ -251,6 +251,11 @@ where
         .instrument(span)
         .boxed()
     }
+}
+
+/// Why the token of an attempt has tripped.
+fn stopped(cancelled_by: &OnceLock<String>) -> Failure {
+    cancelled_by.get().map_or_else(Failure::interrupted, |said| Failure::cancelled(said.clone()))
 }
 
 /// What our own code returned, as it was; anything that a layer made up may pass by itself.
@@ -326,6 +331,7 @@ impl<S: Store> Ending<S> {
                     Class::Throttled { .. } | Class::Unauthorized { .. } => {
                         tracing::info!(?took, class, error = %failure, "waits");
                     }
+                    Class::Cancelled => tracing::info!(?took, "{failure}"),
                     _ => tracing::warn!(?took, class, error = %failure, "failed"),
                 }
                 class

@@ -1,12 +1,15 @@
 //! The queue's promises, on a real Postgres.
 
 mod ack;
+mod cancel;
 mod claim;
 mod enqueue;
 mod failures;
 mod gates;
 mod history;
+mod replay;
 mod rescue;
+mod steer;
 mod worker;
 
 use crate::harness::database::TestDatabase;
@@ -18,8 +21,14 @@ use recomamp::queue::session::{SessionId, ThisProcess};
 use recomamp::queue::share::Slots;
 use recomamp::queue::store::{Acked, Ask, Claimed, Lease, Store};
 use recomamp::queue::{Attempt, Enqueued, Job, NewJob, Outcome, Queue, State, retry};
+use recomamp::queue::steer::{Because, Cancelled};
 use serde::{Deserialize, Serialize};
+use sqlx::Postgres;
+use sqlx::pool::PoolConnection;
 use std::time::Duration;
+
+/// Who steers in these tests.
+pub const ANN: Because<'static> = Because { by: "ann", why: "a test" };
 
 /// A database with one session on it, and verbs that read well in a test.
 pub struct House {
@@ -88,6 +97,28 @@ impl House {
     pub async fn wait(&self, time: Duration) {
         self.db.advance_clock(time).await;
         self.store.renew(self.session).await.expect("renewed");
+    }
+
+    pub async fn connection(&self) -> PoolConnection<Postgres> {
+        self.db.pool().acquire().await.expect("a connection")
+    }
+
+    pub async fn cancel(&self, id: i64) -> Cancelled {
+        let mut connection = self.connection().await;
+        let cancelled = self.queue.cancel(&mut connection, &[id], &ANN).await;
+        cancelled.expect("the store answers")[0]
+    }
+
+    /// What was done to jobs, by whom and why: `what resource by: why (jobs)`.
+    pub async fn events(&self) -> Vec<String> {
+        sqlx::query_scalar(
+            "select what || ' ' || resource || ' ' || by || ': ' || why
+                || coalesce(' (' || jobs || ')', '')
+            from engine.events order by id",
+        )
+        .fetch_all(self.db.pool())
+        .await
+        .expect("the store answers")
     }
 
     pub async fn release(&self, holder: &str) -> bool {

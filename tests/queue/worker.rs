@@ -14,23 +14,25 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// What the test's handlers hold in their hands.
-struct Tools {
+pub struct Tools {
     started: mpsc::UnboundedSender<String>,
-    may_end: Semaphore,
+    pub may_end: Semaphore,
 }
 
 #[derive(Serialize, Deserialize)]
-enum Act {
+pub enum Act {
     Finish,
     Panic,
     Hang,
     FailOnce,
     WaitForPermit,
+    /// Goes on until it is stopped, and then something tells that its token had tripped.
+    WatchToken,
 }
 
 /// Does what it is told.
 #[derive(Serialize, Deserialize)]
-struct Actor {
+pub struct Actor {
     name: String,
     act: Act,
 }
@@ -48,6 +50,15 @@ impl Job for Actor {
             Act::Panic => panic!("as told"),
             Act::FailOnce => Err(Failure::transient(anyhow!("once"))),
             Act::Hang => std::future::pending().await,
+            Act::WatchToken => {
+                let (token, tell) = (attempt.cancelled().clone(), tools.started.clone());
+                let name = self.name.clone();
+                tokio::spawn(async move {
+                    token.cancelled().await;
+                    let _ = tell.send(format!("{name} stopped"));
+                });
+                std::future::pending().await
+            }
             Act::WaitForPermit => {
                 let permit = tools.may_end.acquire().await.map_err(Failure::permanent)?;
                 permit.forget();
@@ -59,7 +70,7 @@ impl Job for Actor {
 
 /// The same, without a time limit that a slow machine could reach.
 #[derive(Serialize, Deserialize)]
-struct Patient(Actor);
+pub struct Patient(Actor);
 
 impl Job for Patient {
     type Tools = Tools;
@@ -71,18 +82,18 @@ impl Job for Patient {
     }
 }
 
-fn actor(name: &str, act: Act) -> NewJob {
+pub fn actor(name: &str, act: Act) -> NewJob {
     NewJob::of(&Actor { name: name.to_owned(), act }).expect("it is JSON")
 }
 
-fn patient(name: &str, act: Act) -> NewJob {
+pub fn patient(name: &str, act: Act) -> NewJob {
     NewJob::of(&Patient(Actor { name: name.to_owned(), act })).expect("it is JSON")
 }
 
 /// A worker that runs beside the test.
-struct Running {
-    house: House,
-    tools: Arc<Tools>,
+pub struct Running {
+    pub house: House,
+    pub tools: Arc<Tools>,
     started: mpsc::UnboundedReceiver<String>,
     soft: CancellationToken,
     hard: CancellationToken,
@@ -90,7 +101,7 @@ struct Running {
 }
 
 impl Running {
-    async fn with(mode: Mode, change: impl FnOnce(&mut Settings)) -> Self {
+    pub async fn with(mode: Mode, change: impl FnOnce(&mut Settings)) -> Self {
         let house = House::new().await;
         let (send, started) = mpsc::unbounded_channel();
         let tools = Arc::new(Tools { started: send, may_end: Semaphore::new(0) });
@@ -105,20 +116,20 @@ impl Running {
     }
 
     /// A worker that is never helped by polling.
-    async fn listening() -> Self {
+    pub async fn listening() -> Self {
         Self::with(Mode::Listen, |settings| settings.poll_every = Duration::from_secs(3600)).await
     }
 
-    async fn next_start(&mut self) -> String {
+    pub async fn next_start(&mut self) -> String {
         let next = tokio::time::timeout(Duration::from_secs(60), self.started.recv());
         next.await.expect("a handler starts").expect("the worker lives")
     }
 
-    async fn until_state(&self, id: i64, state: State) {
+    pub async fn until_state(&self, id: i64, state: State) {
         eventually("the job's state", async || self.house.state(id).await == state).await;
     }
 
-    async fn stop(self) -> House {
+    pub async fn stop(self) -> House {
         self.soft.cancel();
         self.ended.await.expect("it does not panic").expect("it ends well");
         self.house

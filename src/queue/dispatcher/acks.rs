@@ -2,6 +2,7 @@
 
 use super::{Dispatcher, in_time, lock};
 use crate::metrics;
+use crate::queue::state::State;
 use crate::queue::store::{Ack, Store};
 use backon::Retryable;
 use std::sync::Arc;
@@ -39,6 +40,7 @@ impl<S: Store> Dispatcher<S> {
         // The retry has no end, so there is always an answer.
         let Ok(acked) = written else { return };
         self.note_stale(batch, &acked.stale);
+        self.note_cancelled(batch, &acked.cancelled);
         for queue in &acked.woken {
             self.wake(Some(queue));
         }
@@ -55,6 +57,15 @@ impl<S: Store> Dispatcher<S> {
                 kind,
                 "this attempt had lost its lease: what it wrote was refused"
             );
+        }
+    }
+    /// The worker thought that these would run again.
+    fn note_cancelled(&self, batch: &[Ack], cancelled: &[i64]) {
+        let running = lock(&self.running);
+        for ack in batch.iter().filter(|ack| cancelled.contains(&ack.job_id)) {
+            let kind = running.get(&(ack.job_id, ack.fence)).map_or("", |attempt| &attempt.kind);
+            metrics::job_finished(kind, State::Cancelled.as_str());
+            tracing::info!(job_id = ack.job_id, kind, "it was to be cancelled, and ends");
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::queue::error::Error;
 use crate::queue::job::Attempt;
 use crate::queue::session::SessionId;
 use crate::queue::share::Slots;
-use crate::queue::store::{Ask, Claimed, Hints, Store};
+use crate::queue::store::{Ask, Claimed, Hint, Hints, Store};
 use backon::BackoffBuilder;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -113,18 +113,29 @@ impl<S: Store> Dispatcher<S> {
         }
         metrics::slots(&local.name, local.slots, local.slots - local.slots().free());
         let mut running = lock(&self.running);
+        let to_cancel = lock(&self.to_cancel);
         let lost = session != self.session();
         for lease in claimed.leases {
-            let cancelled = self.hard.child_token();
+            let key = (lease.job_id, lease.fence);
+            let attempt = Running {
+                cancelled: self.hard.child_token(),
+                cancelled_by: Arc::default(),
+                local: local.clone(),
+                share: lease.share,
+                kind: lease.kind.clone(),
+            };
+            if let Some(said) = to_cancel.get(&key) {
+                attempt.cancel(said);
+            }
             if lost {
                 // The session was given up for lost while its claim was on the way.
-                cancelled.cancel();
+                attempt.cancelled.cancel();
             }
-            let key = (lease.job_id, lease.fence);
-            let (local, share, kind) = (local.clone(), lease.share, lease.kind.clone());
-            running.insert(key, Running { cancelled: cancelled.clone(), local, share, kind });
+            let (cancelled, cancelled_by) =
+                (attempt.cancelled.clone(), attempt.cancelled_by.clone());
+            running.insert(key, attempt);
             // The receiver lives in the worker, which outlasts this loop.
-            let _ = deliver.send(Attempt { lease, cancelled });
+            let _ = deliver.send(Attempt { lease, cancelled, cancelled_by });
         }
         (claimed.more, claimed.next_due_in)
     }
@@ -203,7 +214,13 @@ impl<S: Store> Dispatcher<S> {
                 let mut hints = self.store.hints().await?;
                 self.wake(None);
                 loop {
-                    let queue = hints.next().await?;
+                    let queue = match hints.next().await? {
+                        Hint::Work(queue) => queue,
+                        Hint::Cancel(session) => {
+                            self.hear_of_cancel(session);
+                            continue;
+                        }
+                    };
                     self.wake(Some(&queue));
                     let named = |local: &&Arc<LocalQueue>| local.name == queue;
                     self.local_queues.iter().filter(named).for_each(|l| l.hinted.notify_one());

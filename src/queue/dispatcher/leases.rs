@@ -42,6 +42,7 @@ impl<S: Store> Dispatcher<S> {
         if let Some(session) = self.session() {
             let renewal = tokio::time::timeout(patience, self.store.renew(session)).await;
             if renewal.map_err(|_| away())?? {
+                self.look_for_cancels.notify_one();
                 return Ok(());
             }
             self.lose_leases("this session was given up for lost");
@@ -70,12 +71,13 @@ impl<S: Store> Dispatcher<S> {
 
     async fn rescue(&self) {
         match in_time(self.store.rescue(self.settings.patience)).await {
-            Ok(rescued) if rescued.requeued + rescued.poisoned > 0 => {
+            Ok(rescued) if rescued.requeued + rescued.poisoned + rescued.cancelled > 0 => {
                 metrics::jobs_rescued(rescued.requeued, rescued.poisoned);
                 tracing::warn!(
                     sessions = rescued.lost_sessions,
                     requeued = rescued.requeued,
                     discarded = rescued.poisoned,
+                    cancelled = rescued.cancelled,
                     "took back the jobs of dead processes"
                 );
             }

@@ -3,6 +3,7 @@
 //! own, so that a full process, a long job or a shutdown never stops a renewal or an ack.
 
 mod acks;
+mod cancels;
 mod claims;
 mod leases;
 
@@ -15,7 +16,7 @@ use crate::metrics;
 use backon::ExponentialBuilder;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -91,6 +92,7 @@ type AttemptKey = (i64, i32);
 /// An attempt that this process has claimed and not yet written down.
 struct Running {
     cancelled: CancellationToken,
+    cancelled_by: Arc<OnceLock<String>>,
     local: Arc<LocalQueue>,
     share: Share,
     kind: String,
@@ -106,6 +108,11 @@ pub(super) struct Dispatcher<S> {
     session: AtomicI64,
     local_queues: Vec<Arc<LocalQueue>>,
     running: Mutex<HashMap<AttemptKey, Running>>,
+    /// The attempts that are to be cancelled, as they were last heard of: one of them may be on its way
+    /// here with the answer to a claim. Locked after `running`.
+    to_cancel: Mutex<HashMap<AttemptKey, String>>,
+    /// Somebody may have asked to cancel a job that runs here.
+    look_for_cancels: Notify,
     acks: mpsc::UnboundedSender<Ack>,
     tasks: TaskTracker,
     /// Claim no more.
@@ -146,6 +153,8 @@ impl<S: Store> Dispatcher<S> {
             kinds,
             session: AtomicI64::new(session.0),
             running: Mutex::default(),
+            to_cancel: Mutex::default(),
+            look_for_cancels: Notify::new(),
             acks,
             tasks: TaskTracker::new(),
             soft,
@@ -161,6 +170,7 @@ impl<S: Store> Dispatcher<S> {
         }
         tokio::spawn(this.clone().ack_loop(written));
         tokio::spawn(this.clone().renew_loop());
+        tokio::spawn(this.clone().cancel_loop());
         tokio::spawn(this.clone().hint_loop());
         tokio::spawn(this.clone().poll_loop());
         this.tasks.spawn(this.clone().let_go());

@@ -1,6 +1,9 @@
 //! running → done, discarded, cancelled, or waiting again: how attempts went, and what they ask for
 //! next, in one transaction. An attempt whose fence is not the job's current one changes nothing.
 //!
+//! A job that somebody asked to cancel while it ran does not wait again: it ends as cancelled. One that
+//! finished in spite of it has finished.
+//!
 //! Here a running job is one that has a session, which a check of the table makes the same thing:
 //! `state = 'running'` would tempt the planner to read the index of running jobs from end to end.
 
@@ -61,6 +64,7 @@ async fn ack_one_by_one(db: &PgPool, acks: &[Ack]) -> Result<Acked, Error> {
         };
         all.stale.extend(acked.stale);
         all.woken.extend(acked.woken);
+        all.cancelled.extend(acked.cancelled);
     }
     Ok(all)
 }
@@ -81,12 +85,18 @@ pub(in crate::queue) async fn complete_in(
 }
 
 async fn write(connection: &mut PgConnection, acks: &[Ack]) -> Result<Acked, Error> {
+    // Whoever locks several jobs does so in the order of their ids.
+    let mut sorted: Vec<&Ack> = acks.iter().collect();
+    sorted.sort_unstable_by_key(|ack| ack.job_id);
+    lock(connection, &sorted).await?;
     let (finishes, waits): (Vec<&Ack>, Vec<&Ack>) =
-        acks.iter().partition(|ack| matches!(ack.step, Step::Finish(_)));
+        sorted.into_iter().partition(|ack| matches!(ack.step, Step::Finish(_)));
     let mut ended = finish(connection, &finishes).await?;
     let waiting = wait(connection, &waits).await?;
     let mut woken: BTreeSet<String> = waiting.iter().map(|job| job.attempt.queue()).collect();
-    ended.extend(waiting);
+    let cancelled = cancel(connection, &waits, &waiting).await?;
+    let ids_of_cancelled = cancelled.iter().map(|job| job.attempt.job_id()).collect();
+    ended.extend(waiting.into_iter().chain(cancelled));
     let written: HashSet<i64> = ended.iter().map(|job| job.attempt.job_id()).collect();
     tell_gates(connection, acks, &ended).await?;
 
@@ -101,7 +111,24 @@ async fn write(connection: &mut PgConnection, acks: &[Ack]) -> Result<Acked, Err
         enqueue::enqueue(connection, &jobs, Some(parent), |_| true).await?;
     }
     let stale = acks.iter().map(|ack| ack.job_id).filter(|id| !written.contains(id)).collect();
-    Ok(Acked { stale, woken: woken.into_iter().collect() })
+    Ok(Acked { stale, woken: woken.into_iter().collect(), cancelled: ids_of_cancelled })
+}
+
+/// Locks the jobs in order, when not one statement alone is going to, which does so by itself.
+async fn lock(connection: &mut PgConnection, acks: &[&Ack]) -> Result<(), Error> {
+    let Some((first, others)) = acks.split_first() else { return Ok(()) };
+    let alike = |ack: &&Ack| matches!(ack.step, Step::Finish(_)) && ack.step == first.step;
+    if others.iter().all(alike) {
+        return Ok(());
+    }
+    sqlx::query(
+        "-- ack_lock
+        select from engine.jobs where id = any($1) order by id for update",
+    )
+    .bind(acks.iter().map(|ack| ack.job_id).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The gates that the attempts passed hear how it went; a resource that asked for quiet gets it,
@@ -141,15 +168,30 @@ struct Ended {
 /// Moves finished jobs to the history. Gives those whose fence was right, with what is to be enqueued
 /// because they were discarded.
 async fn finish(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<Ended>, Error> {
-    note_errors(connection, acks).await?;
     let mut gone = Vec::new();
     for state in [State::Done, State::Discarded, State::Cancelled] {
-        let ended: Vec<&&Ack> = acks.iter().filter(|ack| ack.step == Step::Finish(state)).collect();
+        let ended: Vec<&Ack> =
+            acks.iter().filter(|ack| ack.step == Step::Finish(state)).copied().collect();
         if !ended.is_empty() {
-            gone.extend(finish_as(connection, state, &ended).await?);
+            gone.extend(finish_as(connection, state, &ended, false).await?);
         }
     }
     Ok(gone)
+}
+
+/// Ends those of the waits that were not written because somebody asked to cancel the job.
+async fn cancel(
+    connection: &mut PgConnection,
+    waits: &[&Ack],
+    written: &[Ended],
+) -> Result<Vec<Ended>, Error> {
+    if written.len() == waits.len() {
+        return Ok(Vec::new());
+    }
+    let written: HashSet<i64> = written.iter().map(|job| job.attempt.job_id()).collect();
+    let refused: Vec<&Ack> =
+        waits.iter().filter(|ack| !written.contains(&ack.job_id)).copied().collect();
+    finish_as(connection, State::Cancelled, &refused, true).await
 }
 
 /// Each job is looked up by its id, in a loop that the planner cannot turn into a scan of the table
@@ -157,69 +199,38 @@ async fn finish(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<Ende
 async fn finish_as(
     connection: &mut PgConnection,
     state: State,
-    acks: &[&&Ack],
+    acks: &[&Ack],
+    only_if_asked: bool,
 ) -> Result<Vec<Ended>, Error> {
     let gone = sqlx::query_as(
         "-- ack_finish
         with mine as (
-            select job.id
-            from unnest($1::bigint[], $2::int[]) as acked (id, fence)
+            select job.id, acked.error
+            from unnest($1::bigint[], $2::int[], $3::text[]) as acked (id, fence, error)
             cross join lateral (
                 select id from engine.jobs
                 where id = acked.id and fence = acked.fence and session is not null
+                  and (not $5 or cancel_asked_at is not null)
                 for update
             ) as job
         ),
-        gone as (
-            delete from engine.jobs where id = any(array(select id from mine)) returning *
-        ),
-        kept as (
-            insert into engine.jobs_history (
-                id, created_at, finished_at, session, parent_id, state, snoozes, attempt, throttles,
-                denials, rescues, interruptions, queue, kind, args, unique_key, last_error
-            )
-            select
-                id, created_at, clock.now, session, parent_id, $3, snoozes, attempt, throttles,
-                denials, rescues, interruptions, queue, kind, args, unique_key, last_error
-            from gone
-            cross join (select engine.now() as now) as clock
-        )
+        ids as (select array_agg(id) as ids, array_agg(error) as errors from mine)
         select
             id, fence, queue, kind, claimed_at, gated,
             case when gated then uses end as uses,
             case when gated then slots end as slots,
-            case when $3 = 'discarded' then if_discarded end as if_discarded
-        from gone",
+            case when $4 = 'discarded' then if_discarded end as if_discarded
+        from ids, engine.finish(ids.ids, $4, ids.errors)
+        where ids.ids is not null",
     )
     .bind(acks.iter().map(|ack| ack.job_id).collect::<Vec<_>>())
     .bind(acks.iter().map(|ack| ack.fence).collect::<Vec<_>>())
+    .bind(acks.iter().map(|ack| ack.error.as_deref()).collect::<Vec<_>>())
     .bind(state)
+    .bind(only_if_asked)
     .fetch_all(connection)
     .await?;
     Ok(gone)
-}
-
-/// Writes down what went wrong with those that end badly.
-async fn note_errors(connection: &mut PgConnection, acks: &[&Ack]) -> Result<(), Error> {
-    let failed: Vec<&&Ack> = acks.iter().filter(|ack| ack.error.is_some()).collect();
-    if failed.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "-- ack_errors
-        update engine.jobs as job set last_error = acked.error
-        from unnest($1::bigint[], $2::int[], $3::text[]) as acked (id, fence, error)
-        where job.id = acked.id
-          and job.id = any($1)
-          and job.fence = acked.fence
-          and job.session is not null",
-    )
-    .bind(failed.iter().map(|ack| ack.job_id).collect::<Vec<_>>())
-    .bind(failed.iter().map(|ack| ack.fence).collect::<Vec<_>>())
-    .bind(failed.iter().map(|ack| ack.error.as_deref()).collect::<Vec<_>>())
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 /// The columns of what `ack_wait` is given.
@@ -276,6 +287,7 @@ async fn wait(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<Ended>
           and job.id = any($1)
           and job.fence = acked.fence
           and job.session is not null
+          and job.cancel_asked_at is null
         returning
             job.id, job.fence, job.queue, job.kind, job.claimed_at, job.gated, job.uses, job.slots,
             null::jsonb as if_discarded",

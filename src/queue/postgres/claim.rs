@@ -172,7 +172,8 @@ impl Taken {
     }
 }
 
-/// Puts back the session's jobs of a queue that are not among the known ones.
+/// Puts back the session's jobs of a queue that are not among the known ones; those that are to be
+/// cancelled end.
 pub(super) async fn give_back(
     db: &PgPool,
     session: SessionId,
@@ -180,26 +181,56 @@ pub(super) async fn give_back(
     known: &[i64],
 ) -> Result<u64, Error> {
     let mut transaction = db.begin().await?;
-    let given: Vec<GivenBack> = sqlx::query_as(
-        "-- give_back
-        update engine.jobs
-        set state = 'waiting', session = null, attempt = attempt - 1
+    let (asked, others): (Vec<Unknown>, Vec<Unknown>) = sqlx::query_as(
+        "-- give_back_lock
+        select id, cancel_asked_at is not null as is_to_cancel
+        from engine.jobs
         where session = $1
           and state = 'running'
           and queue = $2
           and id <> all($3)
-        returning id, fence, queue, kind, uses, slots, claimed_at, gated",
+        order by id
+        for update",
     )
     .bind(session.0)
     .bind(queue)
     .bind(known)
     .fetch_all(&mut *transaction)
+    .await?
+    .into_iter()
+    .partition(|job: &Unknown| job.is_to_cancel);
+    let ids = |jobs: Vec<Unknown>| jobs.into_iter().map(|job| job.id).collect::<Vec<_>>();
+    let mut given: Vec<GivenBack> = sqlx::query_as(
+        "-- give_back
+        update engine.jobs
+        set state = 'waiting', session = null, attempt = attempt - 1
+        where id = any($1)
+        returning id, fence, queue, kind, uses, slots, claimed_at, gated",
+    )
+    .bind(ids(others))
+    .fetch_all(&mut *transaction)
     .await?;
+    given.extend(
+        sqlx::query_as::<_, GivenBack>(
+            "-- give_back_cancelled
+            select id, fence, queue, kind, uses, slots, claimed_at, gated
+            from engine.finish($1, 'cancelled')",
+        )
+        .bind(ids(asked))
+        .fetch_all(&mut *transaction)
+        .await?,
+    );
     let gated = given.iter().filter(|job| job.gated);
     let gated: Vec<_> = gated.map(|job| (&job.attempt, None)).collect();
     gates::settle(&mut transaction, &gated, &BTreeMap::new()).await?;
     transaction.commit().await?;
     Ok(u64::try_from(given.len()).unwrap_or(u64::MAX))
+}
+
+#[derive(FromRow)]
+struct Unknown {
+    id: i64,
+    is_to_cancel: bool,
 }
 
 #[derive(FromRow)]

@@ -1,4 +1,5 @@
-//! running → waiting, when the process that ran the job is dead.
+//! running → waiting, when the process that ran the job is dead; or cancelled, if somebody had asked for
+//! that; or discarded, if it was not the first process to die under it.
 
 use super::{enqueue, gates};
 use crate::queue::error::Error;
@@ -22,14 +23,21 @@ pub async fn rescue(db: &PgPool, patience: Duration) -> Result<Rescued, Error> {
         .execute(&mut *transaction)
         .await?;
     let lost_sessions = give_up(&mut transaction, patience_ms).await?;
+    lock(&mut transaction).await?;
+    let cancelled = cancel(&mut transaction).await?;
     let requeued = requeue(&mut transaction).await?;
     let poisoned = discard_poison(&mut transaction).await?;
-    let gated = requeued.iter().chain(&poisoned).filter(|job| job.gated);
+    let gated = cancelled.iter().chain(&requeued).chain(&poisoned).filter(|job| job.gated);
     let gated: Vec<_> = gated.map(|job| (&job.attempt, None)).collect();
     gates::settle(&mut transaction, &gated, &BTreeMap::new()).await?;
     transaction.commit().await?;
     let count = |jobs: &[Taken]| u64::try_from(jobs.len()).unwrap_or(u64::MAX);
-    Ok(Rescued { lost_sessions, requeued: count(&requeued), poisoned: count(&poisoned) })
+    Ok(Rescued {
+        lost_sessions,
+        requeued: count(&requeued),
+        poisoned: count(&poisoned),
+        cancelled: count(&cancelled),
+    })
 }
 
 /// A job taken from a dead process.
@@ -78,6 +86,42 @@ async fn give_up(connection: &mut PgConnection, patience_ms: i64) -> Result<u64,
     Ok(lost.rows_affected())
 }
 
+/// Locks the jobs of the dead, in the order in which everybody locks several.
+async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
+    sqlx::query(
+        "-- rescue_lock
+        select from engine.jobs as job
+        join engine.sessions as session on session.id = job.session
+        where job.state = 'running' and session.ended_at is not null
+        order by job.id
+        for update of job",
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A job that was to be cancelled anyhow does not run again.
+async fn cancel(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
+    let cancelled = sqlx::query_as(
+        "-- rescue_cancelled
+        with asked as (
+            select array_agg(job.id) as ids
+            from engine.jobs as job
+            join engine.sessions as session on session.id = job.session
+            where job.state = 'running'
+              and job.cancel_asked_at is not null
+              and session.ended_at is not null
+        )
+        select id, fence, queue, kind, uses, slots, claimed_at, gated
+        from asked, engine.finish(asked.ids, 'cancelled', null, 1)
+        where asked.ids is not null",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(cancelled)
+}
+
 /// Any running job whose session has ended is nobody's, whatever the reason. The first time it is
 /// due at once; after that at a random moment, so that a job which kills its process is more and
 /// more often alone with it, and its innocent neighbours are not counted out together with it.
@@ -116,29 +160,22 @@ async fn requeue(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
 async fn discard_poison(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
     let poisoned: Vec<Taken> = sqlx::query_as(
         "-- rescue_poison
-        with gone as (
-            delete from engine.jobs as job
-            using engine.sessions as session
-            where job.session = session.id
-              and job.state = 'running'
-              and session.ended_at is not null
-              and job.rescues + 1 >= $1
-            returning job.*, session.host as on_host
-        ),
-        kept as (
-            insert into engine.jobs_history (
-                id, created_at, finished_at, session, parent_id, state, snoozes, attempt, throttles,
-                denials, rescues, interruptions, queue, kind, args, unique_key, last_error
-            )
+        with poison as (
             select
-                id, created_at, clock.now, session, parent_id, 'discarded', snoozes, attempt,
-                throttles, denials, rescues + 1, interruptions, queue, kind, args, unique_key,
-                'poison: its process died ' || (rescues + 1) || ' times while it ran, last on '
-                    || on_host
-            from gone
-            cross join (select engine.now() as now) as clock
+                array_agg(job.id) as ids,
+                array_agg(
+                    'poison: its process died ' || (job.rescues + 1)
+                        || ' times while it ran, last on ' || session.host
+                ) as said
+            from engine.jobs as job
+            join engine.sessions as session on session.id = job.session
+            where job.state = 'running'
+              and job.rescues + 1 >= $1
+              and session.ended_at is not null
         )
-        select id, fence, queue, kind, uses, slots, claimed_at, gated, if_discarded from gone",
+        select id, fence, queue, kind, uses, slots, claimed_at, gated, if_discarded
+        from poison, engine.finish(poison.ids, 'discarded', poison.said, 1)
+        where poison.ids is not null",
     )
     .bind(MAX_RESCUES)
     .fetch_all(&mut *connection)

@@ -1,10 +1,10 @@
 //! The Postgres store as the dispatcher sees it.
 
-use super::wake::{CHANNEL, PgHints};
-use super::{ack, claim, counts, renew, rescue};
+use super::wake::{CANCEL_CHANNEL, CHANNEL, PgHints};
+use super::{ack, cancel, claim, counts, renew, rescue};
 use crate::queue::error::Error;
 use crate::queue::session::{SessionId, ThisProcess};
-use crate::queue::store::{Ack, Acked, Ask, Claimed, Rescued, Store};
+use crate::queue::store::{Ack, Acked, Ask, Claimed, Hint, Rescued, Store, ToCancel};
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::time::Duration;
@@ -57,6 +57,10 @@ impl Store for PgStore {
         renew::renew(&self.lifeline, session).await
     }
 
+    async fn to_cancel(&self, session: SessionId) -> Result<Vec<ToCancel>, Error> {
+        cancel::to_cancel(&self.lifeline, session).await
+    }
+
     async fn end_session(&self, session: SessionId) -> Result<(), Error> {
         renew::end_session(&self.lifeline, session).await
     }
@@ -95,7 +99,7 @@ impl Store for PgStore {
             return Ok(PgHintsOrNone::None);
         }
         let mut listener = PgListener::connect_with(&one_connection(&self.db)).await?;
-        listener.listen(CHANNEL).await?;
+        listener.listen_all([CHANNEL, CANCEL_CHANNEL]).await?;
         Ok(PgHintsOrNone::Listening(PgHints(listener)))
     }
 }
@@ -109,7 +113,7 @@ pub enum PgHintsOrNone {
 }
 
 impl crate::queue::store::Hints for PgHintsOrNone {
-    async fn next(&mut self) -> Result<String, Error> {
+    async fn next(&mut self) -> Result<Hint, Error> {
         match self {
             Self::Listening(hints) => hints.next().await,
             Self::None => std::future::pending().await,

@@ -253,7 +253,7 @@ async fn take(
 
 /// Where there is still room, whoever waits for it comes next: a place that a lane could not use,
 /// because another gate shut it, is not lost.
-async fn pass_on(connection: &mut PgConnection, gates: &Gates) -> Result<i64, Error> {
+pub(super) async fn pass_on(connection: &mut PgConnection, gates: &Gates) -> Result<i64, Error> {
     let mut wanted = Vec::new();
     for (name, resource) in &gates.resources {
         for (gate, max, used) in [

@@ -10,9 +10,11 @@ mod resources;
 mod rules;
 mod settle;
 mod sweep;
+mod turns;
 
 pub(super) use admit::admit;
 pub(super) use holds::release;
 pub(super) use rules::{open, openings, pause, resume, set};
 pub(super) use settle::{Ended, Quiet, settle};
 pub(super) use sweep::sweep;
+pub(super) use turns::pass_turns_on;

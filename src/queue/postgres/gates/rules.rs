@@ -190,7 +190,9 @@ pub(in crate::queue::postgres) async fn open(
         with woken as (
             update engine.jobs
             set blocked_by = null, run_at = least(run_at, (select engine.now())), due = true
-            where blocked_by = $1
+            where id = any(array(
+                select id from engine.jobs where blocked_by = $1 order by id for update
+            ))
             returning queue
         ),
         notified as (select pg_notify('engine_wake', queue) from woken group by queue)

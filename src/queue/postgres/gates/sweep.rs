@@ -56,7 +56,12 @@ async fn wake_overdue(connection: &mut PgConnection) -> Result<(), Error> {
         "-- sweep_overdue
         with woken as (
             update engine.jobs set blocked_by = null, due = true
-            where blocked_by is not null and run_at <= (select engine.now())
+            where id = any(array(
+                select id from engine.jobs
+                where blocked_by is not null and run_at <= (select engine.now())
+                order by id
+                for update
+            ))
             returning queue
         ),
         notified as (select pg_notify('engine_wake', queue) from woken group by queue)
