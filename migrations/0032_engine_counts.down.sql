@@ -5,6 +5,7 @@ set local lock_timeout = '10s';
 drop function engine.drop_days(interval);
 drop function engine.make_days(int);
 drop function engine.tables_by_day();
+drop index engine.jobs_overdue;
 drop index engine.jobs_due;
 drop function engine.fold_counts();
 drop trigger count_finished_jobs on engine.jobs_history;

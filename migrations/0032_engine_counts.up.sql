@@ -127,6 +127,9 @@ comment on function engine.fold_counts() is 'Adds the noted changes to the count
 create index jobs_due on engine.jobs (queue, kind, run_at)
     where state = 'waiting' and due and blocked_by is null;
 
+-- Serves the sweep: those that have waited long enough for a credential.
+create index jobs_overdue on engine.jobs (run_at) where blocked_by is not null;
+
 -- ---- what is partitioned by day: every partitioned table of the engine ----
 
 drop function engine.make_history_partitions(int);

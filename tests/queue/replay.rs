@@ -177,11 +177,7 @@ async fn a_merge_patch_is_that_of_rfc_7396() {
         (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
         (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
         (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
-        (
-            json!({"a": {"b": "c"}}),
-            json!({"a": {"b": "d", "c": null}}),
-            json!({"a": {"b": "d"}}),
-        ),
+        (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
         (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
         (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
         (json!({"a": "b"}), json!(["c"]), json!(["c"])),
@@ -254,7 +250,8 @@ async fn a_choice_takes_what_it_says_and_no_more() {
         assert_eq!(replay_all(&house, &filter, &Replay::default()).await, Replays::default());
     }
     let mut connection = house.connection().await;
-    let everything = house.queue.replay_all(&mut connection, &default(), &Replay::default(), &ANN);
+    let (all, plainly) = (default(), Replay::default());
+    let everything = house.queue.replay_all(&mut connection, &all, &plainly, &ANN);
     assert!(everything.await.expect_err("refused").to_string().starts_with("filter: "));
 }
 

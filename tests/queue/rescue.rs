@@ -21,7 +21,10 @@ async fn the_jobs_of_a_process_that_stopped_renewing_run_again_and_spend_no_atte
     house.db.advance_clock(Duration::from_secs(5)).await;
     assert_eq!(rescue(&house).await, Rescued::default(), "it may still be alive");
     house.db.advance_clock(Duration::from_secs(5)).await;
-    assert_eq!(rescue(&house).await, Rescued { lost_sessions: 1, requeued: 1, ..Rescued::default() });
+    assert_eq!(
+        rescue(&house).await,
+        Rescued { lost_sessions: 1, requeued: 1, ..Rescued::default() }
+    );
 
     assert!(
         !house.store.renew(house.session).await.expect("answered"),

@@ -152,9 +152,8 @@ async fn a_choice_is_edited_with_one_request() {
 async fn the_turn_of_a_job_that_was_put_off_goes_to_the_next_one() {
     let house = House::new().await;
     house.limit("place", 1).await;
-    let holding = |job: NewJob, holder: &str| {
-        job.using(["place".to_owned()]).holding_as(holder.to_owned())
-    };
+    let holding =
+        |job: NewJob, holder: &str| job.using(["place".to_owned()]).holding_as(holder.to_owned());
     house.enqueue_one(holding(named("first"), "first")).await;
     let lease = house.claim_one().await;
     house.end(&lease, Ok(Outcome::Done)).await;

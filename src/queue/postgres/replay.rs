@@ -120,10 +120,7 @@ async fn past(connection: &mut PgConnection, id: i64) -> Result<Option<Past>, Er
 }
 
 /// The jobs of this choice, in the order in which they finished.
-async fn finished(
-    connection: &mut PgConnection,
-    filter: &Finished,
-) -> Result<Vec<Past>, Error> {
+async fn finished(connection: &mut PgConnection, filter: &Finished) -> Result<Vec<Past>, Error> {
     let filter = filter.checked()?;
     let found = sqlx::query_as(
         "-- choose_finished
