@@ -1,5 +1,7 @@
 -- Takes away lanes, and the gates that came with them.
 
+set local lock_timeout = '10s';
+
 drop function engine.claim(bigint, text, smallint[], int[], bigint[], int, text[], smallint[]);
 drop function engine.make_lane(engine.jobs);
 drop function engine.is_gated(engine.resources);

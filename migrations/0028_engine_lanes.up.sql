@@ -163,7 +163,6 @@ comment on column engine.events.why is 'The reason, in a sentence.';
 create index events_by_resource on engine.events (resource, id desc);
 create index events_by_time on engine.events (at);
 
--- The safety net, as for the history.
 create table engine.events_default partition of engine.events default;
 
 -- ---- functions ----
@@ -221,9 +220,8 @@ $$;
 comment on function engine.make_lane(engine.jobs) is 'Makes the lane that this job waits in.';
 
 -- One claim. Jobs whose lane has no gate are leased at once; of the gated lanes it says how many jobs
--- could start, and the caller asks their gates. The answers: what = 'job', a lease; 'gated', a lane and
--- how many; 'cursor', where the share's next turn begins; 'more', look again at once; 'rest', how long
--- until something becomes due.
+-- could start, and the caller asks their gates. The answers: 'job', a lease; 'gated', a lane and how many;
+-- 'cursor', where the share's next turn begins; 'more', look again; 'rest', how long until one is due.
 create function engine.claim(
     my_session bigint, its_queue text,
     shares smallint[], allotted int[], cursors bigint[], free int,
@@ -235,6 +233,8 @@ create function engine.claim(
     created_at timestamptz, claimed_at timestamptz, priority smallint, run_at timestamptz, share smallint
 )
 language plpgsql
+-- Whatever the statistics say of tables that were small a moment ago: a claim never scans one.
+set enable_seqscan = off set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -296,8 +296,8 @@ begin
         continue when wanted <= 0;
 
         -- The lanes whose turn it is, each once, from the cursor on and around.
-        open_lanes := '{}'; weights := '{}'; gated_lanes := '{}';
-        ready := '{}'; offered := '{}'; live := '{}';
+        open_lanes := '{}'; weights := '{}'; gated_lanes := '{}'; offered := '{}'; live := '{}';
+        ready := '{}';
         come_lanes := array(
             select l.id from engine.lanes as l
             where l.queue = its_queue and l.share = my_share and l.opens_at <= right_now
