@@ -278,7 +278,7 @@ begin
         limit 1000
         for update skip locked
     ));
-    perform engine.make_noted_lanes();
+    if engine.make_noted_lanes(1000) = 1000 then what := 'more'; return next; end if;
     if known_kinds is null then
         select array_agg(distinct l.kind) into known_kinds
         from engine.lanes as l where l.queue = its_queue;

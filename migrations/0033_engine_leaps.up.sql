@@ -15,13 +15,23 @@ alter table engine.resources set (autovacuum_vacuum_scale_factor = 0.05, autovac
 create index lanes_open on engine.lanes (queue, share, kind, id) where shut_by is null;
 
 create table engine.unmade_lanes (
-    lane   bigint not null,
-    job_id bigint not null
+    lane    bigint not null,
+    queue   text not null,
+    kind    text not null,
+    version smallint not null,
+    share   smallint not null,
+    uses    jsonb
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
-comment on table engine.unmade_lanes is 'Jobs that are ready in a lane that has no row yet. The next claim makes it.';
+comment on table engine.unmade_lanes is 'Lanes that have a ready job and no row yet. The next claim makes them.';
 comment on column engine.unmade_lanes.lane is 'The lane.';
-comment on column engine.unmade_lanes.job_id is 'The job that waits in it.';
+comment on column engine.unmade_lanes.queue is 'The queue of its jobs.';
+comment on column engine.unmade_lanes.kind is 'Their kind.';
+comment on column engine.unmade_lanes.version is 'The version of their arguments.';
+comment on column engine.unmade_lanes.share is 'The part of a process''s slots they come out of.';
+comment on column engine.unmade_lanes.uses is 'What they take of which outside things.';
+
+create index unmade_lanes_by_lane on engine.unmade_lanes (lane);
 
 -- A job that has become ready in a lane without a row is noted, whatever made it ready: claim goes
 -- from one open lane to the next, and would never come by. Nobody waits for anybody here.
@@ -29,11 +39,12 @@ create function engine.note_unmade_lanes() returns trigger
 language plpgsql
 as $$
 begin
-    insert into engine.unmade_lanes (lane, job_id)
-    select lane, min(id) from changed
+    -- A note that is there says all that is needed: the lane is made of it, with or without a job.
+    insert into engine.unmade_lanes (lane, queue, kind, version, share, uses)
+    select distinct on (lane) lane, queue, kind, version, share, uses from changed
     where state = 'waiting' and due and blocked_by is null
-    group by lane
-    having not exists (select from engine.lanes where lanes.id = lane);
+      and not exists (select from engine.lanes where lanes.id = changed.lane)
+      and not exists (select from engine.unmade_lanes as noted where noted.lane = changed.lane);
     return null;
 end
 $$;
@@ -49,26 +60,34 @@ create trigger unmade_lanes_of_changed_jobs after update on engine.jobs
 
 -- Makes the lanes that were noted. Of two claims that meet here the second waits for the first.
 -- Claim has locked jobs, then come these notes, then resources: nobody has them the other way round.
-create function engine.make_noted_lanes() returns void
+create function engine.make_noted_lanes(at_most int) returns int
 language plpgsql
 as $$
 declare
     noted record;
+    sample engine.jobs;
+    found_notes int := 0;
 begin
     for noted in
         delete from engine.unmade_lanes
-        where ctid = any(array(select ctid from engine.unmade_lanes limit 100 for update))
-        returning lane, job_id
+        where ctid = any(array(select ctid from engine.unmade_lanes limit at_most for update))
+        returning *
     loop
-        -- Its first job may have gone meanwhile, while others wait there.
-        perform engine.make_lane(job) from engine.jobs as job
-        where job.id = noted.job_id and job.lane = noted.lane
-          and not exists (select from engine.lanes where id = noted.lane);
+        found_notes := found_notes + 1;
+        sample.lane := noted.lane;
+        sample.queue := noted.queue;
+        sample.kind := noted.kind;
+        sample.version := noted.version;
+        sample.share := noted.share;
+        sample.uses := noted.uses;
+        perform engine.make_lane(sample);
     end loop;
+    return found_notes;
 end
 $$;
 
-comment on function engine.make_noted_lanes() is 'Makes lanes that have jobs but no row yet.';
+comment on function engine.make_noted_lanes(int)
+    is 'Makes lanes that have jobs but no row yet, at most so many; returns how many notes there were.';
 
 -- Finds the first lane after this one that is open and has a ready job, by leaps: from an open lane to
 -- the first one with a job that is not before it, and from there to the first open one again. What
@@ -115,14 +134,14 @@ create function engine.note_missing_lanes() returns bigint
 language sql
 as $$
     with recursive place as (
-        (select queue, share, lane, id from engine.jobs
+        (select queue, share, lane, kind, version, uses from engine.jobs
          where state = 'waiting' and due and blocked_by is null
          order by queue, share, lane limit 1)
         union all
-        select next.queue, next.share, next.lane, next.id
+        select next.queue, next.share, next.lane, next.kind, next.version, next.uses
         from place
         cross join lateral (
-            select queue, share, lane, id from engine.jobs
+            select queue, share, lane, kind, version, uses from engine.jobs
             where state = 'waiting' and due and blocked_by is null
               and (queue, share, lane) > (place.queue, place.share, place.lane)
             order by queue, share, lane
@@ -130,8 +149,8 @@ as $$
         ) as next
     ),
     noted as (
-        insert into engine.unmade_lanes (lane, job_id)
-        select lane, id from place
+        insert into engine.unmade_lanes (lane, queue, kind, version, share, uses)
+        select lane, queue, kind, version, share, uses from place
         where not exists (select from engine.lanes where lanes.id = place.lane)
           and not exists (select from engine.unmade_lanes as already where already.lane = place.lane)
         returning 1
