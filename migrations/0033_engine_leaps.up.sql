@@ -64,16 +64,35 @@ create function engine.make_noted_lanes(at_most int) returns int
 language plpgsql
 as $$
 declare
-    noted record;
+    notes engine.unmade_lanes[];
+    noted engine.unmade_lanes;
+    needs text[];
     sample engine.jobs;
-    found_notes int := 0;
 begin
-    for noted in
+    with gone as (
         delete from engine.unmade_lanes
         where ctid = any(array(select ctid from engine.unmade_lanes limit at_most for update))
         returning *
-    loop
-        found_notes := found_notes + 1;
+    )
+    select array_agg((lane, queue, kind, version, share, uses)::engine.unmade_lanes)
+    into notes from gone;
+    if notes is null then
+        return 0;
+    end if;
+    -- The resources of all of them at once, in the order in which everybody locks resources.
+    needs := array(
+        select distinct name from unnest(notes) as n
+        cross join lateral (
+            select 'queue:' || n.queue as name
+            union all select 'kind:' || n.kind
+            union all select use ->> 'resource' from jsonb_array_elements(n.uses) as use
+        ) as need
+        order by name
+    );
+    insert into engine.resources (name) select name from unnest(needs) as name order by name
+    on conflict (name) do nothing;
+    perform from engine.resources where name = any(needs) order by name for share;
+    foreach noted in array notes loop
         sample.lane := noted.lane;
         sample.queue := noted.queue;
         sample.kind := noted.kind;
@@ -82,7 +101,7 @@ begin
         sample.uses := noted.uses;
         perform engine.make_lane(sample);
     end loop;
-    return found_notes;
+    return cardinality(notes);
 end
 $$;
 

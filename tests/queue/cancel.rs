@@ -308,7 +308,9 @@ async fn cancels_meet_claims_and_acks_and_every_job_ends_as_was_answered() {
             Cancelled::Cancelled => assert_eq!(state, State::Cancelled),
             Cancelled::Requested if id % 2 == 1 => assert_eq!(state, State::Cancelled),
             Cancelled::Requested => assert_eq!(state, State::Done),
-            Cancelled::AlreadyFinished(before) => assert_eq!((state, before), (State::Done, before)),
+            Cancelled::AlreadyFinished(before) => {
+                assert_eq!((state, before), (State::Done, before))
+            }
             Cancelled::Unknown => panic!("job {id} is somewhere"),
         }
     }
