@@ -126,10 +126,11 @@ begin
         from unnest(known_kinds, known_versions) as known (kind, version)
         cross join lateral (
             select l.id from engine.lanes as l
-            where l.queue = its_queue and l.share = my_share and l.kind = known.kind
-              and l.id >= lane_with_job and l.id > after_lane
-              and l.version <= known.version and l.shut_by is null
-            order by l.id
+            -- Said so that only lanes_open has this order: by its id alone, one could read all of them.
+            where (l.queue, l.share, l.kind, l.id) >= (its_queue, my_share, known.kind, lane_with_job)
+              and (l.queue, l.share, l.kind) <= (its_queue, my_share, known.kind)
+              and l.id > after_lane and l.version <= known.version and l.shut_by is null
+            order by l.queue, l.share, l.kind, l.id
             limit 1
         ) as first_of_kind;
         exit when open_lane is null;

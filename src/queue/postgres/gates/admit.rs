@@ -104,7 +104,7 @@ async fn lanes_with_uses(
         from engine.lane_uses as used
         join engine.resources on resources.name = used.resource
         join engine.lanes on lanes.id = used.lane
-        where used.lane = any($1)",
+        where used.lane = any($1) and lanes.id = any($1)",
     )
     .bind(wanted.iter().map(|(lane, _)| *lane).collect::<Vec<_>>())
     .fetch_all(connection)
@@ -158,7 +158,8 @@ async fn candidates(
             order by priority, run_at, id
             limit asked.wanted
             for update skip locked
-        ) as job",
+        ) as job
+        where lanes.id = any($1)",
     )
     .bind(lanes.keys().copied().collect::<Vec<_>>())
     .bind(lanes.values().map(|asked| asked.wanted).collect::<Vec<_>>())
