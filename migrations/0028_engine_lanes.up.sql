@@ -94,8 +94,10 @@ create table engine.lanes (
     shut_by    text,
     shut_gate  text,
     shut_since timestamptz,
+    waits_since timestamptz,
     opens_at   timestamptz,
     made_at    timestamptz not null,
+    idle_since timestamptz,
 
     constraint shut_by_a_gate_since_a_time check (
         (shut_by is null) = (shut_gate is null) and (shut_by is null) = (shut_since is null)
@@ -104,7 +106,7 @@ create table engine.lanes (
     constraint gate_is_known check (
         shut_gate in ('paused', 'breaker', 'not_before', 'limit', 'rate', 'quota', 'hold')
     )
-) with (fillfactor = 50);
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500);
 
 comment on table engine.lanes is 'Where jobs that need the same things wait. Made by the claim that first meets such a job.';
 comment on column engine.lanes.id is 'The lane as its jobs name it.';
@@ -116,12 +118,14 @@ comment on column engine.lanes.weight is 'How many of its jobs start in one turn
 comment on column engine.lanes.gated is 'Whether one of its resources has a gate: then its jobs start under that resource''s lock.';
 comment on column engine.lanes.shut_by is 'The resource that keeps its jobs from starting; null when none does.';
 comment on column engine.lanes.shut_gate is 'Which of the resource''s gates does.';
-comment on column engine.lanes.shut_since is 'Since when. Whoever has waited longest is let in first.';
+comment on column engine.lanes.shut_since is 'Since when.';
+comment on column engine.lanes.waits_since is 'Since when none of its jobs could start, opened meanwhile or not. Whoever has waited longest is let in first.';
 comment on column engine.lanes.opens_at is 'When it opens by itself; null when something has to happen first.';
 comment on column engine.lanes.made_at is 'When a claim first met it.';
+comment on column engine.lanes.idle_since is 'Since when it has had no ready job whenever somebody looked.';
 
 -- Serves the opening of a gate.
-create index lanes_shut on engine.lanes (shut_by, shut_since) where shut_by is not null;
+create index lanes_shut on engine.lanes (shut_by, waits_since) where shut_by is not null;
 -- Serves the question when the next one opens by itself, and which ones have.
 create index lanes_opening on engine.lanes (queue, opens_at) where opens_at is not null;
 
@@ -142,6 +146,25 @@ comment on column engine.lane_uses.cost is 'How much of its rate and quota one j
 comment on column engine.lane_uses.hold is 'Whether a job takes a place that outlives it, if the resource has places.';
 
 create index lane_uses_by_lane on engine.lane_uses (lane);
+
+create table engine.unmade_lanes (
+    lane    bigint not null,
+    queue   text not null,
+    kind    text not null,
+    version smallint not null,
+    share   smallint not null,
+    uses    jsonb
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+comment on table engine.unmade_lanes is 'Lanes that have a ready job and no row yet. The next claim makes them.';
+comment on column engine.unmade_lanes.lane is 'The lane.';
+comment on column engine.unmade_lanes.queue is 'The queue of its jobs.';
+comment on column engine.unmade_lanes.kind is 'Their kind.';
+comment on column engine.unmade_lanes.version is 'The version of their arguments.';
+comment on column engine.unmade_lanes.share is 'The part of a process''s slots they come out of.';
+comment on column engine.unmade_lanes.uses is 'What they take of which outside things.';
+
+create index unmade_lanes_by_lane on engine.unmade_lanes (lane);
 
 create table engine.events (
     id       bigint generated always as identity,
@@ -219,231 +242,161 @@ $$;
 
 comment on function engine.make_lane(engine.jobs) is 'Makes the lane that this job waits in.';
 
--- One claim. Jobs whose lane has no gate are leased at once; of the gated lanes it says how many jobs
--- could start, and the caller asks their gates. The answers: 'job', a lease; 'gated', a lane and how many;
--- 'cursor', where the share's next turn begins; 'more', look again; 'rest', how long until one is due.
-create function engine.claim(
-    my_session bigint, its_queue text,
-    shares smallint[], allotted int[], cursors bigint[], free int,
-    known_kinds text[], known_versions smallint[]
-) returns table (
-    what text, turn int, lane_id bigint, many int, seconds float8,
-    id bigint, fence int, kind text, args jsonb, attempt smallint, max_attempts smallint,
-    timeout_ms int, snoozes int, throttles smallint, denials smallint, interruptions smallint,
-    created_at timestamptz, claimed_at timestamptz, priority smallint, run_at timestamptz, share smallint
-)
+-- A job that has become ready in a lane without a row is noted, whatever made it ready: claim goes
+-- from one open lane to the next, and would never come by. Nobody waits for anybody here.
+create function engine.note_unmade_lanes() returns trigger
 language plpgsql
--- Whatever the statistics say of tables that were small a moment ago: a claim never scans one.
-set enable_seqscan = off set jit = off
 as $$
-#variable_conflict use_column
-declare
-    right_now timestamptz := engine.now();
-    wanted int;
-    planned int;
-    my_share smallint;
-    first_time int;
-    began_at bigint;
-    cursor_at bigint;
-    first_lane bigint;
-    this_lane bigint;
-    come_lane bigint;
-    wrapped boolean;
-    row_of_lane engine.lanes;
-    come_lanes bigint[];   -- shut ones whose time to open has come
-    open_lanes bigint[];
-    weights int[];
-    gated_lanes boolean[];
-    ready int[];           -- how many of its jobs are ready
-    offered int[];         -- how many of these have been counted in
-    live boolean[];
-    total_weight int;
-    round_size int;
-    part int;
-    got int;
-    progress boolean;
 begin
-    if not exists (
-        select from engine.sessions as s where s.id = my_session and s.ended_at is null
-    ) then
-        return;
-    end if;
-
-    update engine.jobs set due = true
-    where id = any(array(
-        select j.id from engine.jobs as j
-        where j.queue = its_queue and j.state = 'waiting' and not j.due and j.blocked_by is null
-          and j.run_at <= right_now
-        order by j.run_at
-        limit 1000
-        for update skip locked
-    ));
-    if engine.make_noted_lanes(1000) = 1000 then what := 'more'; return next; end if;
-    if known_kinds is null then
-        select array_agg(distinct l.kind) into known_kinds
-        from engine.lanes as l where l.queue = its_queue;
-        known_versions := array_fill(32767::smallint, array[coalesce(cardinality(known_kinds), 0)]);
-    end if;
-
-    for nth in 1..cardinality(shares) loop
-        exit when free <= 0;
-        my_share := shares[nth];
-        -- A share comes once for its own part, and once more for what is lent.
-        first_time := array_position(shares, my_share);
-        wanted := least(allotted[nth], free);
-        cursor_at := cursors[first_time];
-        began_at := cursor_at;
-        continue when wanted <= 0;
-
-        -- The lanes whose turn it is, each once, from the cursor on and around.
-        open_lanes := '{}'; weights := '{}'; gated_lanes := '{}'; offered := '{}'; live := '{}';
-        ready := '{}';
-        come_lanes := array(
-            select l.id from engine.lanes as l
-            where l.queue = its_queue and l.share = my_share and l.opens_at <= right_now
-              and exists (
-                  select from unnest(known_kinds, known_versions) as known (kind, version)
-                  where known.kind = l.kind and known.version >= l.version
-              )
-              and exists (
-                  select from engine.jobs as j
-                  where j.queue = its_queue and j.share = my_share and j.lane = l.id
-                    and j.state = 'waiting' and j.due and j.blocked_by is null
-              )
-            order by l.opens_at
-            limit wanted
-        );
-        first_lane := null;
-        wrapped := false;
-        while cardinality(open_lanes) < wanted loop
-            this_lane := engine.next_lane(its_queue, my_share, cursor_at, known_kinds, known_versions);
-            if cardinality(come_lanes) > 0 then
-                select min(come) into come_lane from unnest(come_lanes) as come where come > cursor_at;
-                this_lane := least(this_lane, come_lane);
-            end if;
-            if this_lane is null then
-                exit when wrapped;
-                wrapped := true;
-                cursor_at := -9223372036854775808;
-                continue;
-            end if;
-            exit when this_lane = first_lane or (wrapped and this_lane > began_at);
-            first_lane := coalesce(first_lane, this_lane);
-            cursor_at := this_lane;
-
-            select * into row_of_lane from engine.lanes as l where l.id = this_lane;
-            continue when not found;
-            open_lanes := open_lanes || this_lane;
-            weights := weights || row_of_lane.weight::int;
-            gated_lanes := gated_lanes || row_of_lane.gated;
-            ready := ready || wanted;
-            offered := offered || 0;
-            live := live || true;
-        end loop;
-        if cardinality(open_lanes) > 1 then
-            ready := array(
-                select (
-                    select count(*)::int from (
-                        select from engine.jobs as j
-                        where j.queue = its_queue and j.share = my_share and j.lane = l.lane
-                          and j.state = 'waiting' and j.due and j.blocked_by is null
-                        limit wanted
-                    ) as few
-                )
-                from unnest(open_lanes) with ordinality as l (lane, nth)
-                order by l.nth
-            );
-        end if;
-
-        -- In each round every lane gets its part of what is left, by weight; a lane that had fewer
-        -- is out, and the others share the rest.
-        planned := wanted;
-        progress := true;
-        while planned > 0 and progress loop
-            progress := false;
-            round_size := planned;
-            select coalesce(sum(w), 0) into total_weight
-            from unnest(weights, live) as l (w, is_live) where is_live;
-            for i in 1..cardinality(open_lanes) loop
-                continue when not live[i] or planned <= 0;
-                part := least(planned, greatest(weights[i], round_size * weights[i] / total_weight));
-                got := least(part, ready[i] - offered[i]);
-                offered[i] := offered[i] + got;
-                live[i] := got = part;
-                progress := progress or got > 0;
-                planned := planned - got;
-                if gated_lanes[i] then
-                    wanted := wanted - got;
-                    free := free - got;
-                end if;
-                cursor_at := open_lanes[i];
-            end loop;
-        end loop;
-
-        return query
-        update engine.jobs as j
-        set state = 'running',
-            attempt = j.attempt + 1,
-            fence = j.fence + 1,
-            session = my_session,
-            claimed_at = right_now,
-            gated = false,
-            slots = null
-        where j.id = any(array(
-            select n.id
-            from unnest(open_lanes, offered, gated_lanes) as l (lane, many, is_gated)
-            cross join lateral (
-                select n.id from engine.jobs as n
-                where n.queue = its_queue and n.share = my_share and n.lane = l.lane
-                  and n.state = 'waiting' and n.due and n.blocked_by is null
-                order by n.priority, n.run_at, n.id
-                limit l.many
-                -- Another process may be claiming the same rows: take the next ones instead.
-                for update skip locked
-            ) as n
-            where not l.is_gated and l.many > 0
-        ))
-        returning
-            'job'::text, nth * 100000 + array_position(open_lanes, j.lane), j.lane, null::int,
-            null::float8, j.id, j.fence, j.kind, j.args, j.attempt, j.max_attempts, j.timeout_ms,
-            j.snoozes, j.throttles, j.denials, j.interruptions, j.created_at, j.claimed_at,
-            j.priority, j.run_at, j.share;
-        get diagnostics got = row_count;
-        free := free - got;
-        -- Others were at the same lanes and took some of what was counted: there may be more elsewhere.
-        if cardinality(open_lanes) > 1 and got < wanted - planned then
-            what := 'more';
-            return next;
-        end if;
-
-        for i in 1..cardinality(open_lanes) loop
-            if gated_lanes[i] and offered[i] > 0 then
-                what := 'gated'; lane_id := open_lanes[i]; many := offered[i]; share := my_share;
-                return next;
-            end if;
-        end loop;
-        cursors[first_time] := cursor_at;
-        what := 'cursor'; lane_id := cursor_at; share := my_share;
-        return next;
-    end loop;
-
-    if free > 0 then
-        what := 'rest';
-        seconds := extract(epoch from least(
-            (
-                select min(j.run_at) from engine.jobs as j
-                where j.queue = its_queue and j.state = 'waiting' and not j.due
-                  and j.blocked_by is null
-            ),
-            (
-                select min(l.opens_at) from engine.lanes as l
-                where l.queue = its_queue and l.opens_at > right_now
-            )
-        ) - right_now);
-        return next;
-    end if;
+    -- A note that is there says all that is needed: the lane is made of it, with or without a job.
+    insert into engine.unmade_lanes (lane, queue, kind, version, share, uses)
+    select distinct on (lane) lane, queue, kind, version, share, uses from changed
+    where state = 'waiting' and due and blocked_by is null
+      and not exists (select from engine.lanes where lanes.id = changed.lane)
+      and not exists (select from engine.unmade_lanes as noted where noted.lane = changed.lane);
+    return null;
 end
 $$;
 
-comment on function engine.claim(bigint, text, smallint[], int[], bigint[], int, text[], smallint[])
-    is 'Leases jobs that are due, lane by lane in turn, and says which gated lanes have more.';
+comment on function engine.note_unmade_lanes() is 'Notes the lanes of new and changed jobs that claim has yet to make.';
+
+create trigger unmade_lanes_of_new_jobs after insert on engine.jobs
+    referencing new table as changed
+    for each statement execute function engine.note_unmade_lanes();
+create trigger unmade_lanes_of_changed_jobs after update on engine.jobs
+    referencing new table as changed
+    for each statement execute function engine.note_unmade_lanes();
+
+-- Makes the lanes that were noted. Of two claims that meet here the second waits for the first.
+-- Claim has locked jobs, then come these notes, then resources: nobody has them the other way round.
+create function engine.make_noted_lanes(at_most int) returns int
+language plpgsql
+as $$
+declare
+    notes engine.unmade_lanes[];
+    noted engine.unmade_lanes;
+    needs text[];
+    sample engine.jobs;
+begin
+    with gone as (
+        delete from engine.unmade_lanes
+        where ctid = any(array(select ctid from engine.unmade_lanes limit at_most for update))
+        returning *
+    )
+    select array_agg((lane, queue, kind, version, share, uses)::engine.unmade_lanes)
+    into notes from gone;
+    if notes is null then
+        return 0;
+    end if;
+    -- The resources of all of them at once, in the order in which everybody locks resources.
+    needs := array(
+        select distinct name from unnest(notes) as n
+        cross join lateral (
+            select 'queue:' || n.queue as name
+            union all select 'kind:' || n.kind
+            union all select use ->> 'resource' from jsonb_array_elements(n.uses) as use
+        ) as need
+        order by name
+    );
+    insert into engine.resources (name) select name from unnest(needs) as name order by name
+    on conflict (name) do nothing;
+    perform from engine.resources where name = any(needs) order by name for share;
+    foreach noted in array notes loop
+        sample.lane := noted.lane;
+        sample.queue := noted.queue;
+        sample.kind := noted.kind;
+        sample.version := noted.version;
+        sample.share := noted.share;
+        sample.uses := noted.uses;
+        perform engine.make_lane(sample);
+    end loop;
+    return cardinality(notes);
+end
+$$;
+
+comment on function engine.make_noted_lanes(int)
+    is 'Makes lanes that have jobs but no row yet, at most so many; returns how many notes there were.';
+
+-- The safety net: notes every lane that has a ready job and no row. It goes from lane to lane, not
+-- from job to job.
+create function engine.note_missing_lanes() returns bigint
+language sql
+as $$
+    with recursive place as (
+        (select queue, share, lane, kind, version, uses from engine.jobs
+         where state = 'waiting' and due and blocked_by is null
+         order by queue, share, lane limit 1)
+        union all
+        select next.queue, next.share, next.lane, next.kind, next.version, next.uses
+        from place
+        cross join lateral (
+            select queue, share, lane, kind, version, uses from engine.jobs
+            where state = 'waiting' and due and blocked_by is null
+              and (queue, share, lane) > (place.queue, place.share, place.lane)
+            order by queue, share, lane
+            limit 1
+        ) as next
+    ),
+    noted as (
+        insert into engine.unmade_lanes (lane, queue, kind, version, share, uses)
+        select lane, queue, kind, version, share, uses from place
+        where not exists (select from engine.lanes where lanes.id = place.lane)
+          and not exists (select from engine.unmade_lanes as already where already.lane = place.lane)
+        returning 1
+    )
+    select count(*) from noted
+$$;
+
+comment on function engine.note_missing_lanes() is 'Notes lanes that have a ready job and no row; returns how many there were.';
+
+-- Forgets lanes in which nothing has been ready for so long, seen twice so far apart, and resources
+-- that neither a gate, a lane nor a hold needs. Whoever needs one of them again makes it again. Lanes
+-- that came to their time and have nothing to start are opened: claim need not look at them then.
+create function engine.forget_lanes(idle interval) returns bigint
+language plpgsql
+as $$
+declare
+    forgotten bigint;
+    right_now timestamptz := engine.now();
+begin
+    update engine.lanes set idle_since = case when idle_since is null then right_now end
+    where id = any(array(
+        select id from engine.lanes as l
+        where (l.idle_since is null) <> exists (
+            select from engine.jobs
+            where queue = l.queue and share = l.share and lane = l.id
+              and state = 'waiting' and due and blocked_by is null
+        )
+        for update skip locked
+    ));
+    update engine.lanes set shut_by = null, shut_gate = null, shut_since = null, opens_at = null
+    where id = any(array(
+        select id from engine.lanes
+        where opens_at < right_now - interval '10 seconds' and idle_since is not null
+        for update skip locked
+    ));
+    delete from engine.lanes
+    where id = any(array(
+        select id from engine.lanes where idle_since < right_now - idle for update skip locked
+    ));
+    get diagnostics forgotten = row_count;
+    -- A job that came into a lane in this very moment saw it still there.
+    perform engine.note_missing_lanes();
+    delete from engine.resources
+    where name = any(array(
+        select name from engine.resources as r
+        where not engine.is_gated(r) and r.held = 0 and r.running = 0 and r.weight = 1
+          and (r.opened_at is null or r.opened_at < right_now - idle - interval '1 day')
+          and not exists (select from engine.lane_uses where resource = r.name)
+          and not exists (select from engine.holds where resource = r.name)
+        order by name
+        for update skip locked
+    ));
+    return forgotten;
+end
+$$;
+
+comment on function engine.forget_lanes(interval) is 'Forgets lanes and resources that nobody has needed for so long; returns how many lanes.';
+
+-- The jobs that are there.
+select engine.note_missing_lanes();

@@ -36,7 +36,7 @@ pub async fn create(
     let request = read(&headers, body, api.week_attempts)?;
     let mut tx = api.db.begin().await?;
     let created = start::create(&mut tx, &request).await.map_err(explained)?;
-    api.queue.enqueue(&mut tx, &collect_week::for_weeks(&created.weeks)?).await?;
+    collect_week::begin(&api.queue, &mut tx, created.collection, &created.weeks).await?;
     tx.commit().await?;
     tracing::info!(
         collection = created.collection_id,
@@ -72,14 +72,7 @@ fn read(
     body: Result<Bytes, BytesRejection>,
     week_attempts: u32,
 ) -> Result<Request, Problem> {
-    if !says_json(headers) {
-        return Err(Problem::not_json());
-    }
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the body is longer than 1 MiB"),
-        _ => Problem::unreadable("the body broke off"),
-    })?;
-    let mut fields = Fields::of(&body)?;
+    let mut fields = Fields::from_request(headers, body)?;
     let request = Request {
         workflow: fields.required("workflow", "the id of a workflow, as text")?,
         instance: fields.optional("instance", "AMC's id of an instance, as text")?,
@@ -96,13 +89,6 @@ fn read(
     };
     fields.end()?;
     Ok(request)
-}
-
-/// Besides its use, the header keeps browsers from sending a form here without asking first.
-fn says_json(headers: &HeaderMap) -> bool {
-    let media = headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
-    let media = media.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
-    media.eq_ignore_ascii_case("application/json")
 }
 
 fn weeks(fields: &mut Fields) -> Result<PlanRequest, Problem> {

@@ -140,6 +140,9 @@ impl From<crate::queue::Error> for Problem {
     fn from(error: crate::queue::Error) -> Self {
         match error {
             crate::queue::Error::Database(error) => error.into(),
+            crate::queue::Error::Invalid(invalid) => {
+                Self::invalid(invalid.field, invalid.to_string()).with_remedy(invalid.remedy)
+            }
             _ => Self::internal(error),
         }
     }

@@ -1,6 +1,9 @@
 //! Reads the fields of a JSON body one by one, so that an error names the one that is wrong.
 
 use super::error::Problem;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -14,8 +17,24 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// Those of the body of a request, if it says that it is JSON. Besides its use, the header keeps
+    /// browsers from sending a form here without asking first.
+    pub fn from_request(
+        headers: &HeaderMap,
+        body: Result<Bytes, BytesRejection>,
+    ) -> Result<Self, Problem> {
+        if !says_json(headers) {
+            return Err(Problem::not_json());
+        }
+        let body = body.map_err(|rejection| match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the body is longer than 1 MiB"),
+            _ => Problem::unreadable("the body broke off"),
+        })?;
+        Self::of(&body)
+    }
+
     /// Those of a whole body.
-    pub fn of(body: &[u8]) -> Result<Self, Problem> {
+    fn of(body: &[u8]) -> Result<Self, Problem> {
         let value: Value = serde_json::from_slice(body)
             .map_err(|error| Problem::unreadable(format!("the body is not JSON: {error}")))?;
         // JSON can say it, Postgres cannot keep it.
@@ -88,4 +107,10 @@ impl Fields {
         Problem::invalid(&place, format!("{place} is not {must_be}"))
             .with_remedy(format!("give {must_be}"))
     }
+}
+
+fn says_json(headers: &HeaderMap) -> bool {
+    let media = headers.get(header::CONTENT_TYPE).and_then(|media| media.to_str().ok());
+    let media = media.and_then(|media| media.split(';').next()).unwrap_or_default().trim();
+    media.eq_ignore_ascii_case("application/json")
 }

@@ -163,7 +163,7 @@ impl fmt::Display for Finished {
 
 /// What became of a job that was to be cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "result", content = "detail", rename_all = "snake_case")]
 pub enum Cancelled {
     /// It waited, and is cancelled now.
     Cancelled,
@@ -177,7 +177,7 @@ pub enum Cancelled {
 
 /// What became of a job that was to be discarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "result", content = "detail", rename_all = "snake_case")]
 pub enum Discarded {
     /// It waited, and is discarded now.
     Discarded,
@@ -227,7 +227,7 @@ impl Edit {
 
 /// What became of a job that was to be edited.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "result", content = "detail", rename_all = "snake_case")]
 pub enum Edited {
     /// It is as asked now.
     Edited,
@@ -268,7 +268,7 @@ impl Replay {
 
 /// What became of a finished job that was to be replayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "result", content = "detail", rename_all = "snake_case")]
 pub enum Replayed {
     /// This new job does it again.
     Replayed(i64),

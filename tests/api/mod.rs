@@ -2,6 +2,8 @@
 
 mod collections;
 mod health;
+mod jobs;
+mod steering;
 
 use crate::commands::Site;
 use crate::harness::process::Process;

@@ -3,7 +3,9 @@
 mod backfill;
 mod doctor;
 mod end_to_end;
+mod gates;
 mod help;
+mod jobs;
 mod migrate;
 mod register;
 mod settings;

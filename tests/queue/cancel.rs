@@ -356,7 +356,7 @@ async fn a_running_handler_is_stopped_without_waiting_for_the_heartbeat() {
 
 #[tokio::test]
 async fn a_job_that_is_cancelled_on_its_way_to_the_handler_is_stopped_too() {
-    let mut running = Running::with(Mode::Listen, |settings| {
+    let running = Running::with(Mode::Listen, |settings| {
         settings.renew_every = HOUR;
         settings.patience = 3 * HOUR;
     })

@@ -1,13 +1,18 @@
 //! The queue's promises, on a real Postgres.
 
 mod ack;
+mod attempts;
 mod cancel;
 mod claim;
 mod counts;
 mod enqueue;
+mod explain;
 mod failures;
+mod fairness;
 mod gates;
+mod groups;
 mod history;
+mod notes;
 mod plans;
 mod replay;
 mod rescue;

@@ -250,9 +250,9 @@ async fn a_choice_takes_what_it_says_and_no_more() {
         assert_eq!(replay_all(&house, &filter, &Replay::default()).await, Replays::default());
     }
     let mut connection = house.connection().await;
-    let (all, plainly) = (default(), Replay::default());
-    let everything = house.queue.replay_all(&mut connection, &all, &plainly, &ANN);
-    assert!(everything.await.expect_err("refused").to_string().starts_with("filter: "));
+    let (all, how) = (default(), Replay::default());
+    let refused = house.queue.replay_all(&mut connection, &all, &how, &ANN).await;
+    assert!(refused.expect_err("refused").to_string().starts_with("filter: "));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
-//! The history's partitions come and go; old sessions are forgotten.
+//! The history's partitions come and go; old sessions and groups are forgotten.
 
+use super::groups;
 use crate::queue::error::Error;
 use sqlx::PgConnection;
 use std::time::Duration;
@@ -13,7 +14,7 @@ const LANES_IDLE_MS: i64 = 3_600_000;
 /// What was made and dropped.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// New partitions of the history.
+    /// New partitions of the history and of the log of attempts.
     pub made: i32,
     /// Partitions dropped, because all in them is older than the retention.
     pub dropped: i32,
@@ -21,6 +22,8 @@ pub struct Pruned {
     pub sessions: u64,
     /// Lanes forgotten, because nothing has been ready in them for long.
     pub lanes: i64,
+    /// Groups that were decided, forgotten with their members.
+    pub groups: u64,
 }
 
 pub(super) async fn prune(
@@ -45,7 +48,8 @@ pub(super) async fn prune(
     let sessions = sqlx::query(
         "-- forget_sessions
         delete from engine.sessions
-        where ended_at < (select engine.now()) - $1 * interval '1 millisecond'
+        -- A day of the log is dropped when all of it is old enough: until then it names sessions.
+        where ended_at < (select engine.now()) - $1 * interval '1 millisecond' - interval '1 day'
           and not exists (select from engine.jobs where session = sessions.id and state = 'running')",
     )
     .bind(retention_ms)
@@ -57,7 +61,8 @@ pub(super) async fn prune(
         select engine.forget_lanes($1 * interval '1 millisecond')",
     )
     .bind(LANES_IDLE_MS)
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await?;
-    Ok(Pruned { made, dropped, sessions, lanes })
+    let groups = groups::forget(connection, retention).await?;
+    Ok(Pruned { made, dropped, sessions, lanes, groups })
 }
