@@ -1,9 +1,17 @@
 -- Takes away lanes, and the gates that came with them.
 
-drop function engine.claim(bigint, text, smallint[], int[], bigint[], int[], int, text[], smallint[]);
+set local lock_timeout = '10s';
+
+drop function engine.forget_lanes(interval);
+drop function engine.note_missing_lanes();
+drop function engine.make_noted_lanes(int);
+drop trigger unmade_lanes_of_changed_jobs on engine.jobs;
+drop trigger unmade_lanes_of_new_jobs on engine.jobs;
+drop function engine.note_unmade_lanes();
 drop function engine.make_lane(engine.jobs);
 drop function engine.is_gated(engine.resources);
 drop table engine.events;
+drop table engine.unmade_lanes;
 drop table engine.lane_uses;
 drop table engine.lanes;
 

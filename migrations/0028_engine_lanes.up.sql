@@ -97,6 +97,7 @@ create table engine.lanes (
     waits_since timestamptz,
     opens_at   timestamptz,
     made_at    timestamptz not null,
+    idle_since timestamptz,
 
     constraint shut_by_a_gate_since_a_time check (
         (shut_by is null) = (shut_gate is null) and (shut_by is null) = (shut_since is null)
@@ -105,7 +106,7 @@ create table engine.lanes (
     constraint gate_is_known check (
         shut_gate in ('paused', 'breaker', 'not_before', 'limit', 'rate', 'quota', 'hold')
     )
-) with (fillfactor = 50);
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_threshold = 500);
 
 comment on table engine.lanes is 'Where jobs that need the same things wait. Made by the claim that first meets such a job.';
 comment on column engine.lanes.id is 'The lane as its jobs name it.';
@@ -121,10 +122,11 @@ comment on column engine.lanes.shut_since is 'Since when.';
 comment on column engine.lanes.waits_since is 'Since when none of its jobs could start, opened meanwhile or not. Whoever has waited longest is let in first.';
 comment on column engine.lanes.opens_at is 'When it opens by itself; null when something has to happen first.';
 comment on column engine.lanes.made_at is 'When a claim first met it.';
+comment on column engine.lanes.idle_since is 'Since when it has had no ready job whenever somebody looked.';
 
 -- Serves the opening of a gate.
 create index lanes_shut on engine.lanes (shut_by, waits_since) where shut_by is not null;
--- Serves the question when the next one opens by itself.
+-- Serves the question when the next one opens by itself, and which ones have.
 create index lanes_opening on engine.lanes (queue, opens_at) where opens_at is not null;
 
 create table engine.lane_uses (
@@ -145,14 +147,33 @@ comment on column engine.lane_uses.hold is 'Whether a job takes a place that out
 
 create index lane_uses_by_lane on engine.lane_uses (lane);
 
+create table engine.unmade_lanes (
+    lane    bigint not null,
+    queue   text not null,
+    kind    text not null,
+    version smallint not null,
+    share   smallint not null,
+    uses    jsonb
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+comment on table engine.unmade_lanes is 'Lanes that have a ready job and no row yet. The next claim makes them.';
+comment on column engine.unmade_lanes.lane is 'The lane.';
+comment on column engine.unmade_lanes.queue is 'The queue of its jobs.';
+comment on column engine.unmade_lanes.kind is 'Their kind.';
+comment on column engine.unmade_lanes.version is 'The version of their arguments.';
+comment on column engine.unmade_lanes.share is 'The part of a process''s slots they come out of.';
+comment on column engine.unmade_lanes.uses is 'What they take of which outside things.';
+
+create index unmade_lanes_by_lane on engine.unmade_lanes (lane);
+
 create table engine.events (
-    id       bigint generated always as identity primary key,
+    id       bigint generated always as identity,
     at       timestamptz not null,
     resource text not null,
     what     text not null,
     by       text not null,
     why      text not null
-);
+) partition by range (at);
 
 comment on table engine.events is 'What happened to gates: who opened or shut which, and why.';
 comment on column engine.events.id is 'In the order they were written.';
@@ -164,6 +185,8 @@ comment on column engine.events.why is 'The reason, in a sentence.';
 
 create index events_by_resource on engine.events (resource, id desc);
 create index events_by_time on engine.events (at);
+
+create table engine.events_default partition of engine.events default;
 
 -- ---- functions ----
 
@@ -185,10 +208,16 @@ declare
     needs text[] := array[
         'queue:' || sample.queue, 'kind:' || sample.kind
     ] || array(select use ->> 'resource' from jsonb_array_elements(sample.uses) as use);
+    locked int;
 begin
-    insert into engine.resources (name) select name from unnest(needs) as name order by name
-    on conflict (name) do nothing;
-    perform from engine.resources where name = any(needs) order by name for share;
+    loop
+        insert into engine.resources (name) select name from unnest(needs) as name order by name
+        on conflict (name) do nothing;
+        perform from engine.resources where name = any(needs) order by name for share;
+        get diagnostics locked = row_count;
+        -- One that nobody needed may have been forgotten meanwhile.
+        exit when locked >= (select count(distinct name) from unnest(needs) as name);
+    end loop;
     insert into engine.lanes (id, queue, kind, version, share, weight, gated, made_at)
     select
         sample.lane, sample.queue, sample.kind, sample.version, sample.share,
@@ -213,241 +242,161 @@ $$;
 
 comment on function engine.make_lane(engine.jobs) is 'Makes the lane that this job waits in.';
 
--- One claim. Jobs whose lane has no gate are leased at once; of the gated lanes it says how many jobs
--- could start, and the caller asks their gates. The answers: what = 'job', a lease; 'gated', a lane and
--- how many; 'cursor', the lane whose turn it was last, and how many of its jobs may still start in that
--- turn (a claim for few slots cuts turns short); 'rest', how long until something becomes due.
-create function engine.claim(
-    my_session bigint, its_queue text,
-    shares smallint[], allotted int[], cursors bigint[], credits int[], free int,
-    known_kinds text[], known_versions smallint[]
-) returns table (
-    what text, turn int, lane_id bigint, many int, seconds float8,
-    id bigint, fence int, kind text, args jsonb, attempt smallint, max_attempts smallint,
-    timeout_ms int, snoozes int, throttles smallint, denials smallint, interruptions smallint,
-    created_at timestamptz, claimed_at timestamptz, priority smallint, run_at timestamptz, share smallint
-)
+-- A job that has become ready in a lane without a row is noted, whatever made it ready: claim goes
+-- from one open lane to the next, and would never come by. Nobody waits for anybody here.
+create function engine.note_unmade_lanes() returns trigger
 language plpgsql
 as $$
-#variable_conflict use_column
-declare
-    right_now timestamptz := engine.now();
-    turns int := 0;
-    wanted int;
-    my_share smallint;
-    first_time int;
-    began_at bigint;
-    cursor_at bigint;
-    first_lane bigint;
-    this_lane bigint;
-    wrapped boolean;
-    row_of_lane engine.lanes;
-    open_lanes bigint[];
-    weights int[];
-    ready int[];       -- for a gated lane, how many of its jobs are ready; null for the others
-    offered int[];     -- how many of these have been counted in
-    asked_lanes bigint[] := '{}';  -- what has been offered before, when a share comes once more
-    asked_many int[] := '{}';
-    already int;
-    room_on text;      -- the resource, and the gate of it, that was last asked whether it has room
-    room_of text;
-    has_room boolean;
-    live boolean[];
-    total_weight int;
-    factor int;
-    turn_left int;     -- what is left of the turn of the lane at the cursor
-    quantum int;       -- what the lane may start in this round
-    part int;
-    got int;
-    progress boolean;
 begin
-    if not exists (
-        select from engine.sessions as s where s.id = my_session and s.ended_at is null
-    ) then
-        return;
-    end if;
-
-    update engine.jobs set due = true
-    where id = any(array(
-        select j.id from engine.jobs as j
-        where j.queue = its_queue and j.state = 'waiting' and not j.due and j.blocked_by is null
-          and j.run_at <= right_now
-        order by j.run_at
-        limit 1000
-        for update skip locked
-    ));
-
-    for nth in 1..cardinality(shares) loop
-        exit when free <= 0;
-        my_share := shares[nth];
-        -- A share comes once for its own part, and once more for what is lent.
-        first_time := array_position(shares, my_share);
-        wanted := least(allotted[nth], free);
-        cursor_at := cursors[first_time];
-        turn_left := credits[first_time];
-        if turn_left > 0 and cursor_at > -9223372036854775808 then
-            -- It goes on with its turn: the scan finds it first.
-            cursor_at := cursor_at - 1;
-        end if;
-        began_at := cursor_at;
-        continue when wanted <= 0;
-
-        -- The lanes whose turn it is, each once, from the cursor on and around.
-        open_lanes := '{}'; weights := '{}'; ready := '{}'; offered := '{}'; live := '{}';
-        first_lane := null;
-        wrapped := false;
-        while cardinality(open_lanes) < wanted loop
-            select j.lane into this_lane from engine.jobs as j
-            where j.queue = its_queue and j.share = my_share and j.lane > cursor_at
-              and j.state = 'waiting' and j.due and j.blocked_by is null
-            order by j.lane
-            limit 1;
-            if not found then
-                exit when wrapped;
-                wrapped := true;
-                cursor_at := -9223372036854775808;
-                continue;
-            end if;
-            exit when this_lane = first_lane or (wrapped and this_lane > began_at);
-            first_lane := coalesce(first_lane, this_lane);
-            cursor_at := this_lane;
-
-            select * into row_of_lane from engine.lanes as l where l.id = this_lane;
-            if not found then
-                perform engine.make_lane(j) from engine.jobs as j
-                where j.queue = its_queue and j.share = my_share and j.lane = this_lane
-                  and j.state = 'waiting' and j.due and j.blocked_by is null
-                limit 1;
-                select * into row_of_lane from engine.lanes as l where l.id = this_lane;
-                continue when not found;
-            end if;
-            if row_of_lane.shut_by is not null
-                and (row_of_lane.opens_at is null or row_of_lane.opens_at > right_now)
-            then
-                -- A place may be free though the lane is shut: it went to a lane whose jobs nobody
-                -- here knows, or to one of another queue that has no slot for them.
-                if (row_of_lane.shut_by, row_of_lane.shut_gate) is distinct from (room_on, room_of)
-                then
-                    room_on := row_of_lane.shut_by;
-                    room_of := row_of_lane.shut_gate;
-                    select case room_of
-                        when 'limit' then coalesce(r.running < r.max_running, true)
-                        when 'hold' then coalesce(r.held < r.max_holds, true)
-                        else false
-                    end into has_room from engine.resources as r where r.name = room_on;
-                end if;
-                continue when has_room is not true;
-            end if;
-            continue when known_kinds is not null and not exists (
-                select from unnest(known_kinds, known_versions) as known (kind, version)
-                where known.kind = row_of_lane.kind and known.version >= row_of_lane.version
-            );
-            open_lanes := open_lanes || this_lane;
-            weights := weights || row_of_lane.weight::int;
-            offered := offered || 0;
-            live := live || true;
-            if row_of_lane.gated then
-                already := coalesce(asked_many[array_position(asked_lanes, this_lane)], 0);
-                ready := ready || (
-                    select greatest(count(*)::int - already, 0) from (
-                        select from engine.jobs as j
-                        where j.queue = its_queue and j.share = my_share and j.lane = this_lane
-                          and j.state = 'waiting' and j.due and j.blocked_by is null
-                        limit wanted + already
-                    ) as few
-                );
-            else
-                ready := ready || null::int;
-            end if;
-        end loop;
-
-        -- In each round every lane starts as many as its weight says, in large claims that many times
-        -- over; a lane that had fewer is out. So in any sequence of claims, of whatever size, the
-        -- starts of lanes that never run dry are in the proportion of their weights to within one turn.
-        credits[first_time] := 0;
-        progress := true;
-        while wanted > 0 and progress loop
-            progress := false;
-            select coalesce(sum(w), 0) into total_weight
-            from unnest(weights, live) as l (w, is_live) where is_live;
-            factor := greatest(1, wanted / greatest(total_weight, 1));
-            for i in 1..cardinality(open_lanes) loop
-                continue when not live[i] or wanted <= 0;
-                quantum := weights[i] * factor;
-                if turn_left > 0 and open_lanes[i] = cursors[first_time] then
-                    quantum := quantum - weights[i] + least(turn_left, weights[i]);
-                    turn_left := 0;
-                end if;
-                part := least(wanted, quantum);
-                if ready[i] is not null then
-                    got := least(part, ready[i] - offered[i]);
-                    offered[i] := offered[i] + got;
-                else
-                    turns := turns + 1;
-                    return query
-                    update engine.jobs as j
-                    set state = 'running',
-                        attempt = j.attempt + 1,
-                        fence = j.fence + 1,
-                        session = my_session,
-                        claimed_at = right_now,
-                        gated = false,
-                        slots = null
-                    where j.id = any(array(
-                        select n.id from engine.jobs as n
-                        where n.queue = its_queue and n.share = my_share and n.lane = open_lanes[i]
-                          and n.state = 'waiting' and n.due and n.blocked_by is null
-                        order by n.priority, n.run_at, n.id
-                        limit part
-                        -- Another process may be claiming the same rows: take the next ones instead.
-                        for update skip locked
-                    ))
-                    returning
-                        'job'::text, turns, j.lane, null::int, null::float8, j.id, j.fence, j.kind,
-                        j.args, j.attempt, j.max_attempts, j.timeout_ms, j.snoozes, j.throttles,
-                        j.denials, j.interruptions, j.created_at, j.claimed_at, j.priority, j.run_at,
-                        j.share;
-                    get diagnostics got = row_count;
-                end if;
-                live[i] := got = part;
-                progress := progress or got > 0;
-                wanted := wanted - got;
-                free := free - got;
-                cursor_at := open_lanes[i];
-                credits[first_time] := case when live[i] then quantum - got else 0 end;
-            end loop;
-        end loop;
-
-        for i in 1..cardinality(open_lanes) loop
-            if offered[i] > 0 then
-                what := 'gated'; lane_id := open_lanes[i]; many := offered[i]; share := my_share;
-                return next;
-                asked_lanes := asked_lanes || open_lanes[i];
-                asked_many := asked_many || offered[i];
-            end if;
-        end loop;
-        cursors[first_time] := cursor_at;
-        what := 'cursor'; lane_id := cursor_at; many := credits[first_time]; share := my_share;
-        return next;
-    end loop;
-
-    if free > 0 then
-        what := 'rest';
-        seconds := extract(epoch from least(
-            (
-                select min(j.run_at) from engine.jobs as j
-                where j.queue = its_queue and j.state = 'waiting' and not j.due
-                  and j.blocked_by is null
-            ),
-            (
-                select min(l.opens_at) from engine.lanes as l
-                where l.queue = its_queue and l.opens_at > right_now
-            )
-        ) - right_now);
-        return next;
-    end if;
+    -- A note that is there says all that is needed: the lane is made of it, with or without a job.
+    insert into engine.unmade_lanes (lane, queue, kind, version, share, uses)
+    select distinct on (lane) lane, queue, kind, version, share, uses from changed
+    where state = 'waiting' and due and blocked_by is null
+      and not exists (select from engine.lanes where lanes.id = changed.lane)
+      and not exists (select from engine.unmade_lanes as noted where noted.lane = changed.lane);
+    return null;
 end
 $$;
 
-comment on function engine.claim(bigint, text, smallint[], int[], bigint[], int[], int, text[], smallint[])
-    is 'Leases jobs that are due, lane by lane in turn, and says which gated lanes have more.';
+comment on function engine.note_unmade_lanes() is 'Notes the lanes of new and changed jobs that claim has yet to make.';
+
+create trigger unmade_lanes_of_new_jobs after insert on engine.jobs
+    referencing new table as changed
+    for each statement execute function engine.note_unmade_lanes();
+create trigger unmade_lanes_of_changed_jobs after update on engine.jobs
+    referencing new table as changed
+    for each statement execute function engine.note_unmade_lanes();
+
+-- Makes the lanes that were noted. Of two claims that meet here the second waits for the first.
+-- Claim has locked jobs, then come these notes, then resources: nobody has them the other way round.
+create function engine.make_noted_lanes(at_most int) returns int
+language plpgsql
+as $$
+declare
+    notes engine.unmade_lanes[];
+    noted engine.unmade_lanes;
+    needs text[];
+    sample engine.jobs;
+begin
+    with gone as (
+        delete from engine.unmade_lanes
+        where ctid = any(array(select ctid from engine.unmade_lanes limit at_most for update))
+        returning *
+    )
+    select array_agg((lane, queue, kind, version, share, uses)::engine.unmade_lanes)
+    into notes from gone;
+    if notes is null then
+        return 0;
+    end if;
+    -- The resources of all of them at once, in the order in which everybody locks resources.
+    needs := array(
+        select distinct name from unnest(notes) as n
+        cross join lateral (
+            select 'queue:' || n.queue as name
+            union all select 'kind:' || n.kind
+            union all select use ->> 'resource' from jsonb_array_elements(n.uses) as use
+        ) as need
+        order by name
+    );
+    insert into engine.resources (name) select name from unnest(needs) as name order by name
+    on conflict (name) do nothing;
+    perform from engine.resources where name = any(needs) order by name for share;
+    foreach noted in array notes loop
+        sample.lane := noted.lane;
+        sample.queue := noted.queue;
+        sample.kind := noted.kind;
+        sample.version := noted.version;
+        sample.share := noted.share;
+        sample.uses := noted.uses;
+        perform engine.make_lane(sample);
+    end loop;
+    return cardinality(notes);
+end
+$$;
+
+comment on function engine.make_noted_lanes(int)
+    is 'Makes lanes that have jobs but no row yet, at most so many; returns how many notes there were.';
+
+-- The safety net: notes every lane that has a ready job and no row. It goes from lane to lane, not
+-- from job to job.
+create function engine.note_missing_lanes() returns bigint
+language sql
+as $$
+    with recursive place as (
+        (select queue, share, lane, kind, version, uses from engine.jobs
+         where state = 'waiting' and due and blocked_by is null
+         order by queue, share, lane limit 1)
+        union all
+        select next.queue, next.share, next.lane, next.kind, next.version, next.uses
+        from place
+        cross join lateral (
+            select queue, share, lane, kind, version, uses from engine.jobs
+            where state = 'waiting' and due and blocked_by is null
+              and (queue, share, lane) > (place.queue, place.share, place.lane)
+            order by queue, share, lane
+            limit 1
+        ) as next
+    ),
+    noted as (
+        insert into engine.unmade_lanes (lane, queue, kind, version, share, uses)
+        select lane, queue, kind, version, share, uses from place
+        where not exists (select from engine.lanes where lanes.id = place.lane)
+          and not exists (select from engine.unmade_lanes as already where already.lane = place.lane)
+        returning 1
+    )
+    select count(*) from noted
+$$;
+
+comment on function engine.note_missing_lanes() is 'Notes lanes that have a ready job and no row; returns how many there were.';
+
+-- Forgets lanes in which nothing has been ready for so long, seen twice so far apart, and resources
+-- that neither a gate, a lane nor a hold needs. Whoever needs one of them again makes it again. Lanes
+-- that came to their time and have nothing to start are opened: claim need not look at them then.
+create function engine.forget_lanes(idle interval) returns bigint
+language plpgsql
+as $$
+declare
+    forgotten bigint;
+    right_now timestamptz := engine.now();
+begin
+    update engine.lanes set idle_since = case when idle_since is null then right_now end
+    where id = any(array(
+        select id from engine.lanes as l
+        where (l.idle_since is null) <> exists (
+            select from engine.jobs
+            where queue = l.queue and share = l.share and lane = l.id
+              and state = 'waiting' and due and blocked_by is null
+        )
+        for update skip locked
+    ));
+    update engine.lanes set shut_by = null, shut_gate = null, shut_since = null, opens_at = null
+    where id = any(array(
+        select id from engine.lanes
+        where opens_at < right_now - interval '10 seconds' and idle_since is not null
+        for update skip locked
+    ));
+    delete from engine.lanes
+    where id = any(array(
+        select id from engine.lanes where idle_since < right_now - idle for update skip locked
+    ));
+    get diagnostics forgotten = row_count;
+    -- A job that came into a lane in this very moment saw it still there.
+    perform engine.note_missing_lanes();
+    delete from engine.resources
+    where name = any(array(
+        select name from engine.resources as r
+        where not engine.is_gated(r) and r.held = 0 and r.running = 0 and r.weight = 1
+          and (r.opened_at is null or r.opened_at < right_now - idle - interval '1 day')
+          and not exists (select from engine.lane_uses where resource = r.name)
+          and not exists (select from engine.holds where resource = r.name)
+        order by name
+        for update skip locked
+    ));
+    return forgotten;
+end
+$$;
+
+comment on function engine.forget_lanes(interval) is 'Forgets lanes and resources that nobody has needed for so long; returns how many lanes.';
+
+-- The jobs that are there.
+select engine.note_missing_lanes();

@@ -1,7 +1,7 @@
 -- Takes away the log of attempts, cursors and progress.
 
-drop function engine.drop_attempts_partitions(interval);
-drop function engine.make_attempts_partitions(int);
+set local lock_timeout = '10s';
+
 drop table engine.attempts;
 
 -- As it was before.

@@ -1,6 +1,8 @@
-//! Measures the queue on a database of its own: enqueue, drain, pickup.
+//! Measures the queue on a database of its own: enqueue, drain, what gates cost, pickup.
 
 use crate::queue::dispatcher::Settings;
+use crate::queue::gate::rate::Rate;
+use crate::queue::gate::{Rule, breaker};
 use crate::queue::postgres::{Mode, PgStore};
 use crate::queue::{Attempt, Catalog, Failure, Job, NewJob, Outcome, Queue, worker};
 use anyhow::{Context, Result};
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-/// Measures the queue: enqueue one by one and in bulk, drain, pickup latency.
+/// Measures the queue: enqueue one by one and in bulk, drain without and with gates, pickup latency.
 ///
 /// It makes a database named `recomamp_bench` on the server and drops it again; it touches nothing else.
 #[derive(Debug, Args)]
@@ -67,14 +69,19 @@ impl Bench {
         let mut enqueue_one = Vec::new();
         let mut enqueue_bulk = Vec::new();
         let mut drain_rate = Vec::new();
+        let mut gated_rate = Vec::new();
+        let mut gates_cost = Vec::new();
         let mut pickup = (Vec::new(), Vec::new(), Vec::new());
-        for _ in 0..self.rounds {
+        for round in 0..self.rounds {
             let db = fresh_database(&server, &self.database_url).await?;
             enqueue_one.push(one_by_one(&db, 4000, 8).await?);
             sqlx::query("truncate engine.jobs").execute(&db).await?;
-            enqueue_bulk.push(in_bulk(&db, self.jobs).await?);
-            sqlx::query("vacuum analyze engine.jobs").execute(&db).await?;
-            drain_rate.push(drain(&db, self.jobs, self.slots).await?);
+            enqueue_bulk.push(in_bulk(&db, self.jobs, false).await?);
+            sqlx::query("truncate engine.jobs").execute(&db).await?;
+            let (plain, gated) = self.drains(&db, round).await?;
+            drain_rate.push(plain);
+            gated_rate.push(gated);
+            gates_cost.push((1.0 - gated / plain) * 100.0);
             let (p50, p95, p99) = latencies(&db, 500).await?;
             pickup.0.push(p50);
             pickup.1.push(p95);
@@ -86,10 +93,26 @@ impl Bench {
             Figure::of("enqueue one by one, 8 at once", "jobs/s", enqueue_one),
             Figure::of("enqueue 1000 at a time", "jobs/s", enqueue_bulk),
             Figure::of("drain", "jobs/s", drain_rate),
+            Figure::of("drain through gates", "jobs/s", gated_rate),
+            Figure::of("what gates cost", "%", gates_cost),
             Figure::of("pickup p50", "ms", pickup.0),
             Figure::of("pickup p95", "ms", pickup.1),
             Figure::of("pickup p99", "ms", pickup.2),
         ])
+    }
+
+    /// Drains as many jobs without gates and through them, now the one first and now the other.
+    async fn drains(&self, db: &PgPool, round: usize) -> Result<(f64, f64)> {
+        let mut rates = [0.0; 2];
+        for through_gates in [round % 2 == 1, round % 2 == 0] {
+            if through_gates {
+                set_gates(db).await?;
+            }
+            in_bulk(db, self.jobs, through_gates).await?;
+            sqlx::query("vacuum analyze engine.jobs").execute(db).await?;
+            rates[usize::from(through_gates)] = drain(db, self.jobs, self.slots).await?;
+        }
+        Ok((rates[0], rates[1]))
     }
 
     fn print(&self, figures: &[Figure]) -> Result<()> {
@@ -100,7 +123,11 @@ impl Bench {
         println!("{:<32}{:>12}{:>12}{:>12}", "", "median", "min", "max");
         for figure in figures {
             let Figure { name, unit, median, min, max } = figure;
-            let digits = usize::from(*unit == "ms") * 2;
+            let digits = match *unit {
+                "ms" => 2,
+                "%" => 1,
+                _ => 0,
+            };
             println!("{name:<32}{median:>12.digits$}{min:>12.digits$}{max:>12.digits$}  {unit}");
         }
         Ok(())
@@ -167,13 +194,32 @@ async fn one_by_one(db: &PgPool, jobs: usize, at_once: usize) -> Result<f64> {
     Ok(per_second(jobs, began.elapsed()))
 }
 
-async fn in_bulk(db: &PgPool, jobs: usize) -> Result<f64> {
+/// What every gated job uses. Its gates are far above what is asked of them.
+const RESOURCE: &str = "host:bench";
+
+async fn set_gates(db: &PgPool) -> Result<()> {
+    let queue = Queue::new();
+    let mut connection = db.acquire().await?;
+    for rule in [
+        Rule::Running(Some(1_000_000)),
+        Rule::Rate(Some(Rate::new(1_000_000, Duration::from_secs(1))?)),
+        Rule::Breaker(Some(breaker::Rule::default())),
+    ] {
+        queue.set_gate(&mut connection, RESOURCE, rule).await?;
+    }
+    Ok(())
+}
+
+async fn in_bulk(db: &PgPool, jobs: usize, through_gates: bool) -> Result<f64> {
     let queue = Queue::new();
     let mut connection = db.acquire().await?;
     let began = Instant::now();
     for start in (0..jobs).step_by(1000) {
         let batch: Vec<NewJob> = (start..jobs.min(start + 1000))
             .map(|at| NewJob::of(&Nothing { at }))
+            .map(|job| {
+                job.map(|job| if through_gates { job.using([RESOURCE.into()]) } else { job })
+            })
             .collect::<Result<_, _>>()?;
         queue.enqueue(&mut connection, &batch).await?;
     }

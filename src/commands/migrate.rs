@@ -7,6 +7,13 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::Serialize;
 use sqlx::PgConnection;
+use sqlx::error::DatabaseError;
+use sqlx::migrate::MigrateError;
+use std::time::Duration;
+
+/// The pauses before a step is tried again that could not lock a table.
+const LOCK_RETRIES: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(15)];
 
 /// Held while the steps are taken, so that of two who migrate at once one waits and finds it done.
 const LOCK: i64 = 0x6d69_6772_6174_6500;
@@ -89,11 +96,41 @@ async fn migrate(connection: &mut PgConnection) -> Result<usize> {
     match schema::standing(&mut *connection).await? {
         Standing::Current => Ok(0),
         Standing::Behind { missing } => {
-            MIGRATIONS.run(connection).await.context("the schema could not be migrated")?;
+            patiently(connection).await?;
             Ok(missing)
         }
         standing => bail!("{standing}"),
     }
+}
+
+/// Takes the steps. One that waits for a table too long gives up, so that nobody waits behind it; it
+/// has changed nothing then, and is tried again.
+async fn patiently(connection: &mut PgConnection) -> Result<()> {
+    for pause in LOCK_RETRIES {
+        match MIGRATIONS.run(&mut *connection).await {
+            Err(error) if waited_for_a_lock(&error) => {
+                eprintln!(
+                    "A table is in use and could not be locked: trying again in {} s. `select * from \
+                     pg_stat_activity where state <> 'idle'` shows who uses it.",
+                    pause.as_secs()
+                );
+                tokio::time::sleep(pause).await;
+            }
+            done => return done.context("the schema could not be migrated"),
+        }
+    }
+    MIGRATIONS.run(connection).await.context(
+        "the schema could not be migrated: a long transaction uses a table that has to change; end it, \
+         or wait for it, and run `recomamp migrate` again",
+    )
+}
+
+/// Whether the server said `lock_not_available`.
+fn waited_for_a_lock(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return false;
+    };
+    error.as_database_error().and_then(DatabaseError::code).as_deref() == Some("55P03")
 }
 
 /// Waits for another `migrate`, and says so.

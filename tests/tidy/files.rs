@@ -63,6 +63,36 @@ fn no_file_is_longer_than_a_person_reads() {
     none(&format!("These files have more than {LONGEST} lines: make two of each"), &violations);
 }
 
+/// From this migration on; the older ones made a new database, in which nobody waits.
+const FIRST_ON_A_BUSY_DATABASE: u32 = 28;
+
+#[test]
+fn a_migration_that_alters_a_table_waits_for_its_lock_only_so_long() {
+    let violations: Vec<String> = files(&["migrations"], &[".up.sql", ".down.sql"])
+        .iter()
+        .filter(|source| number(&source.path) >= FIRST_ON_A_BUSY_DATABASE)
+        .filter(|source| {
+            let mut statements = source.text.lines().filter(|line| !line.starts_with("--"));
+            let first = statements.find(|line| !line.trim().is_empty()).unwrap_or_default();
+            locks_a_table(&source.text) && !first.starts_with("set local lock_timeout = ")
+        })
+        .map(|source| source.path.clone())
+        .collect();
+    none("These migrations do not begin with `set local lock_timeout = '10s';`", &violations);
+}
+
+fn number(path: &str) -> u32 {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    name.split('_').next().and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
+/// Whether it waits for those who use a table that is there, and lets them wait.
+fn locks_a_table(sql: &str) -> bool {
+    let starts = ["alter table", "drop table", "drop index", "drop trigger", "create index"];
+    let more = ["create unique index", "create trigger", "truncate", "lock table"];
+    sql.lines().any(|line| starts.iter().chain(&more).any(|start| line.starts_with(start)))
+}
+
 #[test]
 fn the_root_shows_only_the_card() {
     let violations: Vec<String> = fs::read_dir(root())

@@ -142,6 +142,7 @@ async fn look(
                     None => pass.gated.push((lane, many)),
                 }
             }
+            "more" => pass.more = true,
             "cursor" => {
                 let share = Share::from_code(answer.try_get("share")?);
                 let turn = Turn { lane: answer.try_get("lane_id")?, left: answer.try_get("many")? };
@@ -265,15 +266,19 @@ pub(super) async fn due_queues(db: &PgPool, queues: &[String]) -> Result<Vec<Str
         "-- due_queues
         select name
         from unnest($1::text[]) as name
-        where exists (
-                select from engine.jobs
+        -- The order says which index: by it the first one is found, or that there is none.
+        where (
+                select lane from engine.jobs
                 where queue = name and state = 'waiting' and due and blocked_by is null
-            )
-            or exists (
-                select from engine.jobs
+                order by share, lane
+                limit 1
+            ) is not null
+            or (
+                select run_at from engine.jobs
                 where queue = name and state = 'waiting' and not due and blocked_by is null
-                  and run_at <= (select engine.now())
-            )",
+                order by run_at
+                limit 1
+            ) <= (select engine.now())",
     )
     .bind(queues)
     .fetch_all(db)

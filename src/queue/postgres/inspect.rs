@@ -28,18 +28,58 @@ pub struct Count {
     pub oldest_due_at: Option<DateTime<Utc>>,
 }
 
-/// The unfinished jobs, counted.
+/// The unfinished jobs, counted: as many rows are read as there are counts, not jobs.
 pub async fn counts(connection: &mut PgConnection) -> Result<Vec<Count>, sqlx::Error> {
     sqlx::query_as(
         "-- count_jobs
         select
-            queue, kind, state, count(*) as jobs, count(blocked_by) as blocked,
-            min(run_at) filter (
-                where state = 'waiting' and blocked_by is null
-                  and run_at <= (select engine.now())
-            ) as oldest_due_at
-        from engine.jobs
-        group by queue, kind, state
+            queue, kind, state, jobs, blocked,
+            case when state = 'waiting' then least(
+                (
+                    select min(run_at) from engine.jobs
+                    where queue = totals.queue and kind = totals.kind
+                      and state = 'waiting' and due and blocked_by is null
+                ),
+                -- Those that no claim has met yet, as long as they are not too many.
+                (
+                    select min(run_at) from (
+                        select kind, run_at from engine.jobs
+                        where queue = totals.queue and state = 'waiting' and not due
+                          and blocked_by is null and run_at <= (select engine.now())
+                        order by run_at
+                        limit 1000
+                    ) as overdue
+                    where overdue.kind = totals.kind
+                )
+            ) end as oldest_due_at
+        from engine.job_totals as totals
+        where state in ('waiting', 'running')
+        order by queue, kind, state",
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// How many jobs of a kind have ended so.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow)]
+pub struct Finished {
+    /// The queue.
+    pub queue: String,
+    /// The kind.
+    pub kind: String,
+    /// done, discarded or cancelled.
+    pub state: State,
+    /// How many ever have, those included whose history has been dropped.
+    pub jobs: i64,
+}
+
+/// The jobs that have ever finished, counted.
+pub async fn finished(connection: &mut PgConnection) -> Result<Vec<Finished>, sqlx::Error> {
+    sqlx::query_as(
+        "-- count_finished
+        select queue, kind, state, jobs
+        from engine.job_totals
+        where state not in ('waiting', 'running')
         order by queue, kind, state",
     )
     .fetch_all(connection)

@@ -5,6 +5,7 @@ mod attempts;
 mod cancel;
 mod chosen;
 mod claim;
+mod counts;
 mod discard;
 mod edit;
 mod enqueue;
@@ -24,6 +25,7 @@ mod store;
 mod wake;
 
 pub(super) use ack::complete_in;
+pub use counts::fold as fold_counts;
 pub(super) use notes::{cursor_in, save_cursor_in};
 pub use prune::Pruned;
 pub use queue::Queue;

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Partitions are made this many days ahead.
 const DAYS_AHEAD: i32 = 7;
 
+/// A lane in which nothing has been ready for so long is forgotten: an hour.
+const LANES_IDLE_MS: i64 = 3_600_000;
+
 /// What was made and dropped.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
@@ -17,6 +20,8 @@ pub struct Pruned {
     pub dropped: i32,
     /// Ended sessions forgotten.
     pub sessions: u64,
+    /// Lanes forgotten, because nothing has been ready in them for long.
+    pub lanes: i64,
     /// Groups that were decided, forgotten with their members.
     pub groups: u64,
 }
@@ -28,15 +33,14 @@ pub(super) async fn prune(
     let retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
     let made = sqlx::query_scalar(
         "-- make_partitions
-        select engine.make_history_partitions($1) + engine.make_attempts_partitions($1)",
+        select engine.make_days($1)",
     )
     .bind(DAYS_AHEAD)
     .fetch_one(&mut *connection)
     .await?;
     let dropped = sqlx::query_scalar(
         "-- drop_partitions
-        select engine.drop_history_partitions(patience) + engine.drop_attempts_partitions(patience)
-        from (select $1 * interval '1 millisecond' as patience) as retention",
+        select engine.drop_days($1 * interval '1 millisecond')",
     )
     .bind(retention_ms)
     .fetch_one(&mut *connection)
@@ -52,6 +56,13 @@ pub(super) async fn prune(
     .execute(&mut *connection)
     .await?
     .rows_affected();
+    let lanes = sqlx::query_scalar(
+        "-- forget_lanes
+        select engine.forget_lanes($1 * interval '1 millisecond')",
+    )
+    .bind(LANES_IDLE_MS)
+    .fetch_one(&mut *connection)
+    .await?;
     let groups = groups::forget(connection, retention).await?;
-    Ok(Pruned { made, dropped, sessions, groups })
+    Ok(Pruned { made, dropped, sessions, lanes, groups })
 }

@@ -58,7 +58,18 @@ struct Taken {
 /// Everybody asks every few seconds, and hardly ever is there anything to do.
 async fn is_needed(db: &PgPool, patience_ms: i64) -> Result<bool, Error> {
     let needed = sqlx::query_scalar(
+        // From one session that has running jobs to the next, not from job to job.
         "-- rescue_needed
+        with recursive at_work as (
+            select min(session) as id from engine.jobs where state = 'running'
+            union all
+            select (
+                select min(session) from engine.jobs
+                where state = 'running' and session > at_work.id
+            )
+            from at_work
+            where at_work.id is not null
+        )
         select
             exists (
                 select from engine.sessions
@@ -66,9 +77,9 @@ async fn is_needed(db: &PgPool, patience_ms: i64) -> Result<bool, Error> {
                   and seen_at < (select engine.now()) - $1 * interval '1 millisecond'
             )
             or exists (
-                select from engine.jobs as job
-                join engine.sessions as session on session.id = job.session
-                where job.state = 'running' and session.ended_at is not null
+                select from at_work
+                join engine.sessions as session on session.id = at_work.id
+                where session.ended_at is not null
             )",
     )
     .bind(patience_ms)

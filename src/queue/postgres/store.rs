@@ -1,7 +1,7 @@
 //! The Postgres store as the dispatcher sees it.
 
 use super::wake::{CANCEL_CHANNEL, CHANNEL, PgHints};
-use super::{ack, cancel, claim, notes, renew, rescue};
+use super::{ack, cancel, claim, counts, notes, renew, rescue};
 use crate::queue::error::Error;
 use crate::queue::session::{SessionId, ThisProcess};
 use crate::queue::store::{Ack, Acked, Ask, Claimed, Hint, Lease, Note, Rescued, Store, ToCancel};
@@ -99,6 +99,10 @@ impl Store for PgStore {
     }
 
     async fn rescue(&self, patience: Duration) -> Result<Rescued, Error> {
+        // Nothing to do with rescue but the rhythm: every process, every few seconds.
+        if let Err(error) = counts::fold(&self.lifeline).await {
+            tracing::warn!(%error, "could not fold the counts; will try again");
+        }
         rescue::rescue(&self.lifeline, patience).await
     }
 

@@ -7,6 +7,7 @@ use crate::queue::job::Use;
 use crate::queue::postgres::claim::{Pass, Taken};
 use crate::queue::session::SessionId;
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -28,6 +29,8 @@ pub(in crate::queue::postgres) async fn admit(
     let all = lanes.len();
     lanes.retain(|_, lane| lane.gated.iter().all(|name| locked.contains_key(name)));
     let was_locked_elsewhere = lanes.len() < all;
+    // A lane that was forgotten meanwhile is made again before anything starts from it.
+    lanes.retain(|_, lane| !lane.lane.uses.is_empty());
 
     let candidates = candidates(&mut transaction, &lanes).await?;
     for candidate in &candidates {
@@ -122,7 +125,7 @@ async fn lanes_with_uses(
         from engine.lane_uses as used
         join engine.resources on resources.name = used.resource
         join engine.lanes on lanes.id = used.lane
-        where used.lane = any($1)",
+        where used.lane = any($1) and lanes.id = any($1)",
     )
     .bind(wanted.iter().map(|(lane, _)| *lane).collect::<Vec<_>>())
     .fetch_all(connection)
@@ -177,7 +180,8 @@ async fn candidates(
             order by priority, run_at, id
             limit asked.wanted
             for update skip locked
-        ) as job",
+        ) as job
+        where lanes.id = any($1)",
     )
     .bind(lanes.keys().copied().collect::<Vec<_>>())
     .bind(lanes.values().map(|asked| asked.wanted).collect::<Vec<_>>())
@@ -234,12 +238,10 @@ async fn take(
     if job_ids.is_empty() {
         return Ok(Vec::new());
     }
-    let limited: BTreeSet<&str> = lanes
-        .values()
-        .flat_map(|asked| &asked.gated)
-        .filter(|name| gates.resources.get(*name).is_some_and(|r| r.max_running.is_some()))
-        .map(String::as_str)
-        .collect();
+    let limited =
+        |name: &&String| gates.resources.get(*name).is_some_and(|r| r.max_running.is_some());
+    let slots: Vec<Vec<&String>> =
+        lanes.values().map(|asked| asked.gated.iter().filter(limited).collect()).collect();
     let taken = sqlx::query_as(
         "-- claim_admitted
         update engine.jobs as job
@@ -247,12 +249,9 @@ async fn take(
             attempt = attempt + 1,
             fence = fence + 1,
             session = $2,
-            claimed_at = $4,
+            claimed_at = $5,
             gated = true,
-            slots = (
-                select array_agg(resource order by resource) from engine.lane_uses
-                where lane = job.lane and resource = any($3)
-            ),
+            slots = nullif(array(select jsonb_array_elements_text(limited.names)), '{}'),
             uses = case
                 when hold_as is null then uses
                 else (
@@ -260,7 +259,9 @@ async fn take(
                     from jsonb_array_elements(uses) with ordinality as used (needed, nth)
                 )
             end
-        where id = any($1)
+        from unnest($3::bigint[], $4::jsonb[]) as limited (lane, names)
+        where job.id = any($1)
+          and limited.lane = job.lane
           and exists (select from engine.sessions where id = $2 and ended_at is null)
         returning
             id, fence, kind, args, attempt, max_attempts, timeout_ms, snoozes, throttles, denials,
@@ -268,7 +269,8 @@ async fn take(
     )
     .bind(job_ids)
     .bind(session.0)
-    .bind(limited.into_iter().collect::<Vec<_>>())
+    .bind(lanes.keys().copied().collect::<Vec<_>>())
+    .bind(slots.iter().map(Json).collect::<Vec<_>>())
     .bind(now)
     .fetch_all(connection)
     .await?;
@@ -278,7 +280,7 @@ async fn take(
 /// Where there is still room, whoever waits for it comes next: a place that a lane could not use,
 /// because another gate shut it, is not lost.
 pub(super) async fn pass_on(connection: &mut PgConnection, gates: &Gates) -> Result<i64, Error> {
-    let mut opened = 0;
+    let mut wanted = Vec::new();
     for (name, resource) in &gates.resources {
         for (gate, max, used) in [
             (Gate::Hold, resource.max_holds, resource.held),
@@ -286,9 +288,9 @@ pub(super) async fn pass_on(connection: &mut PgConnection, gates: &Gates) -> Res
         ] {
             let free = max.map_or(0, |max| i64::from(max) - i64::from(used));
             if free > 0 {
-                opened += lanes::open(connection, name, &[gate], free).await?;
+                wanted.push((name.as_str(), gate, free));
             }
         }
     }
-    Ok(opened)
+    lanes::open_each(connection, &wanted).await
 }

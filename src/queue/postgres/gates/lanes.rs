@@ -66,25 +66,41 @@ pub(super) async fn open(
     gates: &[Gate],
     at_most: i64,
 ) -> Result<i64, Error> {
+    let each = gates.iter().map(|gate| (resource, *gate, at_most)).collect::<Vec<_>>();
+    open_each(connection, &each).await
+}
+
+/// The same for several: of this resource, by this gate, at most so many.
+pub(super) async fn open_each(
+    connection: &mut PgConnection,
+    wanted: &[(&str, Gate, i64)],
+) -> Result<i64, Error> {
+    if wanted.is_empty() {
+        return Ok(0);
+    }
     let opened = sqlx::query_scalar(
         "-- open_lanes
         with opened as (
             update engine.lanes
             set shut_by = null, shut_gate = null, shut_since = null, opens_at = null
             where id = any(array(
-                select id from engine.lanes
-                where shut_by = $1 and shut_gate = any($2)
-                order by waits_since, id
-                limit $3
+                select chosen.id
+                from unnest($1::text[], $2::text[], $3::bigint[]) as wanted (resource, gate, at_most)
+                cross join lateral (
+                    select id from engine.lanes
+                    where shut_by = wanted.resource and shut_gate = wanted.gate
+                    order by waits_since, id
+                    limit wanted.at_most
+                ) as chosen
             ))
             returning queue
         ),
         notified as (select pg_notify('engine_wake', queue) from opened group by queue)
         select (select count(*) from opened) + 0 * (select count(*) from notified)",
     )
-    .bind(resource)
-    .bind(gates.iter().map(|gate| gate.as_str()).collect::<Vec<_>>())
-    .bind(at_most)
+    .bind(wanted.iter().map(|(resource, _, _)| *resource).collect::<Vec<_>>())
+    .bind(wanted.iter().map(|(_, gate, _)| gate.as_str()).collect::<Vec<_>>())
+    .bind(wanted.iter().map(|(_, _, at_most)| *at_most).collect::<Vec<_>>())
     .fetch_one(connection)
     .await?;
     Ok(opened)

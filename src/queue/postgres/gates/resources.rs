@@ -110,17 +110,30 @@ pub(super) async fn lock_to_tell(
     Ok(rows.into_iter().map(Row::split).collect())
 }
 
-/// Makes the rows that are missing, so that they can be locked.
+/// Makes the rows that are missing, so that they can be locked. From now on nobody forgets them.
 pub(super) async fn make(connection: &mut PgConnection, names: &[String]) -> Result<(), Error> {
-    sqlx::query(
-        "-- make_resources
-        insert into engine.resources (name)
-        select name from unnest($1::text[]) as name order by name
-        on conflict (name) do nothing",
-    )
-    .bind(names)
-    .execute(connection)
-    .await?;
+    let wanted: BTreeSet<&String> = names.iter().collect();
+    let mut found = 0;
+    // One that nobody needed may have been forgotten between the two statements: then again.
+    while found < wanted.len() {
+        sqlx::query(
+            "-- make_resources
+            insert into engine.resources (name)
+            select name from unnest($1::text[]) as name order by name
+            on conflict (name) do nothing",
+        )
+        .bind(names)
+        .execute(&mut *connection)
+        .await?;
+        let kept = sqlx::query(
+            "-- keep_resources
+            select from engine.resources where name = any($1) order by name for key share",
+        )
+        .bind(names)
+        .fetch_all(&mut *connection)
+        .await?;
+        found = kept.len();
+    }
     Ok(())
 }
 

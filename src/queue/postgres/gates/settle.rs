@@ -158,11 +158,12 @@ async fn open_lanes(
     gates: &Gates,
     concerned: &BTreeSet<String>,
 ) -> Result<(), Error> {
+    let mut wanted = Vec::new();
     for name in concerned {
         let Some(resource) = gates.resources.get(name) else { continue };
         let free = resource.max_running.map_or(i64::MAX, |max| i64::from(max - resource.running));
         if free > 0 {
-            lanes::open(connection, name, &[Gate::Limit], free).await?;
+            wanted.push((name.as_str(), Gate::Limit, free));
         }
     }
     let changed: BTreeSet<&String> = gates.changes.iter().map(|(name, _)| name).collect();
@@ -171,8 +172,9 @@ async fn open_lanes(
         let breaker = resource.breaker.as_ref();
         let asks = breaker.is_some_and(|breaker| breaker.phase() == Phase::HalfOpen);
         if changed.contains(name) || asks {
-            lanes::open(connection, name, &[Gate::Breaker], i64::MAX).await?;
+            wanted.push((name.as_str(), Gate::Breaker, i64::MAX));
         }
     }
+    lanes::open_each(connection, &wanted).await?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use std::collections::HashSet;
 /// Besides, jobs that have waited long enough for a credential look by themselves.
 pub(in crate::queue::postgres) async fn sweep(connection: &mut PgConnection) -> Result<u64, Error> {
     wake_overdue(connection).await?;
+    let mut mended = note_missing_lanes(connection).await?;
     let names: Vec<String> = sqlx::query_scalar(
         "-- sweep_gated
         select name from engine.resources
@@ -26,7 +27,7 @@ pub(in crate::queue::postgres) async fn sweep(connection: &mut PgConnection) -> 
     let found = resources::lock(connection, &names).await?;
     let mut gates = Gates { resources: found, changes: Vec::new() };
     let now = crate::clock::now(&mut *connection).await?;
-    let mut mended = count_again(connection, &mut gates).await?;
+    mended += count_again(connection, &mut gates).await?;
     mended += forget_probes(connection, &mut gates).await?;
     resources::write(connection, &gates, "engine").await?;
     for (name, resource) in &mut gates.resources {
@@ -36,6 +37,17 @@ pub(in crate::queue::postgres) async fn sweep(connection: &mut PgConnection) -> 
         }
     }
     Ok(mended)
+}
+
+/// A lane may be forgotten in the moment in which a job comes into it: claim makes it again.
+async fn note_missing_lanes(connection: &mut PgConnection) -> Result<u64, Error> {
+    let missing: i64 = sqlx::query_scalar(
+        "-- sweep_missing_lanes
+        select engine.note_missing_lanes()",
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(u64::try_from(missing).unwrap_or(0))
 }
 
 /// A credential has no places to wait for: whoever has waited long enough looks by itself.
