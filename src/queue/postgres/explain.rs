@@ -245,9 +245,9 @@ async fn rank(connection: &mut PgConnection, facts: &Facts, place: &Place) -> Re
                 ) as first
             ),
             (
-                select count(*) from (select lane from ready limit $7) as some
-                left join engine.lanes on lanes.id = some.lane
-                where some.lane is not null and some.lane <> $3
+                select count(*) from (select lane from ready limit $7) as counted
+                left join engine.lanes on lanes.id = counted.lane
+                where counted.lane is not null and counted.lane <> $3
                   and (lanes.shut_by is null or lanes.opens_at <= (select engine.now()))
             ),
             (select count(*) from engine.jobs where state = 'running' and queue = $1)",
