@@ -5,7 +5,7 @@ use crate::harness::process::Program;
 use fernet::Fernet;
 
 /// Every command of one's own, and what it must offer to programs.
-const COMMANDS: [(&str, bool); 34] = [
+const COMMANDS: [(&str, bool); 45] = [
     ("serve", false),
     ("work", false),
     ("schedule", false),
@@ -24,6 +24,17 @@ const COMMANDS: [(&str, bool); 34] = [
     ("workflows update", true),
     ("workflows list", true),
     ("backfill", true),
+    ("schedules add", true),
+    ("schedules update", true),
+    ("schedules list", true),
+    ("schedules show", true),
+    ("schedules preview", true),
+    ("schedules runs", true),
+    ("schedules trigger", true),
+    ("schedules pause", true),
+    ("schedules resume", true),
+    ("schedules cancel", true),
+    ("schedules remove", true),
     ("jobs list", true),
     ("jobs show", true),
     ("jobs explain", true),

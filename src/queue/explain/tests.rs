@@ -27,7 +27,7 @@ fn facts() -> Facts {
             due: true,
             blocked_by: None,
             attempt: 0,
-            max_attempts: Some(20),
+            max_attempts: 20,
             snoozes: 0,
             throttles: 0,
             rescues: 0,
