@@ -7,6 +7,7 @@
 
 use super::aggregate_report::AggregateReport;
 use super::{fetch_result, poll_status, submit_execution};
+use crate::backfill::group;
 use crate::metrics;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Queue};
 use crate::store::collections::{self, CollectionStatus};
@@ -15,7 +16,7 @@ use crate::store::executions::{
 };
 use crate::store::instances::InstanceStatus;
 use crate::store::weeks::{self, WeekInCollection, WeekStatus};
-use crate::store::{ExecutionUuid, InstanceUuid, WeekId, instances};
+use crate::store::{CollectionUuid, ExecutionUuid, InstanceUuid, WeekId, instances};
 use crate::tools::{Tools, resources};
 use chrono::NaiveDateTime;
 use chrono_tz::Tz;
@@ -76,6 +77,19 @@ impl Job for CollectWeek {
             _ => self.begin(tools, attempt, &week).await,
         }
     }
+}
+
+/// Begins a collection that was just created: its weeks' jobs, and the report that follows the last week.
+pub async fn begin(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    collection: CollectionUuid,
+    weeks: &[WeekId],
+) -> Result<(), crate::queue::Error> {
+    let report = NewJob::of(&AggregateReport { collection_id: collection })?;
+    group::make(queue, &mut *connection, collection, weeks, report).await?;
+    queue.enqueue(connection, &for_weeks(weeks)?).await?;
+    Ok(())
 }
 
 /// The jobs that begin these weeks.
@@ -172,19 +186,35 @@ pub async fn end_execution(
     Ok(true)
 }
 
-/// Ends the collection when this was its last week: the one who ended it asks for the report.
+/// Ends the week in its collection's group, which asks for the report when it was the last one; and the
+/// collection itself. The locks are taken in this order: the collection, then its group.
 pub async fn after_week(
     tools: &Tools,
     connection: &mut PgConnection,
-    week: WeekId,
+    week_id: WeekId,
     outcome: WeekStatus,
 ) -> Result<(), Failure> {
     metrics::week_finished(outcome.as_str());
-    let Some(week) = weeks::by_id(&mut *connection, week).await? else { return Ok(()) };
+    let Some(week) = weeks::by_id(&mut *connection, week_id).await? else { return Ok(()) };
     let collection = week.week.collection_id;
-    if let Some(status) = collections::finish_if_done(connection, collection).await? {
+    let finished = collections::finish_if_done(&mut *connection, collection).await?;
+    if let Some(status) = finished {
         tracing::info!(%collection, %status, "the collection has ended");
-        tools.queue.enqueue(connection, &[AggregateReport::job(collection)?]).await?;
+    }
+    let Some(group) = group::find(&tools.queue, &mut *connection, collection).await? else {
+        // It began before there were groups.
+        if finished.is_some() {
+            tools.queue.enqueue(connection, &[AggregateReport::job(collection)?]).await?;
+        }
+        return Ok(());
+    };
+    let ended = [(week_id, outcome)];
+    let open = group::end_weeks(&tools.queue, &mut *connection, group.id, ended).await?;
+    if finished.is_some() && open {
+        // Weeks that ended by another hand than ours.
+        let all = weeks::list(&mut *connection, collection, &weeks::Filter::default()).await?;
+        let all = all.into_iter().map(|week| (week.id, week.status));
+        group::end_weeks(&tools.queue, connection, group.id, all).await?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 -- Takes away lanes, and the gates that came with them.
 
-drop function engine.claim(bigint, text, smallint[], int[], bigint[], int, text[], smallint[]);
+drop function engine.claim(bigint, text, smallint[], int[], bigint[], int[], int, text[], smallint[]);
 drop function engine.make_lane(engine.jobs);
 drop function engine.is_gated(engine.resources);
 drop table engine.events;

@@ -94,6 +94,7 @@ create table engine.lanes (
     shut_by    text,
     shut_gate  text,
     shut_since timestamptz,
+    waits_since timestamptz,
     opens_at   timestamptz,
     made_at    timestamptz not null,
 
@@ -116,12 +117,13 @@ comment on column engine.lanes.weight is 'How many of its jobs start in one turn
 comment on column engine.lanes.gated is 'Whether one of its resources has a gate: then its jobs start under that resource''s lock.';
 comment on column engine.lanes.shut_by is 'The resource that keeps its jobs from starting; null when none does.';
 comment on column engine.lanes.shut_gate is 'Which of the resource''s gates does.';
-comment on column engine.lanes.shut_since is 'Since when. Whoever has waited longest is let in first.';
+comment on column engine.lanes.shut_since is 'Since when.';
+comment on column engine.lanes.waits_since is 'Since when none of its jobs could start, opened meanwhile or not. Whoever has waited longest is let in first.';
 comment on column engine.lanes.opens_at is 'When it opens by itself; null when something has to happen first.';
 comment on column engine.lanes.made_at is 'When a claim first met it.';
 
 -- Serves the opening of a gate.
-create index lanes_shut on engine.lanes (shut_by, shut_since) where shut_by is not null;
+create index lanes_shut on engine.lanes (shut_by, waits_since) where shut_by is not null;
 -- Serves the question when the next one opens by itself.
 create index lanes_opening on engine.lanes (queue, opens_at) where opens_at is not null;
 
@@ -213,10 +215,11 @@ comment on function engine.make_lane(engine.jobs) is 'Makes the lane that this j
 
 -- One claim. Jobs whose lane has no gate are leased at once; of the gated lanes it says how many jobs
 -- could start, and the caller asks their gates. The answers: what = 'job', a lease; 'gated', a lane and
--- how many; 'cursor', where the share's next turn begins; 'rest', how long until something becomes due.
+-- how many; 'cursor', the lane whose turn it was last, and how many of its jobs may still start in that
+-- turn (a claim for few slots cuts turns short); 'rest', how long until something becomes due.
 create function engine.claim(
     my_session bigint, its_queue text,
-    shares smallint[], allotted int[], cursors bigint[], free int,
+    shares smallint[], allotted int[], cursors bigint[], credits int[], free int,
     known_kinds text[], known_versions smallint[]
 ) returns table (
     what text, turn int, lane_id bigint, many int, seconds float8,
@@ -246,9 +249,14 @@ declare
     asked_lanes bigint[] := '{}';  -- what has been offered before, when a share comes once more
     asked_many int[] := '{}';
     already int;
+    room_on text;      -- the resource, and the gate of it, that was last asked whether it has room
+    room_of text;
+    has_room boolean;
     live boolean[];
     total_weight int;
-    round_size int;
+    factor int;
+    turn_left int;     -- what is left of the turn of the lane at the cursor
+    quantum int;       -- what the lane may start in this round
     part int;
     got int;
     progress boolean;
@@ -276,6 +284,11 @@ begin
         first_time := array_position(shares, my_share);
         wanted := least(allotted[nth], free);
         cursor_at := cursors[first_time];
+        turn_left := credits[first_time];
+        if turn_left > 0 and cursor_at > -9223372036854775808 then
+            -- It goes on with its turn: the scan finds it first.
+            cursor_at := cursor_at - 1;
+        end if;
         began_at := cursor_at;
         continue when wanted <= 0;
 
@@ -308,8 +321,23 @@ begin
                 select * into row_of_lane from engine.lanes as l where l.id = this_lane;
                 continue when not found;
             end if;
-            continue when row_of_lane.shut_by is not null
-                and (row_of_lane.opens_at is null or row_of_lane.opens_at > right_now);
+            if row_of_lane.shut_by is not null
+                and (row_of_lane.opens_at is null or row_of_lane.opens_at > right_now)
+            then
+                -- A place may be free though the lane is shut: it went to a lane whose jobs nobody
+                -- here knows, or to one of another queue that has no slot for them.
+                if (row_of_lane.shut_by, row_of_lane.shut_gate) is distinct from (room_on, room_of)
+                then
+                    room_on := row_of_lane.shut_by;
+                    room_of := row_of_lane.shut_gate;
+                    select case room_of
+                        when 'limit' then coalesce(r.running < r.max_running, true)
+                        when 'hold' then coalesce(r.held < r.max_holds, true)
+                        else false
+                    end into has_room from engine.resources as r where r.name = room_on;
+                end if;
+                continue when has_room is not true;
+            end if;
             continue when known_kinds is not null and not exists (
                 select from unnest(known_kinds, known_versions) as known (kind, version)
                 where known.kind = row_of_lane.kind and known.version >= row_of_lane.version
@@ -333,17 +361,24 @@ begin
             end if;
         end loop;
 
-        -- In each round every lane gets its part of what is left, by weight; a lane that had fewer
-        -- is out, and the others share the rest.
+        -- In each round every lane starts as many as its weight says, in large claims that many times
+        -- over; a lane that had fewer is out. So in any sequence of claims, of whatever size, the
+        -- starts of lanes that never run dry are in the proportion of their weights to within one turn.
+        credits[first_time] := 0;
         progress := true;
         while wanted > 0 and progress loop
             progress := false;
-            round_size := wanted;
             select coalesce(sum(w), 0) into total_weight
             from unnest(weights, live) as l (w, is_live) where is_live;
+            factor := greatest(1, wanted / greatest(total_weight, 1));
             for i in 1..cardinality(open_lanes) loop
                 continue when not live[i] or wanted <= 0;
-                part := least(wanted, greatest(weights[i], round_size * weights[i] / total_weight));
+                quantum := weights[i] * factor;
+                if turn_left > 0 and open_lanes[i] = cursors[first_time] then
+                    quantum := quantum - weights[i] + least(turn_left, weights[i]);
+                    turn_left := 0;
+                end if;
+                part := least(wanted, quantum);
                 if ready[i] is not null then
                     got := least(part, ready[i] - offered[i]);
                     offered[i] := offered[i] + got;
@@ -379,6 +414,7 @@ begin
                 wanted := wanted - got;
                 free := free - got;
                 cursor_at := open_lanes[i];
+                credits[first_time] := case when live[i] then quantum - got else 0 end;
             end loop;
         end loop;
 
@@ -391,7 +427,7 @@ begin
             end if;
         end loop;
         cursors[first_time] := cursor_at;
-        what := 'cursor'; lane_id := cursor_at; share := my_share;
+        what := 'cursor'; lane_id := cursor_at; many := credits[first_time]; share := my_share;
         return next;
     end loop;
 
@@ -413,5 +449,5 @@ begin
 end
 $$;
 
-comment on function engine.claim(bigint, text, smallint[], int[], bigint[], int, text[], smallint[])
+comment on function engine.claim(bigint, text, smallint[], int[], bigint[], int[], int, text[], smallint[])
     is 'Leases jobs that are due, lane by lane in turn, and says which gated lanes have more.';

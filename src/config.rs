@@ -12,6 +12,8 @@
 mod parse;
 mod reader;
 
+pub use parse::duration;
+
 pub use reader::{Errors, Problem, Reader, Settings, unknown};
 
 use fernet::{Fernet, MultiFernet};

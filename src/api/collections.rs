@@ -36,7 +36,7 @@ pub async fn create(
     let request = read(&headers, body, api.week_attempts)?;
     let mut tx = api.db.begin().await?;
     let created = start::create(&mut tx, &request).await.map_err(explained)?;
-    api.queue.enqueue(&mut tx, &collect_week::for_weeks(&created.weeks)?).await?;
+    collect_week::begin(&api.queue, &mut tx, created.collection, &created.weeks).await?;
     tx.commit().await?;
     tracing::info!(
         collection = created.collection_id,

@@ -7,6 +7,14 @@
 //! | `GET /metrics` | for Prometheus |
 //! | `POST /v1/collections` | starts a backfill |
 //! | `GET /v1/collections/{id}` | how far it is, week by week |
+//! | `GET /v1/jobs` | jobs, page by page: `queue`, `kind`, `state`, `after`, `limit` |
+//! | `GET /v1/jobs/{id}` | one with everything that is known of it |
+//! | `GET /v1/jobs/{id}/explain` | why it is not running |
+//! | `GET /v1/resources` | what has gates: `after`, `limit` |
+//! | `GET /v1/resources/{name}` | one with who is in, who waits and what happened |
+//! | `POST /v1/resources/{name}/pause` | stops the jobs that use it: `why`, `for`, `by` |
+//! | `POST /v1/resources/{name}/resume` | lets them go on: `why`, `by` |
+//! | `PUT /v1/resources/{name}/gates` | gives it exactly these gates: `running`, `holds`, `rate`, `quota`, `breaker`, `weight`, and `why`, `by` |
 //! | `POST /v1/jobs/{id}/cancel`, `/discard`, `/replay` | what the word says, to one job |
 //! | `PATCH /v1/jobs/{id}` | when it runs, and before or after which others |
 //! | `POST /v1/jobs/cancel`, `/v1/jobs/replay` | the same to all of a choice; `dry_run` counts them |
@@ -21,12 +29,14 @@ pub mod error;
 pub mod fields;
 pub mod health;
 pub mod jobs;
+pub mod query;
 pub mod request;
+pub mod resources;
 
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::routing::{get, patch, post};
+use axum::routing::{get, post, put};
 use axum::{Router, middleware};
 use error::Problem;
 use sqlx::PgPool;
@@ -52,9 +62,16 @@ pub fn router(api: Api) -> Router {
     let v1 = Router::new()
         .route("/v1/collections", post(collections::create))
         .route("/v1/collections/{id}", get(collections::show))
+        .route("/v1/jobs", get(jobs::list))
+        .route("/v1/jobs/{id}/explain", get(jobs::explain))
+        .route("/v1/resources", get(resources::list))
+        .route("/v1/resources/{name}", get(resources::show))
+        .route("/v1/resources/{name}/pause", post(resources::pause))
+        .route("/v1/resources/{name}/resume", post(resources::resume))
+        .route("/v1/resources/{name}/gates", put(resources::set_gates))
         .route("/v1/jobs/cancel", post(jobs::steer::cancel_all))
         .route("/v1/jobs/replay", post(jobs::steer::replay_all))
-        .route("/v1/jobs/{id}", patch(jobs::steer::edit))
+        .route("/v1/jobs/{id}", get(jobs::show).patch(jobs::steer::edit))
         .route("/v1/jobs/{id}/cancel", post(jobs::steer::cancel))
         .route("/v1/jobs/{id}/discard", post(jobs::steer::discard))
         .route("/v1/jobs/{id}/replay", post(jobs::steer::replay))

@@ -10,9 +10,11 @@
 //! In the store:
 //!
 //! - [`start`]: a request becomes a collection with all its weeks.
+//! - [`group`]: the queue waits for the weeks, and asks for the report once.
 //! - [`status`]: where a collection stands.
 
 pub mod fingerprint;
+pub mod group;
 pub mod plan;
 pub mod progress;
 pub mod start;

@@ -93,7 +93,7 @@ impl Backfill {
             return self.show(&request, &prepared).map(Exit::done);
         }
         let created = start::create(&mut tx, &request).await?;
-        Queue::new().enqueue(&mut tx, &collect_week::for_weeks(&created.weeks)?).await?;
+        collect_week::begin(&Queue::new(), &mut tx, created.collection, &created.weeks).await?;
         tx.commit().await?;
 
         if let Some(warning) = &created.warning {

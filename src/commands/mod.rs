@@ -12,6 +12,7 @@ mod backfill;
 mod bench;
 mod demo;
 mod doctor;
+mod gates;
 mod jobs;
 mod keys;
 mod migrate;
@@ -29,6 +30,7 @@ mod exit;
 mod input;
 mod lifeline;
 mod output;
+mod person;
 mod refused;
 mod watch;
 
@@ -37,7 +39,8 @@ pub use exit::Exit;
 use crate::config::{Logging, Settings};
 use crate::telemetry::{self, Mode};
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// A durable job queue for long, rate-limited, asynchronous API work; first use: Amazon Marketing
 /// Cloud reporting.
@@ -73,6 +76,8 @@ enum Command {
     Backfill(backfill::Backfill),
     #[command(subcommand)]
     Jobs(jobs::Jobs),
+    #[command(subcommand)]
+    Gates(gates::Gates),
     Status(status::Status),
     Doctor(doctor::Doctor),
     Bench(bench::Bench),
@@ -95,6 +100,7 @@ impl Cli {
             Command::Workflows(command) => command.run().await.map(Exit::done),
             Command::Backfill(command) => Box::pin(command.run()).await,
             Command::Jobs(command) => command.run().await.map(Exit::done),
+            Command::Gates(command) => command.run().await.map(Exit::done),
             Command::Status(command) => command.run().await,
             Command::Doctor(command) => command.run().await,
             Command::Bench(command) => command.run().await.map(Exit::done),
@@ -109,4 +115,10 @@ pub fn settings<S: Settings>(mode: Mode) -> Result<S> {
     let filter = format!("sqlx=warn,{}", logging.filter);
     telemetry::init(mode, &Logging { filter })?;
     Ok(settings)
+}
+
+/// Ends the program as clap does when its arguments are wrong: one message, exit code 2. For what
+/// clap cannot see, because it takes two arguments together.
+fn wrong_usage(message: impl std::fmt::Display) -> ! {
+    Cli::command().error(ErrorKind::ValueValidation, message).exit()
 }

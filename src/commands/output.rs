@@ -1,6 +1,7 @@
 //! What commands print: data to standard output, as a table or as JSON, and nothing else there.
 
 use anyhow::Result;
+use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -23,6 +24,16 @@ pub fn table<const N: usize>(
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> Result<()> {
     print(&laid_out(headings, rows))
+}
+
+/// A time as people read it.
+pub fn time(time: DateTime<Utc>) -> String {
+    time.trunc_subsecs(0).format("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+/// Nothing for a time that there is not.
+pub fn time_if(time: Option<DateTime<Utc>>) -> String {
+    time.map(self::time).unwrap_or_default()
 }
 
 fn laid_out<const N: usize>(

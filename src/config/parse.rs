@@ -75,7 +75,7 @@ pub(super) fn folder_or_url(text: &str) -> Parsed<Url> {
 }
 
 /// A number with its unit: `500ms`, `30s`, `5m`, `12h`, `30d`.
-pub(super) fn duration(text: &str) -> Parsed<Duration> {
+pub fn duration(text: &str) -> Parsed<Duration> {
     with_unit(text, &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)])
         .map(Duration::from_millis)
         .ok_or_else(|| {

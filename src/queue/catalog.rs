@@ -3,6 +3,7 @@
 use super::error::Failure;
 use super::job::{Attempt, Job};
 use super::outcome::Outcome;
+use super::retry::Limits;
 use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ struct Known<T> {
     run: Run<T>,
     queue: &'static str,
     version: i16,
+    limits: Limits,
 }
 
 impl<T> Default for Catalog<T> {
@@ -43,7 +45,8 @@ impl<T: Send + Sync + 'static> Catalog<T> {
     /// When two kinds have the same name: that is a mistake in the program, found at start.
     #[must_use]
     pub fn add<J: Job<Tools = T>>(mut self) -> Self {
-        let known = Known { run: run::<J>, queue: J::QUEUE, version: J::VERSION };
+        let known =
+            Known { run: run::<J>, queue: J::QUEUE, version: J::VERSION, limits: J::LIMITS };
         let before = self.runs.insert(J::KIND, known);
         assert!(before.is_none(), "two kinds of job are named {:?}", J::KIND);
         self
@@ -57,6 +60,11 @@ impl<T: Send + Sync + 'static> Catalog<T> {
     /// The names of the kinds, each with the newest version of its arguments that this build can read.
     pub fn versions(&self) -> Vec<(&'static str, i16)> {
         self.runs.iter().map(|(kind, known)| (*kind, known.version)).collect()
+    }
+
+    /// How often jobs of each kind may be put back.
+    pub(super) fn limits(&self) -> BTreeMap<&'static str, Limits> {
+        self.runs.iter().map(|(kind, known)| (*kind, known.limits)).collect()
     }
 
     /// The queues these kinds are put in, in order, each once.

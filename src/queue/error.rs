@@ -83,6 +83,11 @@ impl Failure {
         Self::new(Class::Unauthorized { credential: credential.into() }, error)
     }
 
+    /// What went wrong and why, the outermost first.
+    pub fn causes(&self) -> impl Iterator<Item = String> {
+        self.error.chain().map(ToString::to_string)
+    }
+
     /// Somebody cancelled the job; `said` is who, and why.
     pub fn cancelled(said: String) -> Self {
         Self::new(Class::Cancelled, anyhow::Error::msg(said))

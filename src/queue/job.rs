@@ -1,7 +1,9 @@
 //! What a job is: the trait that its code fulfils, how it is asked for, and one attempt at it.
 
 use super::error::{Error, Failure};
+use super::notes::Notes;
 use super::outcome::Outcome;
+use super::retry::Limits;
 use super::share::Share;
 use super::store::Lease;
 use chrono::{DateTime, Utc};
@@ -33,8 +35,14 @@ pub trait Job: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Attempts it may spend before it is discarded.
     const MAX_ATTEMPTS: i16 = 20;
 
-    /// How long one attempt may take.
+    /// How long one attempt may take. When the time is over the attempt has failed: its
+    /// [`cancelled`](Attempt::cancelled) token trips, its future is dropped, and its slot and its lease
+    /// are free. What then still runs, because it never awaits or sits in a blocking thread, keeps a
+    /// thread of the process but can write nothing under the attempt's fence.
     const TIMEOUT: Duration = Duration::from_secs(600);
+
+    /// How often it may be put back for reasons that spend no attempt.
+    const LIMITS: Limits = Limits::DEFAULT;
 
     /// Which part of a process's slots it comes out of.
     const SHARE: Share = Share::Live;
@@ -102,6 +110,8 @@ pub struct NewJob {
     pub(super) uses: Vec<Use>,
     pub(super) hold_as: Option<String>,
     pub(super) if_discarded: Option<Box<NewJob>>,
+    pub(super) group: Option<i64>,
+    pub(super) member: Option<String>,
 }
 
 fn first_version() -> i16 {
@@ -126,6 +136,8 @@ impl NewJob {
             uses: Vec::new(),
             hold_as: None,
             if_discarded: None,
+            group: None,
+            member: None,
         })
     }
 
@@ -133,6 +145,13 @@ impl NewJob {
     #[must_use]
     pub fn after(mut self, delay: Duration) -> Self {
         self.delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+        self
+    }
+
+    /// One attempt may take this long, instead of as long as its kind's.
+    #[must_use]
+    pub fn within(mut self, timeout: Duration) -> Self {
+        self.timeout_ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX).max(1);
         self
     }
 
@@ -200,6 +219,21 @@ impl NewJob {
         self
     }
 
+    /// It is a member of this group: see [`group`](super::group). One that is not new, because an
+    /// unfinished job has its unique key, does not become one.
+    #[must_use]
+    pub fn in_group(mut self, group: i64) -> Self {
+        (self.group, self.member) = (Some(group), None);
+        self
+    }
+
+    /// It works in the name of this member of the group, which ends with the last job that does.
+    #[must_use]
+    pub fn in_group_as(mut self, group: i64, member: impl Into<String>) -> Self {
+        (self.group, self.member) = (Some(group), Some(member.into()));
+        self
+    }
+
     /// Names the code that will run it.
     pub fn kind(&self) -> &str {
         &self.kind
@@ -234,6 +268,7 @@ impl Enqueued {
 pub struct Attempt {
     pub(super) lease: Lease,
     pub(super) cancelled: CancellationToken,
+    pub(super) notes: Notes,
     /// Who asked to cancel the job, and why; set before the token trips for that reason.
     pub(super) cancelled_by: Arc<OnceLock<String>>,
 }
@@ -241,7 +276,8 @@ pub struct Attempt {
 impl Attempt {
     /// An attempt under this lease that no worker watches over, for code that drives a job itself.
     pub fn under(lease: Lease) -> Self {
-        Self { lease, cancelled: CancellationToken::new(), cancelled_by: Arc::default() }
+        let cancelled = CancellationToken::new();
+        Self { lease, cancelled, cancelled_by: Arc::default(), notes: Notes::default() }
     }
 
     /// The job's id.
@@ -280,7 +316,8 @@ impl Attempt {
         self.lease.created_at
     }
 
-    /// Trips when the process stops or has lost the lease, or somebody cancels the job. The handler is dropped soon after; one
+    /// Trips when the process stops or has lost the lease, when somebody cancels the job, or when the
+    /// attempt's time is over. The handler is dropped soon after; one
     /// that must not be dropped in the middle of something can watch for it.
     pub fn cancelled(&self) -> &CancellationToken {
         &self.cancelled
@@ -297,6 +334,7 @@ impl Attempt {
         transaction: &mut PgConnection,
         outcome: Outcome,
     ) -> Result<Outcome, Error> {
-        super::postgres::complete_in(transaction, &self.lease, outcome).await
+        let progress = self.notes.unwritten();
+        super::postgres::complete_in(transaction, &self.lease, outcome, progress).await
     }
 }

@@ -4,13 +4,18 @@
 //! |----------------|---------------|----------------------------------------------------|---------------------|
 //! | (snooze)       | a snooze      | as long as asked                                   | 100,000             |
 //! | transient      | an attempt    | full jitter up to 1 s × 2ⁿ, at most 5 min          | the job's own limit |
-//! | throttled      | a throttle    | as long as told (else 2 s × 2ⁿ, 5 min), plus 0–20 % | 10,000              |
-//! | unauthorized   | a denial      | until the credential is opened, at most 15 min     | 30,000              |
+//! | throttled      | a throttle    | as long as told (else 2 s × 2ⁿ, 5 min), plus 0–20 % | 10,000 in a row    |
+//! | unauthorized   | a denial      | until the credential is opened, at most 15 min     | 30,000 in a row     |
 //! | interrupted    | an interruption | not at all                                       | 1,000               |
+//! | (rescue)       | a rescue      | not at all; later, a random part of 10 s a rescue  | 3 in a row          |
 //! | permanent      | –             | –                                                  | at once             |
 //! | cancelled      | –             | –                                                  | at once, as cancelled |
 //!
-//! A crash of the process is not in the table: [`Store::rescue`](super::store::Store::rescue) sees it.
+//! "In a row": a snooze is an attempt that went well, and sets these counters back. As snoozes have a
+//! limit that nothing sets back, no job goes on for ever, whatever mixture it meets. A kind may have
+//! [`Limits`] of its own. That of rescues is the same for all, and is kept by
+//! [`Store::rescue`](super::store::Store::rescue): a process that is dead cannot be asked about its kinds,
+//! and whoever finds it may not know them.
 //!
 //! Full jitter: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
 
@@ -18,44 +23,93 @@ use super::error::{Class, Failure};
 use super::gate::trips::Cause;
 use super::outcome::Outcome;
 use super::state::State;
-use super::store::{Ack, Lease, Spends, Step};
+use super::store::{Ack, Failed, Lease, Spends, Step};
 use rand::Rng;
 use std::time::Duration;
 
 /// A job whose process died under it this often is discarded: it probably was the cause.
 pub const MAX_RESCUES: i16 = 3;
 
-const MAX_SNOOZES: i32 = 100_000;
-const MAX_THROTTLES: i16 = 10_000;
-const MAX_DENIALS: i16 = 30_000;
-const MAX_INTERRUPTIONS: i16 = 1_000;
+/// How often a job may be put back for reasons that spend no attempt; once more, and it is discarded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// How often it may ask to run again later, in all its life.
+    pub snoozes: i32,
+    /// How often in a row the outside may ask it to slow down.
+    pub throttles: i16,
+    /// How often in a row its credential may be refused.
+    pub denials: i16,
+    /// How often a stopping process may hand it back, in all its life.
+    pub interruptions: i16,
+}
+
+impl Limits {
+    /// Far beyond what a sound job meets: days of waiting, a thousand deploys.
+    pub const DEFAULT: Self =
+        Self { snoozes: 100_000, throttles: 10_000, denials: 30_000, interruptions: 1_000 };
+}
 
 /// The longest pause between two attempts.
 const LONGEST: Duration = Duration::from_secs(300);
 /// How long a job waits for its credential before it looks by itself.
 const CREDENTIAL_PATIENCE: Duration = Duration::from_secs(900);
+/// A wait may be this long: a hundred years. Beyond that dates have no end to reach.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// An error's text is kept up to this length, in bytes.
 const ERROR_TEXT_MAX: usize = 4096;
+/// So many of its causes are kept in the log, each up to this length.
+const CAUSES_MAX: usize = 16;
+const CAUSE_TEXT_MAX: usize = 2048;
 
 /// What is to be written down about an attempt that went like this; nothing, if the handler has
 /// done so itself.
 pub fn verdict(lease: &Lease, result: Result<Outcome, Failure>) -> Option<Ack> {
     let cause = result.as_ref().err().and_then(|failure| Cause::of(&failure.class));
-    let (step, error, leave_alone, follow_ups) = match result {
+    let went_well = |step, follow_ups| (step, None, None, None, follow_ups);
+    let (step, error, failed, leave_alone, follow_ups) = match result {
         Ok(Outcome::Committed(_)) => return None,
-        Ok(Outcome::Done) => (Step::Finish(State::Done), None, None, Vec::new()),
-        Ok(Outcome::Then(jobs)) => (Step::Finish(State::Done), None, None, jobs),
-        Ok(Outcome::Snooze(delay)) => {
-            let step = wait(lease.snoozes < MAX_SNOOZES, delay, Spends::Snooze, None);
-            (step, None, None, Vec::new())
+        Ok(Outcome::Done) => went_well(Step::Finish(State::Done), Vec::new()),
+        Ok(Outcome::Then(jobs)) => went_well(Step::Finish(State::Done), jobs),
+        Ok(Outcome::Snooze(delay)) if lease.snoozes < lease.limits.snoozes => {
+            went_well(wait(true, delay, Spends::Snooze, None), Vec::new())
+        }
+        Ok(Outcome::Snooze(_)) => {
+            let said = given_up(lease.limits.snoozes, "snoozes");
+            let failed = Failed { outcome: "snoozed", causes: vec![said.clone()] };
+            (Step::Finish(State::Discarded), Some(said), Some(failed), None, Vec::new())
         }
         Err(failure) => {
             let (step, leave_alone) = after_failure(lease, &failure.class);
-            (step, Some(error_text(&failure)), leave_alone, Vec::new())
+            let causes = step_is_too_much(lease, &step, &failure.class).into_iter();
+            let causes: Vec<String> = causes
+                .chain(failure.causes())
+                .take(CAUSES_MAX)
+                .map(|cause| storable(cause, CAUSE_TEXT_MAX))
+                .collect();
+            let error = storable(causes.join(": "), ERROR_TEXT_MAX);
+            let failed = Failed { outcome: failure.class.as_str(), causes };
+            (step, Some(error), Some(failed), leave_alone, Vec::new())
         }
     };
-    let (job_id, fence) = (lease.job_id, lease.fence);
-    Some(Ack { job_id, fence, step, error, cause, leave_alone, follow_ups })
+    let (job_id, fence, progress) = (lease.job_id, lease.fence, None);
+    Some(Ack { job_id, fence, step, error, cause, leave_alone, follow_ups, failed, progress })
+}
+
+/// What is to be said first when the class would have let the job wait, had it not done so too often.
+/// A job that has spent its attempts needs no such word: the last error is the reason.
+fn step_is_too_much(lease: &Lease, step: &Step, class: &Class) -> Option<String> {
+    let limits = &lease.limits;
+    match (step, class) {
+        (Step::Wait { .. }, _) => None,
+        (_, Class::Throttled { .. }) => Some(given_up(limits.throttles, "throttles")),
+        (_, Class::Unauthorized { .. }) => Some(given_up(limits.denials, "denials")),
+        (_, Class::Interrupted) => Some(given_up(limits.interruptions, "interruptions")),
+        _ => None,
+    }
+}
+
+fn given_up(limit: impl Into<i32>, of_what: &str) -> String {
+    format!("given up, because its limit of {} {of_what} is spent", limit.into())
 }
 
 fn after_failure(lease: &Lease, class: &Class) -> (Step, Option<(String, Duration)>) {
@@ -67,26 +121,29 @@ fn after_failure(lease: &Lease, class: &Class) -> (Step, Option<(String, Duratio
             (wait(lease.attempt < lease.max_attempts, delay, Spends::Attempt, None), None)
         }
         Class::Throttled { retry_after, resource } => {
-            let ours = || ceiling(Duration::from_secs(2), lease.throttles + 1, LONGEST);
+            let ours =
+                || ceiling(Duration::from_secs(2), lease.throttles.saturating_add(1), LONGEST);
             // Told "at once", it would be told so again and again.
             let pause = retry_after.map_or_else(ours, |told| told.max(Duration::from_secs(1)));
             let delay = pause + pause.mul_f64(rand::rng().random_range(0.0..0.2));
-            let step = wait(lease.throttles < MAX_THROTTLES, delay, Spends::Throttle, None);
+            let step =
+                wait(lease.throttles < lease.limits.throttles, delay, Spends::Throttle, None);
             (step, Some((resource.clone(), pause)))
         }
         Class::Unauthorized { credential } => {
             let gate = Some(credential.clone());
-            let may_wait = lease.denials < MAX_DENIALS;
+            let may_wait = lease.denials < lease.limits.denials;
             (wait(may_wait, CREDENTIAL_PATIENCE, Spends::Denial, gate), None)
         }
         Class::Interrupted => {
-            let may_wait = lease.interruptions < MAX_INTERRUPTIONS;
+            let may_wait = lease.interruptions < lease.limits.interruptions;
             (wait(may_wait, Duration::ZERO, Spends::Interruption, None), None)
         }
     }
 }
 
 fn wait(may: bool, delay: Duration, spends: Spends, blocked_by: Option<String>) -> Step {
+    let delay = delay.min(FOREVER);
     if may { Step::Wait { delay, spends, blocked_by } } else { Step::Finish(State::Discarded) }
 }
 
@@ -101,11 +158,11 @@ fn ceiling(first: Duration, attempt: i16, longest: Duration) -> Duration {
     first.saturating_mul(1 << doublings).min(longest)
 }
 
-/// The error as it is kept: one chain of causes, without what Postgres cannot store, and not endless.
-fn error_text(failure: &Failure) -> String {
-    let mut text = failure.to_string().replace('\0', "\u{fffd}");
-    if text.len() > ERROR_TEXT_MAX {
-        let cut = (0..=ERROR_TEXT_MAX).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+/// A text without what Postgres cannot store, and not endless.
+fn storable(text: String, most: usize) -> String {
+    let mut text = if text.contains('\0') { text.replace('\0', "\u{fffd}") } else { text };
+    if text.len() > most {
+        let cut = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(cut);
         text.push('…');
     }
@@ -136,6 +193,7 @@ mod tests {
             claimed_at: chrono::DateTime::UNIX_EPOCH,
             share: crate::queue::Share::Live,
             waited: Duration::ZERO,
+            limits: Limits::DEFAULT,
         }
     }
 
@@ -167,29 +225,69 @@ mod tests {
         }
     }
 
+    /// Every way to be put back, and the lease on which it has just spent its limit.
+    fn ways(limits: Limits) -> [(&'static str, Lease, fn() -> Result<Outcome, Failure>); 5] {
+        let lease = Lease { limits, ..lease() };
+        let Limits { snoozes, throttles, denials, interruptions } = limits;
+        [
+            ("snoozed", Lease { snoozes, ..lease.clone() }, || {
+                Ok(Outcome::Snooze(Duration::from_secs(1)))
+            }),
+            ("transient", Lease { attempt: lease.max_attempts, ..lease.clone() }, || {
+                Err(Failure::transient(anyhow!("x")))
+            }),
+            ("throttled", Lease { throttles, ..lease.clone() }, || {
+                Err(Failure::throttled(anyhow!("x"), None, "r"))
+            }),
+            ("unauthorized", Lease { denials, ..lease.clone() }, || {
+                Err(Failure::unauthorized(anyhow!("x"), "c"))
+            }),
+            ("interrupted", Lease { interruptions, ..lease }, || Err(Failure::interrupted())),
+        ]
+    }
+
     #[test]
-    fn no_class_can_go_on_for_ever() {
-        let worn = Lease {
-            attempt: 2,
-            snoozes: MAX_SNOOZES,
-            throttles: MAX_THROTTLES,
-            denials: MAX_DENIALS,
-            interruptions: MAX_INTERRUPTIONS,
-            ..lease()
-        };
-        let e = || anyhow!("x");
-        let failures = [
-            Failure::transient(e()),
-            Failure::throttled(e(), None, "r"),
-            Failure::unauthorized(e(), "c"),
-            Failure::interrupted(),
-            Failure::permanent(e()),
-        ];
-        for failure in failures {
-            assert_eq!(step_after(&worn, failure), Step::Finish(State::Discarded));
+    fn no_class_can_go_on_for_ever_and_each_says_what_it_has_spent() {
+        let most =
+            Limits { snoozes: i32::MAX, throttles: i16::MAX, denials: i16::MAX, interruptions: 1 };
+        for limits in [Limits::DEFAULT, most] {
+            for (outcome, worn, result) in ways(limits) {
+                let once_more = Lease {
+                    attempt: worn.attempt - i16::from(outcome == "transient"),
+                    snoozes: worn.snoozes - i32::from(outcome == "snoozed"),
+                    throttles: worn.throttles - i16::from(outcome == "throttled"),
+                    denials: worn.denials - i16::from(outcome == "unauthorized"),
+                    interruptions: worn.interruptions - i16::from(outcome == "interrupted"),
+                    ..worn.clone()
+                };
+                let ack = verdict(&once_more, result()).expect("written down");
+                assert!(matches!(ack.step, Step::Wait { .. }), "{outcome} may still wait");
+
+                let ack = verdict(&worn, result()).expect("written down");
+                assert_eq!(ack.step, Step::Finish(State::Discarded), "{outcome}");
+                let failed = ack.failed.expect("it is logged");
+                assert_eq!(failed.outcome, outcome);
+                let says_so = failed.causes[0].starts_with("given up, because its limit of");
+                assert_eq!(says_so, outcome != "transient", "{:?}", failed.causes);
+                assert_eq!(ack.error.as_deref(), Some(failed.causes.join(": ").as_str()));
+            }
         }
-        let snoozed = verdict(&worn, Ok(Outcome::Snooze(Duration::from_secs(1))));
-        assert_eq!(snoozed.expect("written down").step, Step::Finish(State::Discarded));
+    }
+
+    #[test]
+    fn what_went_well_is_not_logged() {
+        let well =
+            [Outcome::Done, Outcome::Then(Vec::new()), Outcome::Snooze(Duration::from_secs(1))];
+        for outcome in well {
+            assert_eq!(verdict(&lease(), Ok(outcome)).expect("written down").failed, None);
+        }
+    }
+
+    #[test]
+    fn a_wait_without_end_can_be_stored() {
+        let ack = verdict(&lease(), Ok(Outcome::Snooze(Duration::MAX))).expect("written down");
+        let Step::Wait { delay, .. } = ack.step else { panic!("it waits") };
+        assert_eq!(delay, FOREVER);
     }
 
     #[test]
@@ -204,10 +302,22 @@ mod tests {
 
     #[test]
     fn an_error_keeps_its_causes_and_loses_what_cannot_be_stored() {
-        let failure = Failure::transient(anyhow!("root\0cause").context("while polling"));
-        assert_eq!(error_text(&failure), "while polling: root\u{fffd}cause");
-        let long = Failure::transient(anyhow!("é".repeat(10_000)));
-        assert!(error_text(&long).len() < ERROR_TEXT_MAX + 8);
+        let told = |error: anyhow::Error| {
+            let ack = verdict(&lease(), Err(Failure::transient(error))).expect("written down");
+            (ack.error.expect("a text"), ack.failed.expect("logged").causes)
+        };
+        let (text, causes) = told(anyhow!("root\0cause").context("while polling"));
+        assert_eq!(text, "while polling: root\u{fffd}cause");
+        assert_eq!(causes, ["while polling", "root\u{fffd}cause"]);
+
+        let mut deep = anyhow!("é".repeat(10_000));
+        for _ in 0..100 {
+            deep = deep.context("é".repeat(2_000));
+        }
+        let (text, causes) = told(deep);
+        assert!(text.len() < ERROR_TEXT_MAX + 8);
+        assert_eq!(causes.len(), CAUSES_MAX);
+        assert!(causes.iter().all(|cause| cause.len() < CAUSE_TEXT_MAX + 8));
     }
 
     proptest! {

@@ -1,5 +1,7 @@
 //! One process start, as the store knows it.
 
+use std::collections::BTreeMap;
+
 /// Names one start of one process. Never used again by another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub i64);
@@ -13,6 +15,10 @@ pub struct ThisProcess {
     pub pid: u32,
     /// The build it runs.
     pub version: &'static str,
+    /// The queues it works on, each with its slots; `None` when it does not say.
+    pub queues: Option<BTreeMap<String, usize>>,
+    /// The kinds it can run, each with the newest version it can read; `None` for any.
+    pub kinds: Option<BTreeMap<String, i16>>,
 }
 
 impl ThisProcess {
@@ -21,7 +27,17 @@ impl ThisProcess {
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
             .or_else(|_| std::env::var("HOSTNAME"))
             .map_or_else(|_| "unknown".to_owned(), |name| name.trim().to_owned());
-        Self { host, pid: std::process::id(), version: env!("CARGO_PKG_VERSION") }
+        let version = env!("CARGO_PKG_VERSION");
+        Self { host, pid: std::process::id(), version, queues: None, kinds: None }
+    }
+
+    /// It works on these queues, and can run these kinds.
+    #[must_use]
+    pub fn working(mut self, queues: &[(String, usize)], kinds: &[(&'static str, i16)]) -> Self {
+        self.queues = Some(queues.iter().cloned().collect());
+        let kinds = kinds.iter().map(|(kind, version)| ((*kind).to_owned(), *version));
+        self.kinds = Some(kinds.collect());
+        self
     }
 }
 

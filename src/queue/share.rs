@@ -1,4 +1,23 @@
 //! Shares: which part of a process's slots a job comes out of, and how the free ones are given out.
+//!
+//! What a claim promises to those who wait, in each process that works on their queue (several only
+//! make it sooner). "Ready" means due, with no gate shut:
+//!
+//! 1. *A part is kept.* While a share that has a job ready runs fewer than its part of the slots, no
+//!    slot that falls free is lent to another one. What is lent comes back as its jobs end.
+//! 2. *Nobody starves.* A share that has a job ready and runs none is served at the latest by the 3rd
+//!    start from now if it is live, the 4th if it is backfill, the 12th if it is maintenance, however
+//!    few slots there are and whatever the others have waiting. Of those that run nothing, each comes
+//!    after `⌊its percent / mine⌋ + 1` of my starts at most: their order is that of start-time fair
+//!    queueing (Goyal, Vin, Cheng, 1996), in which an idle share saves up no claim to be first.
+//! 3. *Lanes take turns.* In a turn a lane starts as many jobs as its weight. So between two starts of
+//!    a lane that has a job ready, and before its first, no other lane of the share starts more than
+//!    its weight in jobs: with L lanes of weight 1, a lane is served by the share's L-th start at
+//!    the latest, a new one too, wherever it stands in the order. How many jobs wait in a lane does not
+//!    matter: 260,000 are one lane. A claim of many slots serves that many rounds at once.
+//!
+//! So a single live run that arrives while another tenant's backfill has lent itself every slot starts
+//! with the first one of these jobs that ends.
 
 use serde::{Deserialize, Serialize};
 
@@ -19,13 +38,17 @@ pub enum Share {
     Maintenance = 2,
 }
 
-/// How many of a lane's slots are free, and how many run for each share.
+/// How many of a queue's slots are free, how many run for each share, and whose turn it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Slots {
     /// All slots of the queue in this process.
     pub all: usize,
     /// Those in use, by share.
     pub used: [usize; 3],
+    /// Virtual time: the start tag of the job that started last.
+    now: u64,
+    /// By share, the finish tag of its last start.
+    finish: [u64; 3],
 }
 
 impl Share {
@@ -59,7 +82,25 @@ impl Share {
 impl Slots {
     /// None of `all` is in use.
     pub fn free_of_all(all: usize) -> Self {
-        Self { all, used: [0; 3] }
+        Self { all, ..Self::default() }
+    }
+
+    /// A job of this share starts.
+    pub fn take(&mut self, share: Share) {
+        self.now = self.start_tag(share);
+        self.finish[share as usize] = self.now + 1000 / share.percent() as u64;
+        self.used[share as usize] += 1;
+    }
+
+    /// A job of this share has ended.
+    pub fn give(&mut self, share: Share) {
+        let used = &mut self.used[share as usize];
+        *used = used.saturating_sub(1);
+    }
+
+    /// Who has started less than its part lately has the lower one.
+    fn start_tag(&self, share: Share) -> u64 {
+        self.now.max(self.finish[share as usize])
     }
 
     /// How many are free.
@@ -68,10 +109,11 @@ impl Slots {
     }
 
     /// Who may take how many of the free ones, in this order. First each takes up to its part, whoever
-    /// is furthest below it before the others; then, in the same order, what is left is lent.
+    /// is furthest below it before the others, and of those who are equally far the one whose turn it is;
+    /// then, in the same order, what is left is lent.
     pub fn allot(&self) -> [(Share, usize); 6] {
         let mut order = Share::ALL;
-        order.sort_by_key(|share| self.fullness(*share));
+        order.sort_by_key(|share| (self.fullness(*share), self.start_tag(*share)));
         let [first, second, third] = order;
         let own = |share| (share, self.missing(share));
         let lent = |share| (share, self.free());
@@ -100,7 +142,7 @@ mod tests {
         for (share, most) in slots.allot() {
             let at = share as usize;
             let takes = most.min(wants[at]).min(slots.free());
-            slots.used[at] += takes;
+            (0..takes).for_each(|_| slots.take(share));
             wants[at] -= takes;
         }
         slots
@@ -120,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_slot_that_was_lent_goes_back_to_its_share_first() {
-        let all_lent = Slots { all: 10, used: [0, 9, 0] };
+        let all_lent = Slots { used: [0, 9, 0], ..Slots::free_of_all(10) };
         let (first, most) = all_lent.allot()[0];
         assert_eq!((first, most), (Share::Live, 1));
     }
@@ -132,7 +174,39 @@ mod tests {
         assert_eq!(serve(Slots::free_of_all(1), [0, 0, 3]).used, [0, 0, 1]);
     }
 
+    /// How many starts there are, at most, until each share that always has a job ready and runs none
+    /// is served.
+    const PATIENCE: [usize; 3] = [3, 4, 12];
+
     proptest! {
+        #[test]
+        fn a_share_that_runs_nothing_is_served_within_its_bound(
+            all in 1..12_usize,
+            ends in proptest::collection::vec((0..3_usize, proptest::array::uniform3(0..5_u8)), 1..400),
+        ) {
+            let mut slots = serve(Slots::free_of_all(all), [1000; 3]);
+            let mut waited = [0; 3];
+            let mut ready_before = [false; 3];
+            for (ending, dice) in ends {
+                // Whoever is chosen to end a job, or else another one that can.
+                let who = (0..3).map(|n| Share::ALL[(ending + n) % 3]);
+                let who = who.into_iter().find(|share| slots.used[*share as usize] > 0);
+                slots.give(who.expect("one runs"));
+                // A share stays ready until it is served; others come and go.
+                let ready = std::array::from_fn(|n| ready_before[n] || dice[n] > 0);
+                let before = slots;
+                slots = serve(slots, ready.map(usize::from));
+                for at in 0..3 {
+                    let served = slots.used[at] > before.used[at];
+                    let starts = slots.used.iter().sum::<usize>() - before.used.iter().sum::<usize>();
+                    let waits = ready[at] && !served && before.used[at] == 0;
+                    waited[at] = if waits { waited[at] + starts } else { 0 };
+                    prop_assert!(waited[at] < PATIENCE[at], "{waited:?} {slots:?}");
+                    ready_before[at] = waits;
+                }
+            }
+        }
+
         #[test]
         fn no_slot_stays_free_while_somebody_wants_one(
             all in 1..200_usize,
@@ -160,7 +234,7 @@ mod tests {
             all in 1..200_usize,
             used in proptest::array::uniform3(0..70_usize),
         ) {
-            let slots = Slots { all, used };
+            let slots = Slots { used, ..Slots::free_of_all(all) };
             for (_, most) in slots.allot() {
                 prop_assert!(most <= slots.free());
             }

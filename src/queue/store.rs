@@ -7,6 +7,8 @@ use super::error::Error;
 use super::gate::breaker::Observation;
 use super::gate::trips::Cause;
 use super::job::NewJob;
+use super::notes::Progress;
+use super::retry::Limits;
 use super::session::{SessionId, ThisProcess};
 use super::share::{Share, Slots};
 use super::state::State;
@@ -48,6 +50,9 @@ pub struct Lease {
     pub claimed_at: DateTime<Utc>,
     /// How long it had been due when it was claimed.
     pub waited: Duration,
+    /// How often it may be put back, for each reason. The store knows only the usual limits; the worker
+    /// puts in those of the kind.
+    pub limits: Limits,
 }
 
 /// What a process asks for in one claim.
@@ -122,6 +127,30 @@ pub struct Ack {
     pub leave_alone: Option<(String, Duration)>,
     /// Jobs to enqueue in the same transaction.
     pub follow_ups: Vec<NewJob>,
+    /// What the log of attempts is to say; nothing, if it went well.
+    pub failed: Option<Failed>,
+    /// How far it came, if nobody has written that yet.
+    pub progress: Option<Progress>,
+}
+
+/// An attempt that did not simply go well, as the log keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// The class of the failure, or `snoozed` for one snooze too many.
+    pub outcome: &'static str,
+    /// What went wrong and why, the outermost first.
+    pub causes: Vec<String>,
+}
+
+/// How far a running attempt has come.
+#[derive(Debug, Clone)]
+pub struct Note {
+    /// The attempt.
+    pub job_id: i64,
+    /// Not written unless it is still the job's current one.
+    pub fence: i32,
+    /// How far.
+    pub progress: Progress,
 }
 
 impl Ack {
@@ -221,6 +250,30 @@ pub trait Store: Clone + Send + Sync + 'static {
 
     /// Writes down how attempts went, with what they ask for next, in one transaction.
     fn ack(&self, acks: &[Ack]) -> impl Future<Output = Result<Acked, Error>> + Send;
+
+    /// The cursor that the job's attempts have left, this one or an earlier one.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] when the attempt is not the job's current one any more.
+    fn cursor(
+        &self,
+        lease: &Lease,
+    ) -> impl Future<Output = Result<Option<serde_json::Value>, Error>> + Send;
+
+    /// Keeps the cursor for the attempts to come; null takes it away. It stays, however the attempt ends.
+    ///
+    /// # Errors
+    /// [`Error::LeaseLost`] when the attempt is not the job's current one any more.
+    fn save_cursor(
+        &self,
+        lease: &Lease,
+        cursor: &serde_json::Value,
+    ) -> impl Future<Output = Result<(), Error>> + Send;
+
+    /// Writes down how far running attempts have come, and gives the jobs for which it did. A stale
+    /// attempt's word is not written.
+    fn note_progress(&self, notes: &[Note])
+    -> impl Future<Output = Result<Vec<i64>, Error>> + Send;
 
     /// Takes back the jobs of sessions that have not renewed for `patience`.
     fn rescue(&self, patience: Duration) -> impl Future<Output = Result<Rescued, Error>> + Send;

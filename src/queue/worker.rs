@@ -13,7 +13,7 @@ use super::dispatcher::{Dispatcher, LocalQueue, Settings};
 use super::error::{Class, Error, Failure};
 use super::job::Attempt;
 use super::outcome::Outcome;
-use super::retry;
+use super::retry::{self, Limits};
 use super::state::State;
 use super::store::{Lease, Step, Store};
 use crate::metrics;
@@ -31,10 +31,11 @@ use apalis_core::worker::context::WorkerContext;
 use apalis_core::worker::ext::parallelize::ParallelizeExt;
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -56,14 +57,18 @@ pub async fn run<S: Store, T: Send + Sync + 'static>(
 ) -> Result<(), Error> {
     let kinds = catalog.versions();
     let (dispatcher, receivers) = Dispatcher::start(store, settings, kinds, soft, hard).await?;
+    let limits = Arc::new(catalog.limits());
     let catalog = Arc::new(catalog);
     let mut monitor = Monitor::new().should_restart(|worker, error| {
         tracing::error!(worker = worker.name(), %error, "a worker died; it is started again");
         true
     });
     for (local, receiver) in dispatcher.local_queues().iter().zip(receivers) {
-        let source =
-            Source { dispatcher: dispatcher.clone(), attempts: Arc::new(Mutex::new(receiver)) };
+        let source = Source {
+            dispatcher: dispatcher.clone(),
+            attempts: Arc::new(Mutex::new(receiver)),
+            limits: limits.clone(),
+        };
         let (catalog, tools, local) = (catalog.clone(), tools.clone(), local.clone());
         monitor = monitor.register(move |_restarts| {
             let (catalog, tools) = (catalog.clone(), tools.clone());
@@ -101,11 +106,11 @@ async fn make_attempt<T: Send + Sync + 'static>(
     task: Task<Attempt>,
 ) -> Result<Outcome, Failure> {
     let (attempt, _) = task.take();
-    let limit = attempt.lease.timeout;
-    tokio::time::timeout(limit, catalog.run(&tools, &attempt)).await.unwrap_or_else(|_| {
-        let message = anyhow::anyhow!("the attempt took longer than its limit of {limit:?}");
-        Err(Failure::transient(message))
-    })
+    catalog.run(&tools, &attempt).await
+}
+
+fn took_too_long(limit: Duration) -> Failure {
+    Failure::transient(anyhow::anyhow!("the attempt took longer than its limit of {limit:?}"))
 }
 
 fn panicked(panic: &Box<dyn std::any::Any + Send>) -> Failure {
@@ -123,11 +128,16 @@ fn panicked(panic: &Box<dyn std::any::Any + Send>) -> Failure {
 struct Source<S> {
     dispatcher: Arc<Dispatcher<S>>,
     attempts: Arc<Mutex<UnboundedReceiver<Attempt>>>,
+    limits: Arc<BTreeMap<&'static str, Limits>>,
 }
 
 impl<S> Clone for Source<S> {
     fn clone(&self) -> Self {
-        Self { dispatcher: self.dispatcher.clone(), attempts: self.attempts.clone() }
+        Self {
+            dispatcher: self.dispatcher.clone(),
+            attempts: self.attempts.clone(),
+            limits: self.limits.clone(),
+        }
     }
 }
 
@@ -155,7 +165,10 @@ impl<S: Store> Backend for Source<S> {
         _: &WorkerContext,
     ) -> Poll<Option<Result<Self::Task, Self::Error>>> {
         match self.attempts().poll_recv(context) {
-            Poll::Ready(Some(attempt)) => {
+            Poll::Ready(Some(mut attempt)) => {
+                if let Some(limits) = self.limits.get(attempt.lease.kind.as_str()) {
+                    attempt.lease.limits = *limits;
+                }
                 // Unique in this process, even when a job comes back while its old attempt lingers.
                 let id = format!("{}-{}", attempt.lease.job_id, attempt.lease.fence);
                 let task = TaskBuilder::new(attempt).task_id(TaskId::String(id)).build();
@@ -239,11 +252,18 @@ where
             kind = ending.lease.kind,
             attempt = ending.lease.attempt
         );
+        let limit = ending.lease.timeout;
         let attempt = self.inner.call(task);
         async move {
+            // Here and not around the handler, which has a task of its own: one that never yields, too,
+            // is over when its time is. Its slot and its lease go to others; only its thread is lost.
             let result = tokio::select! {
                 result = attempt => result.map_err(Into::into),
                 () = cancelled.cancelled() => Err(stopped(&by).into()),
+                () = tokio::time::sleep(limit) => {
+                    cancelled.cancel();
+                    Err(took_too_long(limit).into())
+                }
             };
             ending.with(result.map_err(into_failure));
             Ok(())
@@ -290,7 +310,7 @@ impl<S: Store> Ending<S> {
     fn settle(&mut self, result: Result<Outcome, Failure>) {
         self.owed = false;
         self.tell(&result);
-        let Some(ack) = retry::verdict(&self.lease, result) else {
+        let Some(mut ack) = retry::verdict(&self.lease, result) else {
             metrics::job_finished(&self.lease.kind, State::Done.as_str());
             self.dispatcher.forget(self.lease.job_id, self.lease.fence);
             return;
@@ -302,6 +322,7 @@ impl<S: Store> Ending<S> {
                 tracing::error!(error, "the job is discarded");
             }
         }
+        ack.progress = self.dispatcher.last_progress(self.lease.job_id, self.lease.fence);
         self.dispatcher.ack(ack);
     }
 

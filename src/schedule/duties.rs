@@ -20,7 +20,7 @@ pub enum Duty {
     RenewTokens,
     /// Make the history's next days, drop the old ones.
     Prune,
-    /// Mend gates.
+    /// Mend gates, and fail groups whose deadline has passed.
     Sweep,
     /// Take back the jobs of the dead.
     Rescue,
@@ -94,6 +94,13 @@ async fn sweep(desk: &Desk) -> Result<()> {
     transaction.commit().await?;
     if mended > 0 {
         tracing::warn!(mended, "gates were mended: this should not be needed");
+    }
+    // A transaction of its own: nobody waits for both a gate and a group because of it.
+    let mut transaction = desk.db.begin().await?;
+    let overdue = desk.queue.end_overdue_groups(&mut transaction).await?;
+    transaction.commit().await?;
+    if overdue > 0 {
+        tracing::warn!(overdue, "groups were not decided by their deadline: they failed");
     }
     Ok(())
 }

@@ -1,97 +1,130 @@
-//! `/v1/jobs`: jobs steered by a program.
+//! `/v1/jobs` and `/v1/resources`: what waits is looked at, explained, and let go.
 
 use super::{Served, problem};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-/// A served installation with one job, which waits.
-async fn with_a_job() -> (Served, i64) {
+const JOB: &str = "insert into engine.jobs (
+        run_at, created_at, timeout_ms, priority, max_attempts, queue, kind, args, uses, due
+    )
+    values (
+        engine.now(), engine.now(), 1000, 2, 20, 'default', 'ping', '{}',
+        '[{\"resource\": \"host:x\", \"cost\": 1, \"hold\": false}]', true
+    )";
+
+async fn post(served: &Served, path: &str, body: &Value) -> reqwest::Response {
+    served.http.post(served.url(path)).json(body).send().await.expect("an answer")
+}
+
+async fn put(served: &Served, path: &str, body: &Value) -> reqwest::Response {
+    served.http.put(served.url(path)).json(body).send().await.expect("an answer")
+}
+
+async fn get(served: &Served, path: &str) -> Value {
+    let answer = served.get(path).await;
+    assert_eq!(answer.status(), StatusCode::OK, "{path}");
+    answer.json().await.expect("JSON")
+}
+
+#[tokio::test]
+async fn jobs_are_listed_page_by_page_shown_and_explained() {
     let served = Served::new().await;
-    served.post(&json!({"workflow": "campaigns", "weeks": 1})).await;
-    let id = served.site.count("select min(id) from engine.jobs").await;
-    (served, id)
-}
+    for _ in 0..3 {
+        served.site.execute(JOB).await;
+    }
+    let page = get(&served, "/v1/jobs?kind=ping&limit=2").await;
+    assert_eq!(page["jobs"].as_array().map(Vec::len), Some(2));
+    let rest =
+        get(&served, &format!("/v1/jobs?kind=ping&limit=2&after={}", page["next_after"])).await;
+    assert_eq!(
+        (rest["jobs"].as_array().map(Vec::len), &rest["next_after"]),
+        (Some(1), &Value::Null)
+    );
+    let none = get(&served, "/v1/jobs?state=discarded&queue=default").await;
+    assert_eq!(none["jobs"], json!([]));
 
-async fn send(served: &Served, method: Method, path: &str, body: Value) -> Response {
-    let request = served.http.request(method, served.url(&format!("/v1/jobs/{path}"))).json(&body);
-    request.send().await.expect("an answer")
-}
-
-async fn post(served: &Served, path: &str, body: Value) -> Response {
-    send(served, Method::POST, path, body).await
-}
-
-async fn read(response: Response) -> Value {
-    assert_eq!(response.status(), StatusCode::OK);
-    response.json().await.expect("JSON")
-}
-
-#[tokio::test]
-async fn a_job_is_edited_cancelled_replayed_and_discarded() {
-    let (served, id) = with_a_job().await;
-    let why = json!({"why": "a test"});
-    let change = json!({"run_at": "2999-01-01T00:00:00Z", "priority": "low", "why": "a test"});
-    let edited = send(&served, Method::PATCH, &id.to_string(), change).await;
-    assert_eq!(read(edited).await, json!({"id": id, "result": "edited"}));
-    let later = "select count(*) from engine.jobs where run_at > '2998-01-01' and priority = 3";
-    assert_eq!(served.site.count(later).await, 1);
-
-    let cancel = format!("{id}/cancel");
-    let cancelled = read(post(&served, &cancel, why.clone()).await).await;
-    assert_eq!(cancelled, json!({"id": id, "result": "cancelled"}));
-    let again = read(post(&served, &cancel, why.clone()).await).await;
-    let finished = json!({"id": id, "result": "already_finished", "detail": "cancelled"});
-    assert_eq!(again, finished);
-
-    let replay = format!("{id}/replay");
-    let patch = json!({"why": "a test", "patch": {"more": true}});
-    let replayed = read(post(&served, &replay, patch).await).await;
-    let new = served.site.count("select id from engine.jobs where args ? 'more'").await;
-    assert_eq!(replayed, json!({"id": id, "result": "replayed", "detail": new}));
-    let discarded = read(post(&served, &format!("{new}/discard"), why).await).await;
-    assert_eq!(discarded["result"], "discarded");
+    let id = rest["jobs"][0]["id"].as_i64().expect("an id");
+    let shown = get(&served, &format!("/v1/jobs/{id}")).await;
+    assert_eq!((&shown["kind"], &shown["uses"][0]["resource"]), (&json!("ping"), &json!("host:x")));
+    let explained = get(&served, &format!("/v1/jobs/{id}/explain")).await;
+    assert_eq!(explained["reasons"][0]["what"], "no_process", "{explained}");
 }
 
 #[tokio::test]
-async fn a_choice_is_counted_before_it_is_steered() {
-    let (served, id) = with_a_job().await;
-    let look = json!({"kind": "collect_week", "why": "a test", "dry_run": true});
-    let counted = read(post(&served, "cancel", look).await).await;
-    assert_eq!(counted, json!({"dry_run": true, "waiting": 1, "running": 0}));
-    let cancel = json!({"kind": "collect_week", "why": "a test"});
-    let cancelled = read(post(&served, "cancel", cancel).await).await;
-    assert_eq!(cancelled, json!({"dry_run": false, "waiting": 1, "running": 0}));
-    let look = json!({"state": "cancelled", "why": "a test", "dry_run": true});
-    let counted = read(post(&served, "replay", look).await).await;
-    assert_eq!(counted["jobs"], 1);
-    let replay = json!({"state": "cancelled", "why": "a test", "per_second": 1});
-    let replayed = read(post(&served, "replay", replay).await).await;
-    assert_eq!(replayed["replayed"][0]["id"], id);
+async fn a_resource_is_paused_with_a_reason_seen_in_the_explanation_and_resumed() {
+    let served = Served::new().await;
+    served.site.execute(JOB).await;
+    let page = get(&served, "/v1/jobs?kind=ping").await;
+    let explain = format!("/v1/jobs/{}/explain", page["jobs"][0]["id"]);
+    let body = json!({"why": "it is down", "by": "ann", "for": "30m"});
+    let paused: Value =
+        post(&served, "/v1/resources/host:x/pause", &body).await.json().await.expect("JSON");
+    assert_eq!(paused["shut"][0]["gate"], "paused", "{paused}");
+    let reasons = get(&served, &explain).await["reasons"].clone();
+    let reason = &reasons.as_array().expect("a list")[1];
+    assert_eq!(
+        (&reason["what"], &reason["by"], &reason["why"]),
+        (&json!("paused"), &json!("ann"), &json!("it is down"))
+    );
+    assert!(reason["until"].is_string());
+
+    let body = json!({"why": "it is back", "by": "bob"});
+    let resumed = post(&served, "/v1/resources/host:x/resume", &body).await;
+    let resumed: Value = resumed.json().await.expect("JSON");
+    assert_eq!(resumed["shut"], json!([]));
+    assert_eq!(resumed["events"][0]["why"], "it is back", "{resumed}");
+    let again = post(&served, "/v1/resources/host:x/resume", &body).await;
+    problem(again, StatusCode::CONFLICT).await;
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_named_with_its_remedy() {
-    let (served, id) = with_a_job().await;
-    let cancel = format!("{id}/cancel");
-    let unprocessable = StatusCode::UNPROCESSABLE_ENTITY;
-    for (path, body, field) in [
-        (cancel.as_str(), json!({}), "why"),
-        (cancel.as_str(), json!({"why": " "}), "why"),
-        (cancel.as_str(), json!({"why": "x", "force": true}), "force"),
-        ("cancel", json!({"why": "x"}), "filter"),
-        ("cancel", json!({"why": "x", "state": "done"}), "state"),
-        ("replay", json!({"why": "x", "state": "done", "patch": [1]}), "patch"),
-        ("replay", json!({"why": "x", "state": "done", "per_second": 0}), "per_second"),
+async fn the_gates_of_a_resource_are_exactly_those_that_were_put() {
+    let served = Served::new().await;
+    let path = "/v1/resources/host:y/gates";
+    let body = json!({
+        "why": "our contract", "running": 2, "rate": {"tokens": 10, "period": "1s", "burst": 5},
+        "quota": {"limit": 30, "zone": "Europe/Berlin"}, "breaker": {},
+    });
+    let set: Value = put(&served, path, &body).await.json().await.expect("JSON");
+    assert_eq!((&set["max_running"], &set["rate"]["tokens"]), (&json!(2), &json!(10)), "{set}");
+    let list = get(&served, "/v1/resources?after=host").await;
+    assert!(
+        list["resources"].as_array().is_some_and(|all| all.iter().any(|r| r["name"] == "host:y"))
+    );
+    let less: Value =
+        put(&served, path, &json!({"why": "less", "holds": 3})).await.json().await.expect("JSON");
+    assert_eq!((&less["max_running"], &less["max_holds"]), (&Value::Null, &json!(3)));
+    assert_eq!((&less["rate"], &less["breaker"]), (&Value::Null, &Value::Null));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_gate_a_page_or_a_pause_is_named_with_its_remedy() {
+    let served = Served::new().await;
+    let gates = "/v1/resources/host:z/gates";
+    for (body, field) in [
+        (json!({"running": 1}), "why"),
+        (json!({"why": "r", "running": -1}), "running"),
+        (json!({"why": "r", "weight": 0}), "weight"),
+        (json!({"why": "r", "rate": {"tokens": 0, "period": "1s"}}), "rate.tokens"),
+        (json!({"why": "r", "rate": {"tokens": 1}}), "rate.period"),
+        (json!({"why": "r", "quota": {"limit": 1, "zone": "Mars"}}), "quota.zone"),
+        (json!({"why": "r", "breaker": {"probes": 0}}), "breaker.probes"),
+        (json!({"why": "r", "limit": 1}), "limit"),
     ] {
-        let problem = problem(post(&served, path, body).await, unprocessable).await;
+        let answer = put(&served, gates, &body).await;
+        let problem = problem(answer, StatusCode::UNPROCESSABLE_ENTITY).await;
+        assert_eq!(problem["field"], field, "{problem}");
+        assert!(problem["remedy"].is_string(), "{problem}");
+    }
+    problem(served.get("/v1/resources/host:z").await, StatusCode::NOT_FOUND).await;
+    for (query, field) in
+        [("limit=0", "limit"), ("state=failed", "state"), ("after=x", "after"), ("knd=x", "knd")]
+    {
+        let answer = served.get(&format!("/v1/jobs?{query}")).await;
+        let problem = problem(answer, StatusCode::UNPROCESSABLE_ENTITY).await;
         assert_eq!(problem["field"], field, "{problem}");
     }
-    let why = json!({"why": "a test"});
-    let unknown = post(&served, "999999/cancel", why.clone()).await;
-    problem(unknown, StatusCode::NOT_FOUND).await;
-    problem(post(&served, "x/cancel", why.clone()).await, StatusCode::NOT_FOUND).await;
-    served.site.execute("update engine.jobs set state = 'running', session = 1").await;
-    let running = post(&served, &format!("{id}/discard"), why).await;
-    let running = problem(running, StatusCode::CONFLICT).await;
-    assert_eq!(running["remedy"], "cancel it instead");
+    for path in ["/v1/jobs/1000000", "/v1/jobs/x", "/v1/jobs/1000000/explain"] {
+        problem(served.get(path).await, StatusCode::NOT_FOUND).await;
+    }
 }

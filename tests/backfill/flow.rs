@@ -67,3 +67,41 @@ async fn weeks_that_no_job_works_on_are_found_and_go_on() {
     site.assert_complete(collection, 3).await;
     working.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collection_that_began_before_there_were_groups_is_completed_and_summed() {
+    let site = Site::new(quick()).await;
+    let collection = site.backfill(3).await;
+    sqlx::raw_sql("delete from engine.groups; delete from engine.members")
+        .execute(site.db.pool())
+        .await
+        .expect("forgotten");
+    let working = site.work();
+    site.assert_complete(collection, 3).await;
+    working.stop().await;
+    let summed = "select count(*) from report_data_aggregates where grain = 'week'";
+    assert_eq!(site.count(summed).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_report_is_asked_for_once_by_the_group_of_the_weeks() {
+    let site = Site::new(quick()).await;
+    let collection = site.backfill(3).await;
+    // A week that a person settled in the database is no week to wait for.
+    sqlx::query(
+        "update report_data_weeks set status = 'skipped'
+        where id = (select min(id::text)::uuid from report_data_weeks)",
+    )
+    .execute(site.db.pool())
+    .await
+    .expect("skipped");
+    let working = site.work();
+    site.ended(collection).await;
+    site.idle().await;
+    working.stop().await;
+    let reports = "select count(*) from engine.jobs_history where kind = 'aggregate_report'";
+    assert_eq!(site.count(reports).await, 1);
+    let met = "select count(*) from engine.groups
+        where name like 'collection:%' and state = 'met' and done = 3 and fired = 1";
+    assert_eq!(site.count(met).await, 1);
+}

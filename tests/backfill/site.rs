@@ -133,8 +133,9 @@ impl Site {
         let weeks = new_weeks(&slices, &place, wish.sql);
         let (id, week_ids) =
             collections::insert(&mut *transaction, &new, &weeks).await.expect("added");
-        let jobs = jobs::collect_week::for_weeks(&week_ids).expect("jobs");
-        self.tools.queue.enqueue(&mut transaction, &jobs).await.expect("enqueued");
+        let queue = &self.tools.queue;
+        let begun = jobs::collect_week::begin(queue, &mut transaction, id, &week_ids).await;
+        begun.expect("begun");
         transaction.commit().await.expect("committed");
         id
     }

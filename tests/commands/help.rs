@@ -5,7 +5,7 @@ use crate::harness::process::Program;
 use fernet::Fernet;
 
 /// Every command of one's own, and what it must offer to programs.
-const COMMANDS: [(&str, bool); 24] = [
+const COMMANDS: [(&str, bool); 34] = [
     ("serve", false),
     ("work", false),
     ("schedule", false),
@@ -28,6 +28,16 @@ const COMMANDS: [(&str, bool); 24] = [
     ("jobs discard", true),
     ("jobs replay", true),
     ("jobs edit", true),
+    ("jobs list", true),
+    ("jobs show", true),
+    ("jobs explain", true),
+    ("gates list", true),
+    ("gates show", true),
+    ("gates set", false),
+    ("gates pause", false),
+    ("gates resume", false),
+    ("gates trip", false),
+    ("gates events", true),
     ("status", true),
     ("doctor", true),
 ];

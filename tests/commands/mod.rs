@@ -3,6 +3,7 @@
 mod backfill;
 mod doctor;
 mod end_to_end;
+mod gates;
 mod help;
 mod jobs;
 mod migrate;

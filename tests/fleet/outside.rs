@@ -91,14 +91,18 @@ impl Outside {
 
     /// Answers the calls that wait for it and of which this is true. How many there were.
     pub fn tell(&self, which: impl Fn(&Asks) -> bool, answer: &Answer) -> usize {
+        let now = Instant::now();
+        let mut told = 0;
         let mut state = locked(&self.state);
-        let waiting = state.calls.iter_mut().filter(|call| call.ended.is_none());
-        let replies = waiting.filter(|call| which(&call.asks)).filter_map(|call| call.reply.take());
-        replies
-            .filter(|_| true)
-            .map(|reply| reply.send(answer.clone()))
-            .filter(Result::is_ok)
-            .count()
+        for call in state.calls.iter_mut().filter(|call| call.ended.is_none() && which(&call.asks))
+        {
+            if let Some(reply) = call.reply.take() {
+                // A call ends before its job knows.
+                call.ended = Some(now);
+                told += usize::from(reply.send(answer.clone()).is_ok());
+            }
+        }
+        told
     }
 
     /// A process is gone, and its calls with it.

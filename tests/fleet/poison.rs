@@ -14,7 +14,7 @@ const NEIGHBOURS: usize = 6;
 /// How a job ended: its state, its attempts and what was said last.
 async fn end(fleet: &Fleet, name: &str) -> (String, i16, String) {
     sqlx::query_as(
-        "select state, attempt, coalesce(last_error, '') from engine.jobs_history
+        "select state::text, attempt, coalesce(last_error, '') from engine.jobs_history
         where args ->> 'name' = $1",
     )
     .bind(name)

@@ -140,7 +140,8 @@ fn same_resource(
             let State::HalfOpen { left: l, good: g, probes: p, .. } = read else {
                 bail!("{read:?}")
             };
-            let same = (l, g) == (&*left, &*good) && p.iter().copied().collect::<BTreeSet<_>>() == *probes;
+            let same =
+                (l, g) == (&*left, &*good) && p.iter().copied().collect::<BTreeSet<_>>() == *probes;
             ensure!(same, "the breaker is {read:?}");
             ensure!(*left + u32::try_from(probes.len())? > 0, "stuck half-open");
         }

@@ -32,7 +32,8 @@ impl World {
             return self.begin_session(at).await;
         }
         for _ in 0..MOST_CALLS {
-            let slots = Slots { all: slots, used: self.used(session.0, queue) };
+            let mut slots = Slots::free_of_all(slots);
+            slots.used = self.used(session.0, queue);
             let before = self.now;
             let ask = Ask { queue, slots, kinds: Self::kinds(old) };
             let claimed = self.stores[at].claim(session, &ask).await?;
@@ -111,7 +112,10 @@ impl World {
             let resource = self.model.resource(&name);
             ensure!(gated || !resource.is_gated(), "it did not ask {name}");
             ensure!(!resource.is_paused(lease.claimed_at), "{name} is paused");
-            ensure!(resource.not_before.is_none_or(|at| at <= lease.claimed_at), "{name}: too early");
+            ensure!(
+                resource.not_before.is_none_or(|at| at <= lease.claimed_at),
+                "{name}: too early"
+            );
             ensure!(
                 slots.contains(&name) == resource.max_running.is_some(),
                 "{name} does not count it as it should"
@@ -220,9 +224,9 @@ impl World {
         };
         // Nobody is let in at the same moment as all the others.
         let spread = TimeDelta::milliseconds(600);
-        let quota = resource.quota.is_some_and(|limit| {
-            resource.used_of_quota(now) + job.cost(name).min(limit) > limit
-        });
+        let quota = resource
+            .quota
+            .is_some_and(|limit| resource.used_of_quota(now) + job.cost(name).min(limit) > limit);
         // Its turn comes, at the latest when all before it have had theirs.
         let rate = resource.rate.is_some_and(|(tokens, seconds)| {
             let slowed = if resource.was_slowed { 20 } else { 1 };

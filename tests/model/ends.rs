@@ -56,8 +56,11 @@ impl World {
             return Ok(());
         }
         let lease = self.stale.remove(which % self.stale.len());
-        let names: Vec<String> =
-            if let How::Then(plans) = how { plans.iter().map(|_| "never".to_owned()).collect() } else { vec![] };
+        let names: Vec<String> = if let How::Then(plans) = how {
+            plans.iter().map(|_| "never".to_owned()).collect()
+        } else {
+            vec![]
+        };
         let ack = retry::verdict(&lease, result(how, &names)).context("always something")?;
         let acked = self.stores[0].ack(&[ack]).await?;
         ensure!(acked.stale == [lease.job_id], "a stale write was taken: {lease:?}");

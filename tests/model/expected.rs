@@ -90,11 +90,8 @@ impl Job {
     /// Everything whose gates it has to pass.
     pub fn resources(&self) -> Vec<String> {
         let used = self.plan.uses.iter().map(|(name, _)| (*name).to_owned());
-        used.chain([
-            format!("queue:{}", self.queue()),
-            format!("kind:{}", KINDS[self.plan.kind]),
-        ])
-        .collect()
+        used.chain([format!("queue:{}", self.queue()), format!("kind:{}", KINDS[self.plan.kind])])
+            .collect()
     }
 
     pub fn cost(&self, resource: &str) -> u32 {
@@ -334,7 +331,8 @@ impl Model {
 
     pub fn unfinished_with_key(&self, key: &str) -> Option<&str> {
         let all = self.jobs.values().chain(self.coming.values());
-        let mut with_key = all.filter(|job| !job.is_finished() && job.key().as_deref() == Some(key));
+        let mut with_key =
+            all.filter(|job| !job.is_finished() && job.key().as_deref() == Some(key));
         with_key.next().map(|job| job.name.as_str())
     }
 

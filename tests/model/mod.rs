@@ -4,10 +4,12 @@
 //! `RECOMAMP_TEST_STEPS` says how many steps each test takes, `RECOMAMP_TEST_SEED` which sequence it
 //! takes instead of its own. A sequence that fails is printed with its seed, and made shorter first.
 
+mod attempts;
 mod checks;
 mod claims;
 mod ends;
 mod expected;
+mod probes;
 mod snapshot;
 mod steps;
 mod world;

@@ -146,9 +146,7 @@ fn set(rng: &mut StdRng) -> Set {
     match rng.random_range(0..16) {
         0..3 => Set::Holds(on.then(|| rng.random_range(0..5))),
         3..7 => Set::Running(on.then(|| rng.random_range(0..5))),
-        7..10 => Set::Rate(
-            on.then(|| (rng.random_range(1..6), one(rng, &[5, 30, 120]))),
-        ),
+        7..10 => Set::Rate(on.then(|| (rng.random_range(1..6), one(rng, &[5, 30, 120])))),
         10..11 => Set::Quota(on.then(|| rng.random_range(2..12))),
         11..15 => Set::Breaker(on.then(|| {
             let (k, probes) = (rng.random_range(1..4), rng.random_range(1..4));
@@ -179,9 +177,7 @@ fn step(rng: &mut StdRng) -> Step {
         742..747 => Step::Stop(session),
         747..770 => Step::Rescue,
         770..780 => Step::GiveBack(session, rng.random()),
-        780..795 => {
-            Step::Pause(one(rng, &GATED), maybe(rng, 0.5, |rng| one(rng, &[1, 20, 600])))
-        }
+        780..795 => Step::Pause(one(rng, &GATED), maybe(rng, 0.5, |rng| one(rng, &[1, 20, 600]))),
         795..820 => Step::Resume(one(rng, &GATED)),
         820..860 => Step::Gate(one(rng, &GATED), set(rng)),
         860..890 => Step::Release(rng.random_range(0..1000)),

@@ -243,10 +243,12 @@ impl World {
     }
 
     async fn hasten(&mut self, key: u8) -> Result<()> {
-        let hastened = Queue::new().hasten(&mut self.connection, KINDS[0], &key.to_string()).await?;
+        let hastened =
+            Queue::new().hasten(&mut self.connection, KINDS[0], &key.to_string()).await?;
         let full_key = format!("{}:{key}", KINDS[0]);
         let now = self.now;
-        let due = |job: &super::expected::Job| matches!(job.run_at, RunAt::Exactly(at) if at <= now);
+        let due =
+            |job: &super::expected::Job| matches!(job.run_at, RunAt::Exactly(at) if at <= now);
         let mut waiting = self.model.jobs.values_mut().filter(|job| {
             job.place == Place::Waiting && job.key().as_ref() == Some(&full_key) && !due(job)
         });
@@ -300,7 +302,9 @@ impl World {
                 let rate = rate.map(|(tokens, s)| Rate::new(tokens, Duration::from_secs(s)));
                 Rule::Rate(rate.transpose()?)
             }
-            Set::Quota(limit) => Rule::Quota(limit.map(|most| Quota::new(most, "UTC")).transpose()?),
+            Set::Quota(limit) => {
+                Rule::Quota(limit.map(|most| Quota::new(most, "UTC")).transpose()?)
+            }
             Set::Breaker(rule) => Rule::Breaker(rule.map(|(k, probes, cool_down, manual)| {
                 let trips = vec![breaker::Trip::Consecutive { k }];
                 let cool_downs_s = vec![cool_down];
@@ -354,9 +358,7 @@ pub fn result(how: &How, names: &[String]) -> Result<Outcome, Failure> {
         }
         How::Unauthorized(credential) => Err(Failure::unauthorized(error(), *credential)),
         How::Permanent => Err(Failure::permanent(error())),
-        How::Cancelled => {
-            Err(Failure::new(recomamp::queue::error::Class::Cancelled, error()))
-        }
+        How::Cancelled => Err(Failure::new(recomamp::queue::error::Class::Cancelled, error())),
         How::Interrupted => Err(Failure::interrupted()),
     }
 }

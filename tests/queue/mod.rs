@@ -1,12 +1,17 @@
 //! The queue's promises, on a real Postgres.
 
 mod ack;
+mod attempts;
 mod cancel;
 mod claim;
 mod enqueue;
+mod explain;
 mod failures;
+mod fairness;
 mod gates;
+mod groups;
 mod history;
+mod notes;
 mod replay;
 mod rescue;
 mod steer;

@@ -143,6 +143,6 @@ async fn backfill(transaction: &mut PgConnection, weeks: u32, limits: &Limits) -
         actor: "demo",
     };
     let created = start::create(transaction, &request).await?;
-    Queue::new().enqueue(transaction, &collect_week::for_weeks(&created.weeks)?).await?;
+    collect_week::begin(&Queue::new(), transaction, created.collection, &created.weeks).await?;
     Ok(created)
 }

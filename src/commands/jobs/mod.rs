@@ -1,5 +1,11 @@
-//! `recomamp jobs`: the jobs of the queue, steered by a person.
+//! `recomamp jobs`: the jobs of the queue, one by one, looked at and steered by a person.
 
+// What is looked at.
+mod explain;
+mod list;
+mod show;
+
+// What is done about it.
 mod cancel;
 mod discard;
 mod edit;
@@ -9,9 +15,12 @@ mod steer;
 use anyhow::Result;
 use clap::Subcommand;
 
-/// The jobs of the queue.
+/// The jobs of the queue: which there are, why one does not run, and what to do about it.
 #[derive(Debug, Subcommand)]
 pub enum Jobs {
+    List(list::List),
+    Show(show::Show),
+    Explain(explain::Explain),
     Cancel(cancel::Cancel),
     Discard(discard::Discard),
     Replay(replay::Replay),
@@ -22,6 +31,9 @@ impl Jobs {
     /// Runs it.
     pub async fn run(self) -> Result<()> {
         match self {
+            Self::List(command) => command.run().await,
+            Self::Show(command) => command.run().await,
+            Self::Explain(command) => command.run().await,
             Self::Cancel(command) => command.run().await,
             Self::Discard(command) => command.run().await,
             Self::Replay(command) => command.run().await,

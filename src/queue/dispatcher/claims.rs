@@ -4,6 +4,7 @@ use super::{Dispatcher, LocalQueue, Running, in_time, lock};
 use crate::metrics;
 use crate::queue::error::Error;
 use crate::queue::job::Attempt;
+use crate::queue::notes::Notes;
 use crate::queue::session::SessionId;
 use crate::queue::share::Slots;
 use crate::queue::store::{Ask, Claimed, Hint, Hints, Store};
@@ -123,6 +124,7 @@ impl<S: Store> Dispatcher<S> {
                 local: local.clone(),
                 share: lease.share,
                 kind: lease.kind.clone(),
+                notes: Notes::kept_by(self.cursors.clone()),
             };
             if let Some(said) = to_cancel.get(&key) {
                 attempt.cancel(said);
@@ -133,9 +135,10 @@ impl<S: Store> Dispatcher<S> {
             }
             let (cancelled, cancelled_by) =
                 (attempt.cancelled.clone(), attempt.cancelled_by.clone());
+            let notes = attempt.notes.clone();
             running.insert(key, attempt);
             // The receiver lives in the worker, which outlasts this loop.
-            let _ = deliver.send(Attempt { lease, cancelled, cancelled_by });
+            let _ = deliver.send(Attempt { lease, cancelled, cancelled_by, notes });
         }
         (claimed.more, claimed.next_due_in)
     }

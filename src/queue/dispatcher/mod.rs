@@ -6,16 +6,18 @@ mod acks;
 mod cancels;
 mod claims;
 mod leases;
+mod notes;
 
 use super::error::Error;
 use super::job::Attempt;
+use super::notes::{Cursors, Notes};
 use super::session::{SessionId, ThisProcess};
 use super::share::{Share, Slots};
 use super::store::{Ack, Store};
 use crate::metrics;
 use backon::ExponentialBuilder;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -35,6 +37,8 @@ pub struct Settings {
     pub poll_every: Duration,
     /// At most this many acks are written in one transaction.
     pub ack_batch: usize,
+    /// How often the progress of what runs is written, if there is any.
+    pub note_every: Duration,
 }
 
 impl Settings {
@@ -46,6 +50,7 @@ impl Settings {
             patience: Duration::from_secs(9),
             poll_every: Duration::from_secs(5),
             ack_batch: 1000,
+            note_every: Duration::from_secs(1),
         }
     }
 }
@@ -61,8 +66,8 @@ const NONE: i64 = 0;
 pub(super) struct LocalQueue {
     pub(super) name: String,
     pub(super) slots: usize,
-    /// Slots in use, by share.
-    used: [AtomicUsize; 3],
+    /// Who uses them.
+    shares: Mutex<Slots>,
     hint: Notify,
     freed: Notify,
     hinted: Notify,
@@ -70,17 +75,16 @@ pub(super) struct LocalQueue {
 
 impl LocalQueue {
     pub(super) fn slots(&self) -> Slots {
-        let used = self.used.each_ref().map(|used| used.load(Ordering::Acquire));
-        Slots { all: self.slots, used }
+        *lock(&self.shares)
     }
 
     /// One slot of this share is taken, or given back.
     fn take(&self, share: Share) {
-        self.used[share as usize].fetch_add(1, Ordering::AcqRel);
+        lock(&self.shares).take(share);
     }
 
     fn give(&self, share: Share) {
-        self.used[share as usize].fetch_sub(1, Ordering::AcqRel);
+        lock(&self.shares).give(share);
         metrics::slots(&self.name, self.slots, self.slots - self.slots().free());
         self.freed.notify_one();
     }
@@ -96,11 +100,14 @@ struct Running {
     local: Arc<LocalQueue>,
     share: Share,
     kind: String,
+    notes: Notes,
 }
 
 /// The shared part of the dispatcher's tasks.
 pub(super) struct Dispatcher<S> {
     store: S,
+    /// The same store, as the attempts hold it.
+    cursors: Arc<dyn Cursors>,
     settings: Settings,
     process: ThisProcess,
     /// The kinds it can run, with the newest version of each.
@@ -132,14 +139,14 @@ impl<S: Store> Dispatcher<S> {
         soft: CancellationToken,
         hard: CancellationToken,
     ) -> Result<(Arc<Self>, Vec<mpsc::UnboundedReceiver<Attempt>>), Error> {
-        let process = ThisProcess::new();
+        let process = ThisProcess::new().working(&settings.queues, &kinds);
         let session = store.begin_session(&process).await?;
         let (acks, written) = mpsc::unbounded_channel();
         let local = |(name, slots): &(String, usize)| {
             Arc::new(LocalQueue {
                 name: name.clone(),
                 slots: *slots,
-                used: std::array::from_fn(|_| AtomicUsize::new(0)),
+                shares: Mutex::new(Slots::free_of_all(*slots)),
                 hint: Notify::new(),
                 freed: Notify::new(),
                 hinted: Notify::new(),
@@ -147,6 +154,7 @@ impl<S: Store> Dispatcher<S> {
         };
         let this = Arc::new(Self {
             local_queues: settings.queues.iter().map(local).collect(),
+            cursors: Arc::new(store.clone()),
             store,
             settings,
             process,
@@ -170,6 +178,7 @@ impl<S: Store> Dispatcher<S> {
         }
         tokio::spawn(this.clone().ack_loop(written));
         tokio::spawn(this.clone().renew_loop());
+        tokio::spawn(this.clone().note_loop());
         tokio::spawn(this.clone().cancel_loop());
         tokio::spawn(this.clone().hint_loop());
         tokio::spawn(this.clone().poll_loop());

@@ -17,6 +17,7 @@
 
 pub mod breaker;
 pub mod invalid;
+pub mod look;
 pub mod quota;
 pub mod rate;
 pub mod trips;

@@ -97,6 +97,11 @@ impl Quota {
         self.limit
     }
 
+    /// Where its day begins, as the IANA time zone database calls it.
+    pub fn zone(&self) -> &'static str {
+        self.zone.name()
+    }
+
     /// The day in the zone. A day that has begun is not left for the one before it, though the
     /// clocks may be put back over midnight: a quota would be given out twice.
     fn today(&self, now: DateTime<Utc>) -> NaiveDate {

@@ -245,6 +245,11 @@ impl Rate {
         self.line.is_some_and(|line| line.last_turn > now)
     }
 
+    /// When the last of the turns comes that have been given and are still to come.
+    pub fn line_ends(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        self.line.map(|line| line.last_turn).filter(|last| *last > now)
+    }
+
     /// Lowers the rate because an attempt that began at `began_at` was refused for coming too often.
     /// True if it did; false for an attempt that began before the last decrease, since it says
     /// nothing about the rate as it is now.

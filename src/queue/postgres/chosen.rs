@@ -2,7 +2,7 @@
 
 use crate::queue::error::Error;
 use crate::queue::job::{NewJob, Use};
-use crate::queue::postgres::gates;
+use crate::queue::postgres::{gates, groups};
 use crate::queue::state::State;
 use crate::queue::steer::{Because, Unfinished};
 use sqlx::types::Json;
@@ -107,10 +107,13 @@ pub(super) struct Gone {
     queue: String,
     kind: String,
     uses: Option<Json<Vec<Use>>>,
-    pub(super) if_discarded: Option<Json<NewJob>>,
+    if_discarded: Option<Json<NewJob>>,
+    #[sqlx(flatten)]
+    membership: groups::Membership,
 }
 
-/// Ends locked jobs that wait. Whoever waits behind them for a place comes next.
+/// Ends locked jobs that wait. Whoever waits behind them for a place comes next; what is to follow one
+/// that is discarded does, and groups hear of it.
 pub(super) async fn end_waiting(
     connection: &mut PgConnection,
     ids: &[i64],
@@ -122,7 +125,9 @@ pub(super) async fn end_waiting(
     }
     let gone: Vec<Gone> = sqlx::query_as(
         "-- end_waiting
-        select id, queue, kind, uses, case when $2 = 'discarded' then if_discarded end as if_discarded
+        select
+            id, queue, kind, uses, group_id, member,
+            case when $2 = 'discarded' then if_discarded end as if_discarded
         from engine.finish($1, $2, array[$3::text])
         order by id",
     )
@@ -133,6 +138,12 @@ pub(super) async fn end_waiting(
     .await?;
     let used: BTreeSet<String> = gone.iter().flat_map(Gone::resources).collect();
     gates::pass_turns_on(connection, &used).await?;
+    let next: Vec<(i64, &[NewJob])> = gone
+        .iter()
+        .filter_map(|job| Some((job.id, std::slice::from_ref(&job.if_discarded.as_ref()?.0))))
+        .collect();
+    let ended = gone.iter().map(|job| (job.id, job.membership.clone(), state));
+    groups::follow(connection, ended, &next).await?;
     Ok(gone)
 }
 

@@ -1,9 +1,11 @@
 //! waiting → running: a process takes leases on jobs that are due and that no gate keeps back.
 
-use super::gates;
+use super::{gates, groups};
 use crate::queue::error::Error;
+use crate::queue::retry::Limits;
 use crate::queue::session::SessionId;
 use crate::queue::share::{Share, Slots};
+use crate::queue::state::State;
 use crate::queue::store::{Ask, Claimed, Lease};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool, Row};
@@ -14,20 +16,28 @@ use std::time::Duration;
 /// A claim looks this often for lanes that could fill its slots before it hands over what it has.
 const PASSES: usize = 4;
 
-/// Where the lanes' next turn begins, by queue and share. Each process goes round on its own, so
-/// every lane is served at least once in each process's round.
+/// Whose turn it is, by queue and share. Each process goes round on its own, from a place of its own,
+/// so that the lanes' order favours none: see [`share`](crate::queue::share) for what that promises.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Turns(Arc<Mutex<HashMap<(String, Share), i64>>>);
+pub(super) struct Turns(Arc<Mutex<HashMap<(String, Share), Turn>>>);
+
+/// The lane that was served last, and how many of its jobs may still start in that turn.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    lane: i64,
+    left: i32,
+}
 
 impl Turns {
-    fn next(&self, queue: &str, share: Share) -> i64 {
-        let turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.get(&(queue.to_owned(), share)).copied().unwrap_or(i64::MIN)
+    fn of(&self, queue: &str, share: Share) -> Turn {
+        let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let anywhere = || Turn { lane: rand::random(), left: 0 };
+        *turns.entry((queue.to_owned(), share)).or_insert_with(anywhere)
     }
 
-    fn set(&self, queue: &str, share: Share, lane: i64) {
+    fn set(&self, queue: &str, share: Share, turn: Turn) {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        turns.insert((queue.to_owned(), share), lane);
+        turns.insert((queue.to_owned(), share), turn);
     }
 }
 
@@ -81,7 +91,7 @@ pub(super) async fn claim(
         }
         claimed.next_due_in = pass.next_due_in;
         for taken in pass.leases {
-            slots.used[Share::from_code(taken.share) as usize] += 1;
+            slots.take(Share::from_code(taken.share));
             claimed.leases.push(taken.into_lease(ask.queue));
         }
         claimed.more = pass.more || slots.free() == 0;
@@ -101,16 +111,18 @@ async fn look(
     slots: &Slots,
 ) -> Result<Pass, Error> {
     let allotted = slots.allot();
+    let turn_of = allotted.map(|(share, _)| turns.of(ask.queue, share));
     let to_int = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let answers = sqlx::query(
         "-- claim
-        select * from engine.claim($1, $2, $3, $4, $5, $6, $7, $8)",
+        select * from engine.claim($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(session.0)
     .bind(ask.queue)
     .bind(allotted.map(|(share, _)| share as i16).to_vec())
     .bind(allotted.map(|(_, most)| to_int(most)).to_vec())
-    .bind(allotted.map(|(share, _)| turns.next(ask.queue, share)).to_vec())
+    .bind(turn_of.map(|turn| turn.lane).to_vec())
+    .bind(turn_of.map(|turn| turn.left).to_vec())
     .bind(to_int(slots.free()))
     .bind(ask.kinds.map(|kinds| kinds.iter().map(|(kind, _)| *kind).collect::<Vec<_>>()))
     .bind(ask.kinds.map(|kinds| kinds.iter().map(|(_, version)| *version).collect::<Vec<_>>()))
@@ -132,7 +144,8 @@ async fn look(
             }
             "cursor" => {
                 let share = Share::from_code(answer.try_get("share")?);
-                turns.set(ask.queue, share, answer.try_get("lane_id")?);
+                let turn = Turn { lane: answer.try_get("lane_id")?, left: answer.try_get("many")? };
+                turns.set(ask.queue, share, turn);
             }
             _ => {
                 let seconds: Option<f64> = answer.try_get("seconds")?;
@@ -167,6 +180,7 @@ impl Taken {
             created_at: self.created_at,
             claimed_at: self.claimed_at,
             waited,
+            limits: Limits::DEFAULT,
         }
     }
 }
@@ -209,19 +223,23 @@ pub(super) async fn give_back(
     .bind(ids(others))
     .fetch_all(&mut *transaction)
     .await?;
-    given.extend(
-        sqlx::query_as::<_, GivenBack>(
-            "-- give_back_cancelled
-            select id, fence, queue, kind, uses, slots, claimed_at, gated
-            from engine.finish($1, 'cancelled')",
-        )
-        .bind(ids(asked))
-        .fetch_all(&mut *transaction)
-        .await?,
-    );
+    let cancelled: Vec<GivenBack> = sqlx::query_as(
+        "-- give_back_cancelled
+        select id, fence, queue, kind, uses, slots, claimed_at, gated, group_id, member
+        from engine.finish($1, 'cancelled')",
+    )
+    .bind(ids(asked))
+    .fetch_all(&mut *transaction)
+    .await?;
+    let ended: Vec<_> = cancelled
+        .iter()
+        .map(|job| (job.attempt.job_id(), job.membership.clone(), State::Cancelled))
+        .collect();
+    given.extend(cancelled);
     let gated = given.iter().filter(|job| job.gated);
     let gated: Vec<_> = gated.map(|job| (&job.attempt, None)).collect();
     gates::settle(&mut transaction, &gated, &BTreeMap::new()).await?;
+    groups::follow(&mut transaction, ended, &[]).await?;
     transaction.commit().await?;
     Ok(u64::try_from(given.len()).unwrap_or(u64::MAX))
 }
@@ -237,6 +255,8 @@ struct GivenBack {
     #[sqlx(flatten)]
     attempt: gates::Ended,
     gated: bool,
+    #[sqlx(flatten)]
+    membership: groups::Membership,
 }
 
 /// Which of these queues have a job that is due and not blocked.

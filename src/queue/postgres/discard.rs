@@ -1,11 +1,10 @@
 //! waiting → discarded, by somebody who has given the work up; what it named for that case follows.
 
-use super::{chosen, enqueue, events};
+use super::{chosen, events};
 use crate::queue::error::Error;
 use crate::queue::state::State;
 use crate::queue::steer::{Because, Discarded, Unfinished};
 use sqlx::PgConnection;
-use sqlx::types::Json;
 
 /// Discards these jobs, if they wait. The answers are in their order.
 pub(super) async fn discard(
@@ -19,7 +18,7 @@ pub(super) async fn discard(
     let ended = chosen::ended(connection, &missing).await?;
     let waiting: Vec<i64> =
         locked.iter().filter(|(_, state)| **state == State::Waiting).map(|(id, _)| *id).collect();
-    end(connection, &waiting, because).await?;
+    chosen::end_waiting(connection, &waiting, State::Discarded, because).await?;
     events::of_jobs(connection, &waiting, "discarded", because).await?;
     let answer = |id: &i64| match (locked.get(id), ended.get(id)) {
         (Some(State::Running), _) => Discarded::Running,
@@ -43,19 +42,7 @@ pub(super) async fn discard_all(
     let mut locked = chosen::lock(connection, &ids).await?;
     locked.retain(|_, state| *state == State::Waiting);
     let ids: Vec<i64> = locked.into_keys().collect();
-    end(connection, &ids, because).await?;
+    chosen::end_waiting(connection, &ids, State::Discarded, because).await?;
     events::of_choice(connection, &filter.to_string(), "discarded", ids.len(), because).await?;
     Ok(u64::try_from(ids.len()).unwrap_or(u64::MAX))
-}
-
-async fn end(
-    connection: &mut PgConnection,
-    waiting: &[i64],
-    because: &Because<'_>,
-) -> Result<(), Error> {
-    for job in chosen::end_waiting(connection, waiting, State::Discarded, because).await? {
-        let Some(Json(next)) = job.if_discarded else { continue };
-        enqueue::enqueue(connection, &[next], Some(job.id), |_| true).await?;
-    }
-    Ok(())
 }

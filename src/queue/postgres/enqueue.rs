@@ -1,5 +1,6 @@
 //! A job enters, in the caller's transaction.
 
+use super::groups;
 use crate::queue::error::Error;
 use crate::queue::job::{Enqueued, NewJob, Use};
 use sqlx::types::Json;
@@ -38,10 +39,28 @@ pub(super) async fn enqueue(
         note_inserted(&mut answers, jobs, &missing, inserted);
         note_existing(connection, &mut answers, jobs).await?;
     }
+    join_groups(connection, jobs, &answers).await?;
     answers
         .into_iter()
         .map(|answer| answer.ok_or(Error::Database(sqlx::Error::RowNotFound)))
         .collect()
+}
+
+/// A job that is new becomes a member of its group.
+async fn join_groups(
+    connection: &mut PgConnection,
+    jobs: &[NewJob],
+    answers: &[Option<Enqueued>],
+) -> Result<(), Error> {
+    let new: Vec<(i64, &NewJob)> = jobs
+        .iter()
+        .zip(answers)
+        .filter_map(|(job, answer)| match answer {
+            Some(Enqueued::Inserted(id)) if job.group.is_some() => Some((*id, job)),
+            _ => None,
+        })
+        .collect();
+    if new.is_empty() { Ok(()) } else { groups::joined(connection, &new).await }
 }
 
 async fn insert(
@@ -60,20 +79,21 @@ async fn insert(
         with new as (
             insert into engine.jobs (
                 run_at, created_at, parent_id, timeout_ms, priority, max_attempts, queue, kind,
-                args, unique_key, uses, hold_as, if_discarded, share, version, due
+                args, unique_key, uses, hold_as, if_discarded, share, version, due, group_id, member
             )
             select
                 clock.now + job.delay_ms * interval '1 millisecond', clock.now, $13, job.timeout_ms,
                 job.priority, job.max_attempts, job.queue, job.kind, job.args::jsonb,
                 job.unique_key, job.uses, job.hold_as, job.if_discarded, job.share, job.version,
-                job.delay_ms <= 0
+                job.delay_ms <= 0, job.group_id, job.member
             from unnest(
                 $1::text[], $2::text[], $3::text[], $4::smallint[], $5::smallint[], $6::int[],
                 $7::text[], $8::bigint[], $9::jsonb[], $10::text[], $11::jsonb[], $14::smallint[],
-                $15::smallint[]
+                $15::smallint[], $16::bigint[], $17::text[]
             ) with ordinality as job (
                 kind, queue, args, priority, max_attempts, timeout_ms,
-                unique_key, delay_ms, uses, hold_as, if_discarded, share, version, position
+                unique_key, delay_ms, uses, hold_as, if_discarded, share, version, group_id, member,
+                position
             )
             cross join (select engine.now() as now) as clock
             order by job.position
@@ -100,6 +120,8 @@ async fn insert(
     .bind(parent_id)
     .bind(chosen().map(|job| job.share as i16).collect::<Vec<_>>())
     .bind(chosen().map(|job| job.version).collect::<Vec<_>>())
+    .bind(chosen().map(|job| job.group).collect::<Vec<_>>())
+    .bind(chosen().map(|job| job.member.as_deref()).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     Ok(rows)

@@ -1,8 +1,14 @@
 //! Read-only questions, for people, pages and metrics.
 
+pub mod gates;
+pub mod jobs;
+
+pub use super::attempts::{AttemptRow, attempts};
+use crate::queue::notes::Progress;
 use crate::queue::state::State;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection};
 
 /// How many unfinished jobs of a kind are in a state.
@@ -71,12 +77,16 @@ pub struct JobRow {
     pub blocked_by: Option<String>,
     /// When it was enqueued.
     pub created_at: DateTime<Utc>,
+    /// When its current or last attempt was claimed.
+    pub claimed_at: Option<DateTime<Utc>>,
     /// When it finished.
     pub finished_at: Option<DateTime<Utc>>,
     /// The job that asked for it.
     pub parent_id: Option<i64>,
     /// What the last failed attempt said.
     pub last_error: Option<String>,
+    /// How far it has come, if it tells.
+    pub progress: Option<Json<Progress>>,
 }
 
 /// The job with this id, wherever it is.
@@ -88,13 +98,14 @@ pub async fn job(
         "-- find_job
         select
             id, kind, queue, state, args, attempt, snoozes, throttles, denials, rescues,
-            interruptions, run_at, blocked_by, created_at, null::timestamptz as finished_at,
-            parent_id, last_error
+            interruptions, run_at, blocked_by, created_at, claimed_at,
+            null::timestamptz as finished_at, parent_id, last_error, progress
         from engine.jobs where id = $1
         union all
         select
             id, kind, queue, state, args, attempt, snoozes, throttles, denials, rescues,
-            interruptions, null, null, created_at, finished_at, parent_id, last_error
+            interruptions, null, null, created_at, claimed_at, finished_at, parent_id, last_error,
+            progress
         from engine.jobs_history where id = $1
         limit 1",
     )

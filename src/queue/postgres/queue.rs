@@ -1,10 +1,12 @@
 //! What code outside the engine asks of the queue, always inside the caller's own transaction.
 
 use super::wake::Coalescer;
-use super::{enqueue, gates, prune};
+use super::{enqueue, gates, groups, prune};
 use crate::queue::error::Error;
 use crate::queue::gate::Rule;
+use crate::queue::group::{Made, NewGroup, Progress};
 use crate::queue::job::{Enqueued, NewJob, unique_key};
+use crate::queue::state::State;
 use sqlx::PgConnection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +78,7 @@ impl Queue {
         resource: &str,
         by: &str,
     ) -> Result<bool, Error> {
-        gates::resume(connection, resource, by).await
+        gates::resume(connection, resource, by, "resumed").await
     }
 
     /// Opens the resource to the jobs that were blocked by it, such as a credential that has been
@@ -99,6 +101,85 @@ impl Queue {
     /// do not agree with the places. How many of both; anything but zero is worth a look.
     pub async fn sweep(&self, connection: &mut PgConnection) -> Result<u64, Error> {
         gates::sweep(connection).await
+    }
+
+    /// Makes a group, unless there is one of its name. It has no members yet, and decides nothing
+    /// before it is sealed.
+    pub async fn make_group(
+        &self,
+        connection: &mut PgConnection,
+        group: &NewGroup,
+    ) -> Result<Made, Error> {
+        groups::make(connection, group).await
+    }
+
+    /// Adds members that are names, by the thousand if need be, in one statement. Those that are there
+    /// already stay as they are. How many were new: none when there is no such group.
+    pub async fn add_members(
+        &self,
+        connection: &mut PgConnection,
+        group: i64,
+        names: &[String],
+    ) -> Result<u64, Error> {
+        groups::add(connection, group, names).await
+    }
+
+    /// All members of the group are known, besides those that its members may add: from now on its rule
+    /// decides, and perhaps at once. False when there is no such group.
+    pub async fn seal(&self, connection: &mut PgConnection, group: i64) -> Result<bool, Error> {
+        groups::seal(connection, group).await
+    }
+
+    /// Ends a member in this final state. False when nothing changed: it is in that state already, or
+    /// it is done, which is for ever, or there is no such member.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the state is not a final one.
+    pub async fn end_member(
+        &self,
+        connection: &mut PgConnection,
+        group: i64,
+        member: &str,
+        state: State,
+    ) -> Result<bool, Error> {
+        let ended = self.end_members(connection, group, &[(member.to_owned(), state)]).await?;
+        Ok(ended > 0)
+    }
+
+    /// Ends many members at once. How many changed.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when a state is not a final one.
+    pub async fn end_members(
+        &self,
+        connection: &mut PgConnection,
+        group: i64,
+        members: &[(String, State)],
+    ) -> Result<u64, Error> {
+        groups::end(connection, group, members).await
+    }
+
+    /// How far a group is, in one query that costs the same however many members it has.
+    pub async fn group(
+        &self,
+        connection: &mut PgConnection,
+        group: i64,
+    ) -> Result<Option<Progress>, Error> {
+        groups::read(connection, group).await
+    }
+
+    /// How far the group of this name is.
+    pub async fn find_group(
+        &self,
+        connection: &mut PgConnection,
+        name: &str,
+    ) -> Result<Option<Progress>, Error> {
+        groups::find(connection, name).await
+    }
+
+    /// Fails the groups whose deadline has passed: some of them, if there are many. How many.
+    pub async fn end_overdue_groups(&self, connection: &mut PgConnection) -> Result<u64, Error> {
+        groups::end_overdue(connection).await
     }
 
     /// Makes the history's next partitions, and drops what is older than the retention.

@@ -3,18 +3,21 @@
 use crate::queue::error::Error;
 use crate::queue::session::{SessionId, ThisProcess};
 use sqlx::PgPool;
+use sqlx::types::Json;
 
 pub(super) async fn begin_session(db: &PgPool, process: &ThisProcess) -> Result<SessionId, Error> {
     let id = sqlx::query_scalar(
         "-- begin_session
-        insert into engine.sessions (host, pid, version, started_at, seen_at)
-        select $1, $2, $3, clock.now, clock.now
+        insert into engine.sessions (host, pid, version, started_at, seen_at, queues, kinds)
+        select $1, $2, $3, clock.now, clock.now, $4, $5
         from (select engine.now() as now) as clock
         returning id",
     )
     .bind(&process.host)
     .bind(i32::try_from(process.pid).unwrap_or(i32::MAX))
     .bind(process.version)
+    .bind(process.queues.as_ref().map(Json))
+    .bind(process.kinds.as_ref().map(Json))
     .fetch_one(db)
     .await?;
     Ok(SessionId(id))

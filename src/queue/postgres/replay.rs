@@ -186,7 +186,8 @@ async fn again(
         new as (
             insert into engine.jobs (
                 run_at, created_at, parent_id, timeout_ms, priority, max_attempts, queue, kind,
-                args, unique_key, uses, hold_as, if_discarded, share, version, due, replay_of
+                args, unique_key, uses, hold_as, if_discarded, share, version, due, replay_of,
+                group_id, member
             )
             select
                 due.run_at, due.now, past.parent_id, past.timeout_ms, past.priority,
@@ -207,7 +208,10 @@ async fn again(
                     from jsonb_array_elements(past.uses) with ordinality as used (needed, nth)
                 ),
                 past.hold_as, past.if_discarded, past.share, past.version,
-                due.run_at <= due.now, past.id
+                due.run_at <= due.now, past.id, past.group_id,
+                -- In the name of the old one, so that a good end is its late success.
+                case when past.group_id is not null
+                     then coalesce(past.member, 'job:' || past.id) end
             from past
             join due on due.id = past.id
             order by due.run_at, past.id

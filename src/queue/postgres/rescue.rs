@@ -1,10 +1,11 @@
 //! running → waiting, when the process that ran the job is dead; or cancelled, if somebody had asked for
 //! that; or discarded, if it was not the first process to die under it.
 
-use super::{enqueue, gates};
+use super::{attempts, gates, groups};
 use crate::queue::error::Error;
 use crate::queue::job::NewJob;
 use crate::queue::retry::MAX_RESCUES;
+use crate::queue::state::State;
 use crate::queue::store::Rescued;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -24,12 +25,14 @@ pub async fn rescue(db: &PgPool, patience: Duration) -> Result<Rescued, Error> {
         .await?;
     let lost_sessions = give_up(&mut transaction, patience_ms).await?;
     lock(&mut transaction).await?;
+    attempts::log_lost(&mut transaction).await?;
     let cancelled = cancel(&mut transaction).await?;
     let requeued = requeue(&mut transaction).await?;
     let poisoned = discard_poison(&mut transaction).await?;
     let gated = cancelled.iter().chain(&requeued).chain(&poisoned).filter(|job| job.gated);
     let gated: Vec<_> = gated.map(|job| (&job.attempt, None)).collect();
     gates::settle(&mut transaction, &gated, &BTreeMap::new()).await?;
+    follow(&mut transaction, &cancelled, &poisoned).await?;
     transaction.commit().await?;
     let count = |jobs: &[Taken]| u64::try_from(jobs.len()).unwrap_or(u64::MAX);
     Ok(Rescued {
@@ -48,6 +51,8 @@ struct Taken {
     gated: bool,
     #[sqlx(default)]
     if_discarded: Option<Json<NewJob>>,
+    #[sqlx(flatten)]
+    membership: groups::Membership,
 }
 
 /// Everybody asks every few seconds, and hardly ever is there anything to do.
@@ -113,7 +118,7 @@ async fn cancel(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
               and job.cancel_asked_at is not null
               and session.ended_at is not null
         )
-        select id, fence, queue, kind, uses, slots, claimed_at, gated
+        select id, fence, queue, kind, uses, slots, claimed_at, gated, group_id, member
         from asked, engine.finish(asked.ids, 'cancelled', null, 1)
         where asked.ids is not null",
     )
@@ -158,7 +163,7 @@ async fn requeue(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
 }
 
 async fn discard_poison(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
-    let poisoned: Vec<Taken> = sqlx::query_as(
+    let poisoned = sqlx::query_as(
         "-- rescue_poison
         with poison as (
             select
@@ -173,18 +178,37 @@ async fn discard_poison(connection: &mut PgConnection) -> Result<Vec<Taken>, Err
               and job.rescues + 1 >= $1
               and session.ended_at is not null
         )
-        select id, fence, queue, kind, uses, slots, claimed_at, gated, if_discarded
+        select
+            id, fence, queue, kind, uses, slots, claimed_at, gated, if_discarded, group_id, member
         from poison, engine.finish(poison.ids, 'discarded', poison.said, 1)
         where poison.ids is not null",
     )
     .bind(MAX_RESCUES)
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
-    for job in &poisoned {
-        if let Some(Json(next)) = &job.if_discarded {
-            let (next, parent) = (std::slice::from_ref(next), Some(job.attempt.job_id()));
-            enqueue::enqueue(connection, next, parent, |_| true).await?;
-        }
-    }
     Ok(poisoned)
+}
+
+/// Enqueues what was asked for should these jobs be discarded, and tells the groups of both.
+async fn follow(
+    connection: &mut PgConnection,
+    cancelled: &[Taken],
+    poisoned: &[Taken],
+) -> Result<(), Error> {
+    let next: Vec<(i64, &[NewJob])> = poisoned
+        .iter()
+        .filter_map(|job| {
+            let Json(next) = job.if_discarded.as_ref()?;
+            Some((job.attempt.job_id(), std::slice::from_ref(next)))
+        })
+        .collect();
+    let ended_as =
+        |state| move |job: &'_ Taken| (job.attempt.job_id(), job.membership.clone(), state);
+    let ended: Vec<_> = cancelled
+        .iter()
+        .map(ended_as(State::Cancelled))
+        .chain(poisoned.iter().map(ended_as(State::Discarded)))
+        .collect();
+    groups::follow(connection, ended, &next).await?;
+    Ok(())
 }

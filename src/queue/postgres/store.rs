@@ -1,10 +1,10 @@
 //! The Postgres store as the dispatcher sees it.
 
 use super::wake::{CANCEL_CHANNEL, CHANNEL, PgHints};
-use super::{ack, cancel, claim, renew, rescue};
+use super::{ack, cancel, claim, notes, renew, rescue};
 use crate::queue::error::Error;
 use crate::queue::session::{SessionId, ThisProcess};
-use crate::queue::store::{Ack, Acked, Ask, Claimed, Hint, Rescued, Store, ToCancel};
+use crate::queue::store::{Ack, Acked, Ask, Claimed, Hint, Lease, Note, Rescued, Store, ToCancel};
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::time::Duration;
@@ -84,6 +84,18 @@ impl Store for PgStore {
 
     async fn ack(&self, acks: &[Ack]) -> Result<Acked, Error> {
         ack::ack(&self.db, acks).await
+    }
+
+    async fn cursor(&self, lease: &Lease) -> Result<Option<serde_json::Value>, Error> {
+        notes::cursor_in(&mut *self.db.acquire().await?, lease).await
+    }
+
+    async fn save_cursor(&self, lease: &Lease, cursor: &serde_json::Value) -> Result<(), Error> {
+        notes::save_cursor_in(&mut *self.db.acquire().await?, lease, cursor).await
+    }
+
+    async fn note_progress(&self, notes: &[Note]) -> Result<Vec<i64>, Error> {
+        notes::note_progress(&self.db, notes).await
     }
 
     async fn rescue(&self, patience: Duration) -> Result<Rescued, Error> {

@@ -38,13 +38,18 @@ pub(in crate::queue::postgres) async fn admit(
     let now = crate::clock::now(&mut *transaction).await?;
     let mut gates = Gates { resources: locked, changes: Vec::new() };
     let mut starting = Vec::new();
-    let mut shut: Vec<(i64, Shut)> = Vec::new();
-    // In the order of the turns.
-    for (id, _) in wanted {
-        let Some(Asked { lane, .. }) = lanes.get(id) else { continue };
+    let mut shut: Vec<(i64, Shut, bool)> = Vec::new();
+    let mut served = Vec::new();
+    for id in in_line(wanted, &lanes) {
+        let Some(Asked { lane, waits_since, .. }) = lanes.get(&id) else { continue };
         let admitted = gates.admit(lane, now);
         starting.extend(lane.ready[..admitted.starts].iter().map(|(job_id, _)| *job_id));
-        shut.extend(admitted.shut.map(|shut| (*id, shut)));
+        match admitted.shut {
+            Some(gate) => shut.push((id, gate, admitted.starts > 0)),
+            // It may be shut: by a limit that has room all the same, or until a time that has passed.
+            None if waits_since.is_some() => served.push(id),
+            None => {}
+        }
     }
     take_places(&mut transaction, &mut gates, &lanes, &candidates, &starting).await?;
     let leases = take(&mut transaction, session, now, &starting, &gates, &lanes).await?;
@@ -54,11 +59,12 @@ pub(in crate::queue::postgres) async fn admit(
     }
     resources::write(&mut transaction, &gates, "engine").await?;
     lanes::shut(&mut transaction, &shut).await?;
+    lanes::served(&mut transaction, &served).await?;
     let opened = pass_on(&mut transaction, &gates).await?;
     transaction.commit().await?;
 
     let opens_in = |at: DateTime<Utc>| (at - now).to_std().unwrap_or_default();
-    let soonest = shut.iter().filter_map(|(_, shut)| shut.opens_at).min().map(opens_in);
+    let soonest = shut.iter().filter_map(|(_, shut, _)| shut.opens_at).min().map(opens_in);
     let again = was_locked_elsewhere.then_some(LOCKED_ELSEWHERE);
     Ok(Pass {
         // The lanes that were shut have made room for others.
@@ -76,6 +82,19 @@ struct Asked {
     wanted: i32,
     /// Those of its resources that have a gate.
     gated: Vec<String>,
+    /// Since when none of its jobs could start.
+    waits_since: Option<DateTime<Utc>>,
+}
+
+/// Those that wait come first, and whoever has waited longest before the others: a lane that is served
+/// again and again takes no place from one that was opened for it. The rest in the order of the turns.
+fn in_line(wanted: &[(i64, i32)], lanes: &BTreeMap<i64, Asked>) -> Vec<i64> {
+    let mut line: Vec<i64> = wanted.iter().map(|(id, _)| *id).collect();
+    line.sort_by_key(|id| {
+        let waits_since = lanes.get(id).and_then(|asked| asked.waits_since);
+        (waits_since.is_none(), waits_since)
+    });
+    line
 }
 
 #[derive(FromRow)]
@@ -86,6 +105,7 @@ struct UseRow {
     hold: bool,
     is_gated: bool,
     is_its_turn: bool,
+    waits_since: Option<DateTime<Utc>>,
 }
 
 async fn lanes_with_uses(
@@ -97,7 +117,8 @@ async fn lanes_with_uses(
         select
             used.lane, used.resource, used.cost, used.hold,
             engine.is_gated(resources) as is_gated,
-            coalesce(lanes.opens_at <= (select engine.now()), false) as is_its_turn
+            coalesce(lanes.opens_at <= (select engine.now()), false) as is_its_turn,
+            lanes.waits_since
         from engine.lane_uses as used
         join engine.resources on resources.name = used.resource
         join engine.lanes on lanes.id = used.lane
@@ -110,7 +131,7 @@ async fn lanes_with_uses(
         .iter()
         .map(|(id, count)| {
             let lane = Lane { id: *id, ..Lane::default() };
-            (*id, Asked { lane, wanted: *count, gated: Vec::new() })
+            (*id, Asked { lane, wanted: *count, gated: Vec::new(), waits_since: None })
         })
         .collect();
     for row in rows {
@@ -119,6 +140,7 @@ async fn lanes_with_uses(
             asked.gated.push(row.resource.clone());
         }
         asked.lane.is_its_turn |= row.is_its_turn;
+        asked.waits_since = row.waits_since;
         let cost = u32::try_from(row.cost).unwrap_or(1);
         asked.lane.uses.push(Use { resource: row.resource, cost, hold: row.hold });
     }

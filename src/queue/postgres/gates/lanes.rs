@@ -4,8 +4,12 @@ use crate::queue::error::Error;
 use crate::queue::gate::{Gate, Shut};
 use sqlx::PgConnection;
 
-/// Shuts lanes, each by the gate that keeps its jobs back.
-pub(super) async fn shut(connection: &mut PgConnection, shut: &[(i64, Shut)]) -> Result<(), Error> {
+/// Shuts lanes, each by the gate that keeps its jobs back: (lane, gate, whether some of them started).
+/// One that was opened and comes too late keeps its place among those who wait.
+pub(super) async fn shut(
+    connection: &mut PgConnection,
+    shut: &[(i64, Shut, bool)],
+) -> Result<(), Error> {
     if shut.is_empty() {
         return Ok(());
     }
@@ -15,16 +19,39 @@ pub(super) async fn shut(connection: &mut PgConnection, shut: &[(i64, Shut)]) ->
         set shut_by = gate.resource,
             shut_gate = gate.gate,
             shut_since = clock.now,
+            waits_since = case
+                when gate.some_started then clock.now
+                else coalesce(lane.waits_since, clock.now)
+            end,
             opens_at = gate.opens_at
-        from unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[])
-            as gate (lane, resource, gate, opens_at)
+        from unnest($1::bigint[], $2::text[], $3::text[], $4::timestamptz[], $5::boolean[])
+            as gate (lane, resource, gate, opens_at, some_started)
         cross join (select engine.now() as now) as clock
         where lane.id = gate.lane and lane.id = any($1)",
     )
-    .bind(shut.iter().map(|(lane, _)| *lane).collect::<Vec<_>>())
-    .bind(shut.iter().map(|(_, gate)| gate.resource.as_str()).collect::<Vec<_>>())
-    .bind(shut.iter().map(|(_, gate)| gate.gate.as_str()).collect::<Vec<_>>())
-    .bind(shut.iter().map(|(_, gate)| gate.opens_at).collect::<Vec<_>>())
+    .bind(shut.iter().map(|(lane, ..)| *lane).collect::<Vec<_>>())
+    .bind(shut.iter().map(|(_, gate, _)| gate.resource.as_str()).collect::<Vec<_>>())
+    .bind(shut.iter().map(|(_, gate, _)| gate.gate.as_str()).collect::<Vec<_>>())
+    .bind(shut.iter().map(|(_, gate, _)| gate.opens_at).collect::<Vec<_>>())
+    .bind(shut.iter().map(|(.., some_started)| *some_started).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// All that was asked of these lanes has started: they wait for nothing.
+pub(super) async fn served(connection: &mut PgConnection, lanes: &[i64]) -> Result<(), Error> {
+    if lanes.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "-- served_lanes
+        update engine.lanes
+        set shut_by = null, shut_gate = null, shut_since = null, opens_at = null,
+            waits_since = null
+        where id = any($1)",
+    )
+    .bind(lanes)
     .execute(connection)
     .await?;
     Ok(())
@@ -47,7 +74,7 @@ pub(super) async fn open(
             where id = any(array(
                 select id from engine.lanes
                 where shut_by = $1 and shut_gate = any($2)
-                order by shut_since, id
+                order by waits_since, id
                 limit $3
             ))
             returning queue
@@ -63,8 +90,9 @@ pub(super) async fn open(
     Ok(opened)
 }
 
-/// Opens lanes that this gate of the resource has shut although it would let somebody through, if a
-/// job waits in them. The caller holds the resource's lock.
+/// Opens lanes that this gate of the resource has shut although it would let so many through, if a
+/// job waits in them. What the open lanes of the resource may still take is left to them. The caller
+/// holds the resource's lock.
 pub(super) async fn open_stuck(
     connection: &mut PgConnection,
     resource: &str,
@@ -86,8 +114,18 @@ pub(super) async fn open_stuck(
                       where queue = lanes.queue and share = lanes.share and lane = lanes.id
                         and state = 'waiting' and due and blocked_by is null
                   )
-                order by shut_since, id
-                limit $3
+                order by waits_since, id
+                limit greatest($3 - (
+                    select count(*) from engine.lanes as open
+                    where $2 in ('limit', 'hold')
+                      and open.shut_by is null
+                      and open.id in (select lane from engine.lane_uses where resource = $1)
+                      and exists (
+                          select from engine.jobs
+                          where queue = open.queue and share = open.share and lane = open.id
+                            and state = 'waiting' and due and blocked_by is null
+                      )
+                ), 0)
             ))
             returning queue
         ),

@@ -4,17 +4,21 @@
 //! locked in the order of their names; a claim locks what it can at once and waits for nobody.
 
 mod admit;
+mod hand;
 mod holds;
 mod lanes;
 mod resources;
 mod rules;
 mod settle;
+mod standing;
 mod sweep;
 mod turns;
 
 pub(super) use admit::admit;
 pub(super) use holds::release;
+pub(super) use resources::note;
 pub(super) use rules::{open, openings, pause, resume, set};
 pub(super) use settle::{Ended, Quiet, settle};
+pub(super) use standing::Standings;
 pub(super) use sweep::sweep;
 pub(super) use turns::pass_turns_on;

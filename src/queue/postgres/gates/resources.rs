@@ -11,7 +11,7 @@ use sqlx::{FromRow, PgConnection};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(FromRow)]
-struct Row {
+pub(super) struct Row {
     name: String,
     max_holds: Option<i32>,
     held: i32,
@@ -27,7 +27,7 @@ struct Row {
 }
 
 impl Row {
-    fn split(self) -> (String, Resource) {
+    pub(super) fn split(self) -> (String, Resource) {
         let resource = Resource {
             max_holds: self.max_holds,
             held: self.held,
@@ -178,8 +178,8 @@ async fn note_changes(
     Ok(())
 }
 
-/// Writes an event about a resource's gate.
-pub(super) async fn note(
+/// Writes an event about a resource's gate, or something else that has a name.
+pub(in crate::queue::postgres) async fn note(
     connection: &mut PgConnection,
     resource: &str,
     what: &str,

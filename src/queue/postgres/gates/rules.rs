@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Makes the resource's row if need be, and locks it.
-async fn locked(connection: &mut PgConnection, name: &str) -> Result<Resource, Error> {
+pub(super) async fn locked(connection: &mut PgConnection, name: &str) -> Result<Resource, Error> {
     let names = [name.to_owned()];
     resources::make(connection, &names).await?;
     let mut found = resources::lock(connection, &names).await?;
@@ -147,6 +147,7 @@ pub(in crate::queue::postgres) async fn resume(
     connection: &mut PgConnection,
     name: &str,
     by: &str,
+    why: &str,
 ) -> Result<bool, Error> {
     let mut resource = locked(connection, name).await?;
     let was_paused = resource.paused.take().is_some();
@@ -166,7 +167,7 @@ pub(in crate::queue::postgres) async fn resume(
         .bind(name)
         .execute(&mut *connection)
         .await?;
-        resources::note(connection, name, "resumed", by, "resumed").await?;
+        resources::note(connection, name, "resumed", by, why).await?;
     }
     lanes::open(connection, name, &[Gate::Paused, Gate::Breaker], i64::MAX).await?;
     Ok(resumed)

@@ -1,0 +1,62 @@
+//! Reads the parameters of an address one by one, so that an error names the one that is wrong.
+
+use super::error::Problem;
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// As axum gives them.
+pub type Given = Result<Query<BTreeMap<String, String>>, QueryRejection>;
+
+/// The parameters that have not been read yet.
+#[derive(Debug)]
+pub struct Parameters {
+    map: BTreeMap<String, String>,
+    known: Vec<&'static str>,
+}
+
+impl Parameters {
+    /// Those of a request.
+    pub fn of(given: Given) -> Result<Self, Problem> {
+        let Query(map) = given.map_err(|rejection| {
+            Problem::unreadable(format!("the query cannot be read: {rejection}"))
+        })?;
+        if map.values().any(|value| value.contains('\0')) {
+            return Err(Problem::unreadable("the query has a NUL character in it: leave it out"));
+        }
+        Ok(Self { map, known: Vec::new() })
+    }
+
+    /// One that may be missing.
+    pub fn optional<T: FromStr>(
+        &mut self,
+        name: &'static str,
+        must_be: &str,
+    ) -> Result<Option<T>, Problem> {
+        self.known.push(name);
+        let Some(text) = self.map.remove(name) else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| {
+            Problem::invalid(name, format!("{name} is not {must_be}"))
+                .with_remedy(format!("give {must_be}"))
+        })
+    }
+
+    /// How many to list: 1 to 1000, and 50 when it is not said.
+    pub fn limit(&mut self) -> Result<i64, Problem> {
+        const MUST_BE: &str = "a whole number from 1 to 1000";
+        let limit = self.optional("limit", MUST_BE)?.unwrap_or(50);
+        if (1..=1000).contains(&limit) {
+            return Ok(limit);
+        }
+        Err(Problem::invalid("limit", format!("limit is not {MUST_BE}"))
+            .with_remedy(format!("give {MUST_BE}")))
+    }
+
+    /// Ends the reading: one that nobody asked for is most likely misspelt.
+    pub fn end(self) -> Result<(), Problem> {
+        let Some(stranger) = self.map.into_keys().next() else { return Ok(()) };
+        Err(Problem::invalid(&stranger, format!("{stranger} is not a parameter"))
+            .with_remedy(format!("give only {}", self.known.join(", "))))
+    }
+}

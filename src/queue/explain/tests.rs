@@ -1,0 +1,1 @@
+//! What explain concludes from facts, without a store.
