@@ -2,7 +2,7 @@
 //!
 //! Doing it twice changes nothing: an aggregate whose source weeks are the same is not written again.
 
-use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Share};
 use crate::reports::aggregate::{self, Aggregate, Grain, WeekSummary};
 use crate::reports::metrics::Metrics;
 use crate::store::aggregates::{self, AggregateGrain, NewAggregate};
@@ -22,6 +22,7 @@ impl Job for AggregateReport {
     type Tools = Tools;
     const KIND: &'static str = "aggregate_report";
     const QUEUE: &'static str = "reports";
+    const SHARE: Share = Share::Backfill;
 
     fn unique_key(&self) -> Option<String> {
         Some(self.collection_id.to_string())

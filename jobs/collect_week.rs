@@ -6,13 +6,14 @@
 //! may run at any time, and twice.
 
 use super::aggregate_report::AggregateReport;
-use super::{fetch_result, poll_status, submit_execution};
+use super::{owner, run_schedule, submit_execution};
 use crate::backfill::group;
+use crate::backfill::week::Week;
 use crate::metrics;
-use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Queue};
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Queue, Share};
 use crate::store::collections::{self, CollectionStatus};
 use crate::store::executions::{
-    self, Ending, Execution, ExecutionStatus, NewExecution, Origin, SubmitMode, Trouble,
+    self, Execution, ExecutionStatus, NewExecution, Origin, SubmitMode,
 };
 use crate::store::instances::InstanceStatus;
 use crate::store::weeks::{self, WeekInCollection, WeekStatus};
@@ -24,9 +25,6 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use std::time::Duration;
 
-/// The pause before a week's second execution; doubled for each further one.
-const PAUSE: Duration = Duration::from_secs(10);
-const PAUSE_MAX: Duration = Duration::from_secs(900);
 /// How long a paused collection, or another week that asks the same question, is left alone.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -44,6 +42,7 @@ impl Job for CollectWeek {
     type Tools = Tools;
     const KIND: &'static str = "collect_week";
     const QUEUE: &'static str = "amc";
+    const SHARE: Share = Share::Backfill;
     /// Nobody else looks after the week: this job does not give up for want of a database or Amazon.
     const MAX_ATTEMPTS: i16 = i16::MAX;
 
@@ -101,7 +100,8 @@ pub fn for_weeks(weeks: &[WeekId]) -> Result<Vec<NewJob>, crate::queue::Error> {
 }
 
 /// Lets work on an instance go on once Amazon lets us in again: whoever waits to ask about an
-/// execution asks, and its blocked weeks begin again. Harmless when it is not blocked. How many weeks.
+/// execution asks, and its blocked weeks begin again and the schedules that waited
+/// for it go on. Harmless when it is not blocked. How many weeks.
 pub async fn unblock(
     queue: &Queue,
     connection: &mut PgConnection,
@@ -109,7 +109,9 @@ pub async fn unblock(
 ) -> Result<usize, crate::queue::Error> {
     let Some(found) = instances::by_id(&mut *connection, instance).await? else { return Ok(0) };
     instances::unblock(&mut *connection, instance).await?;
-    queue.open(connection, &resources::access(&found.instance_id)).await?;
+    let access = resources::access(&found.instance_id);
+    queue.open(connection, &access).await?;
+    run_schedule::opened(&mut *connection, &access).await?;
     let weeks = weeks::blocked_on(&mut *connection, instance).await?;
     let jobs = for_weeks(&weeks)?;
     queue.enqueue(&mut *connection, &jobs).await?;
@@ -149,41 +151,6 @@ pub async fn forgotten(connection: &mut PgConnection) -> Result<Vec<WeekId>, sql
     )
     .fetch_all(connection)
     .await
-}
-
-/// What is to be enqueued should a job of this kind, working on this execution, be discarded.
-pub fn if_given_up(execution: &Execution, kind: &str) -> Result<Option<NewJob>, Failure> {
-    let Some(week_id) = execution.week_id else { return Ok(None) };
-    let given_up = Some((execution.id, kind.to_owned()));
-    Ok(Some(NewJob::of(&CollectWeek { week_id, given_up })?))
-}
-
-/// Ends an execution that gave no result: lets go of its places at AMC and lets its week try again.
-/// False when somebody else has ended it before.
-pub async fn end_execution(
-    tools: &Tools,
-    connection: &mut PgConnection,
-    execution: &Execution,
-    trouble: &Trouble<'_>,
-) -> Result<bool, Failure> {
-    if !executions::finish_unsuccessfully(&mut *connection, execution.id, trouble).await? {
-        return Ok(false);
-    }
-    tools.queue.release(connection, &resources::holder(execution.id)).await?;
-    if let Some(week_id) = execution.week_id {
-        let job = NewJob::of(&CollectWeek { week_id, given_up: None })?;
-        tools.queue.enqueue(connection, &[job.after(pause_after(execution.attempt))]).await?;
-    }
-    let outcome = trouble.ending.status().as_str();
-    metrics::execution_finished(outcome);
-    tracing::warn!(
-        execution = %execution.id,
-        outcome,
-        class = trouble.class,
-        why = trouble.message,
-        "the execution gave no result"
-    );
-    Ok(true)
 }
 
 /// Ends the week in its collection's group, which asks for the report when it was the last one; and the
@@ -231,60 +198,13 @@ impl CollectWeek {
     ) -> Result<Outcome, Failure> {
         let discarded = self.given_up.as_ref().filter(|(id, _)| *id == execution.id);
         if let Some((_, kind)) = discarded {
-            return self.give_up(tools, attempt, week, execution, kind).await;
+            return owner::give_up(tools, attempt, execution, kind).await;
         }
         let blocked = week.week.status == WeekStatus::Blocked;
         if blocked && !weeks::start(&tools.db, week.week.id).await? {
             return Ok(Outcome::Snooze(LOOK_AGAIN));
         }
-        let next = match execution.status {
-            ExecutionStatus::Pending | ExecutionStatus::Running => {
-                poll_status::job(tools, execution)?
-            }
-            ExecutionStatus::Fetching => fetch_result::job(tools, execution)?,
-            _ => submit_execution::job(tools, execution)?,
-        };
-        Ok(Outcome::then(next))
-    }
-
-    /// The job that worked on the execution was discarded, so nobody does.
-    async fn give_up(
-        &self,
-        tools: &Tools,
-        attempt: &Attempt,
-        week: &WeekInCollection,
-        execution: &Execution,
-        kind: &str,
-    ) -> Result<Outcome, Failure> {
-        if matches!(execution.status, ExecutionStatus::Pending | ExecutionStatus::Running) {
-            // It may run on at AMC, where its place is about to be given to another.
-            let who = tools.sign_in(execution).await?;
-            poll_status::cancel(tools, execution, &who).await?;
-        }
-        let mut transaction = tools.db.begin().await?;
-        let message = format!("its {kind} job was discarded; the job's last error says why");
-        let may_be_open = matches!(
-            execution.status,
-            ExecutionStatus::Submitting | ExecutionStatus::SubmitUnknown
-        );
-        if may_be_open {
-            // It may run at AMC. Nothing is sent again, and its place stays taken, until a person looks.
-            let reason = format!("nobody knows whether AMC has the execution: {message}");
-            weeks::block(&mut *transaction, week.week.id, &reason).await?;
-            tracing::error!(week = %week.week.id, reason, "the week is blocked");
-        } else {
-            let trouble = Trouble {
-                ending: Ending::Failed,
-                class: "discarded",
-                code: None,
-                message: &message,
-                amc_status: None,
-            };
-            end_execution(tools, &mut transaction, execution, &trouble).await?;
-        }
-        let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
-        transaction.commit().await?;
-        Ok(outcome)
+        Ok(Outcome::then(owner::working_job(tools, execution)?))
     }
 
     /// The current execution has ended. One that succeeded ends its week itself.
@@ -377,17 +297,8 @@ async fn insert_execution(
     connection: &mut PgConnection,
     week: &WeekInCollection,
 ) -> Result<ExecutionUuid, Failure> {
-    let zone: Tz = week.timezone.parse().map_err(|_| {
-        Failure::permanent(anyhow::anyhow!("{:?} is no IANA time zone", week.timezone))
-    })?;
-    let dates = crate::backfill::week::Week {
-        start: week.week.week_start_date,
-        end: week.week.week_end_date,
-    };
-    let window = dates.wire_window(zone);
-    let local = |text: &str| {
-        NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").map_err(Failure::permanent)
-    };
+    let days = Week { start: week.week.week_start_date, end: week.week.week_end_date };
+    let (window_start, window_end) = window(days, &week.timezone)?;
     let execution = NewExecution {
         workflow_version_id: week.workflow_version_id,
         instance_id: week.instance_id,
@@ -398,25 +309,21 @@ async fn insert_execution(
         attempt: week.week.attempts + 1,
         submit_mode: SubmitMode::Inline,
         parameters: &week.parameters,
-        window_start: local(&window.start)?,
-        window_end: local(&window.end)?,
+        window_start,
+        window_end,
         window_tz: &week.timezone,
     };
     Ok(executions::insert_queued(connection, &execution).await?)
 }
 
-fn pause_after(attempt: i32) -> Duration {
-    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(10);
-    PAUSE.saturating_mul(1 << doublings).min(PAUSE_MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_weeks_executions_are_ever_further_apart() {
-        let pauses: Vec<u64> = (1..=9).map(|n| pause_after(n).as_secs()).collect();
-        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 900, 900]);
-    }
+/// Where a window of whole days begins and ends on the clock of a zone, as AMC is told.
+pub fn window(days: Week, zone: &str) -> Result<(NaiveDateTime, NaiveDateTime), Failure> {
+    let zone: Tz = zone
+        .parse()
+        .map_err(|_| Failure::permanent(anyhow::anyhow!("{zone:?} is no IANA time zone")))?;
+    let window = days.wire_window(zone);
+    let local = |text: &str| {
+        NaiveDateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S").map_err(Failure::permanent)
+    };
+    Ok((local(&window.start)?, local(&window.end)?))
 }

@@ -1,8 +1,7 @@
 //! Fetches the result of an execution: every file, checked, counted, summed and stored. Only then
-//! has the execution, and with it its week, succeeded.
+//! has the execution, and with it its week or run, succeeded.
 
-use super::collect_week::{self, after_week, end_execution};
-use super::submit_execution::resources_of;
+use super::owner::{self, Owner, end_execution};
 use crate::amc::{self, AmcExecutionId, Class, SignedUrl};
 use crate::metrics;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
@@ -11,7 +10,7 @@ use crate::reports::csv::{self, Options, Parsed};
 use crate::store::ExecutionUuid;
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, Trouble};
 use crate::store::results::{self, NewResult};
-use crate::store::weeks::{self, WeekResult, WeekStatus};
+use crate::store::weeks::WeekResult;
 use crate::tools::{SignedIn, Tools, resources};
 use anyhow::{Context, anyhow};
 use serde::{Deserialize, Serialize};
@@ -75,12 +74,7 @@ impl Job for FetchResult {
 
 /// The job for this execution.
 pub fn job(tools: &Tools, execution: &Execution) -> Result<NewJob, Failure> {
-    let job = NewJob::of(&FetchResult { execution_id: execution.id })?
-        .using(resources_of(tools, execution)?);
-    Ok(match collect_week::if_given_up(execution, FetchResult::KIND)? {
-        Some(next) => job.if_discarded(next),
-        None => job,
-    })
+    owner::job(tools, execution, &FetchResult { execution_id: execution.id })
 }
 
 /// What AMC says about a result before it is downloaded.
@@ -210,17 +204,13 @@ async fn store(
     results::insert(&mut *transaction, &result).await?;
     executions::succeed(&mut *transaction, execution.id).await?;
     tools.queue.release(&mut transaction, &resources::holder(execution.id)).await?;
-    if let Some(week) = execution.week_id {
-        let week_result = WeekResult {
-            row_count: parsed.row_count,
-            data_checksum: parsed.content_sha256,
-            schema_checksum: parsed.schema_sha256,
-            metrics: &sums,
-        };
-        if weeks::succeed(&mut *transaction, week, &week_result).await? {
-            after_week(tools, &mut transaction, week, WeekStatus::Succeeded).await?;
-        }
-    }
+    let summary = WeekResult {
+        row_count: parsed.row_count,
+        data_checksum: parsed.content_sha256,
+        schema_checksum: parsed.schema_sha256,
+        metrics: &sums,
+    };
+    Owner::of(execution).succeed(tools, &mut transaction, &summary).await?;
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;
     metrics::execution_finished("succeeded");

@@ -5,16 +5,22 @@
 //!      ▲                  │ one place at AMC is held from here … until here │
 //!      └──── again, when an execution ended badly or its job was discarded ─┘
 //!
+//! run_schedule ─▶ submit_execution ──▶ … the same way: one execution for each time a schedule fires
+//!
 //! refresh_token ── asked for by whoever meets an expired token; the others wait for it
 //! ```
+//!
+//! `owner` is no job: it is what the three in the middle do for a week or for a run.
 //!
 //! To add one, copy the file nearest to it, then name it twice below.
 
 pub mod aggregate_report;
 pub mod collect_week;
 pub mod fetch_result;
+mod owner;
 pub mod poll_status;
 pub mod refresh_token;
+pub mod run_schedule;
 pub mod submit_execution;
 
 use crate::queue::Catalog;
@@ -28,5 +34,6 @@ pub fn catalog() -> Catalog<Tools> {
         .add::<fetch_result::FetchResult>()
         .add::<poll_status::PollStatus>()
         .add::<refresh_token::RefreshToken>()
+        .add::<run_schedule::RunSchedule>()
         .add::<submit_execution::SubmitExecution>()
 }

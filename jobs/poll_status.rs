@@ -4,9 +4,8 @@
 //! open on one instance, one list call answers for all of them: whoever comes first asks, and the
 //! others find the answer.
 
-use super::collect_week::{self, end_execution};
 use super::fetch_result;
-use super::submit_execution::resources_of;
+use super::owner::{self, end_execution};
 use crate::amc::{self, AmcExecutionId, Class, ExecutionFilter, Status};
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
 use crate::store::executions::{
@@ -76,12 +75,7 @@ impl Job for PollStatus {
 
 /// The job for this execution.
 pub fn job(tools: &Tools, execution: &Execution) -> Result<NewJob, Failure> {
-    let job = NewJob::of(&PollStatus { execution_id: execution.id })?
-        .using(resources_of(tools, execution)?);
-    Ok(match collect_week::if_given_up(execution, PollStatus::KIND)? {
-        Some(next) => job.if_discarded(next),
-        None => job,
-    })
+    owner::job(tools, execution, &PollStatus { execution_id: execution.id })
 }
 
 fn is_at_amc(status: ExecutionStatus) -> bool {

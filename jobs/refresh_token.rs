@@ -4,6 +4,7 @@
 //! and then: Amazon has refused good tokens for minutes before
 //! (github.com/amzn/selling-partner-api-models, issue 2798). A refused client stops everybody's.
 
+use super::run_schedule;
 use crate::amc::{TokenClass, TokenError, Tokens};
 use crate::metrics;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue};
@@ -89,7 +90,9 @@ impl RefreshToken {
     /// The token is good: whoever waits for it may go on.
     async fn open(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
         let mut transaction = tools.db.begin().await?;
-        tools.queue.open(&mut transaction, &resources::credential(self.user_id)).await?;
+        let credential = resources::credential(self.user_id);
+        tools.queue.open(&mut transaction, &credential).await?;
+        run_schedule::opened(&mut transaction, &credential).await?;
         let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
         transaction.commit().await?;
         Ok(outcome)
@@ -132,15 +135,20 @@ impl RefreshToken {
         let said = error.to_string();
         match error.class() {
             TokenClass::InvalidGrant => {
-                if credentials::refuse(&tools.db, self.user_id, generation, &said).await? {
-                    self.tell(tools, TokenState::NeedsReauth, &said).await?;
+                let mut transaction = tools.db.begin().await?;
+                let user = self.user_id;
+                if credentials::refuse(&mut *transaction, user, generation, &said).await? {
+                    self.tell(&mut transaction, TokenState::NeedsReauth, &said).await?;
                 }
+                transaction.commit().await?;
                 Ok(Outcome::Snooze(try_again_in(attempt.snoozes())))
             }
             TokenClass::InvalidClient => {
-                if credentials::refuse_client(&tools.db, client_id, &said).await? > 0 {
-                    self.tell(tools, TokenState::ClientInvalid, &said).await?;
+                let mut transaction = tools.db.begin().await?;
+                if credentials::refuse_client(&mut *transaction, client_id, &said).await? > 0 {
+                    self.tell(&mut transaction, TokenState::ClientInvalid, &said).await?;
                 }
+                transaction.commit().await?;
                 Ok(Outcome::Snooze(try_again_in(attempt.snoozes())))
             }
             TokenClass::Throttled { retry_after } => {
@@ -150,7 +158,13 @@ impl RefreshToken {
         }
     }
 
-    async fn tell(&self, tools: &Tools, state: TokenState, why: &str) -> Result<(), Failure> {
+    /// Writes it down, and pauses the schedules that cannot run any more, until the token is good again.
+    async fn tell(
+        &self,
+        transaction: &mut PgConnection,
+        state: TokenState,
+        why: &str,
+    ) -> Result<(), Failure> {
         tracing::error!(user = %self.user_id, %state, why, "the user's work stops");
         let event = NewEvent {
             entity: "user",
@@ -161,7 +175,13 @@ impl RefreshToken {
             reason: Some(why),
             detail: &serde_json::json!({}),
         };
-        Ok(events::append(&tools.db, &event).await?)
+        events::append(&mut *transaction, &event).await?;
+        let remedy = match state {
+            TokenState::ClientInvalid => "correct RECOMAMP_LWA_CLIENT_ID and its secret",
+            _ => "let the user log in again, then run `recomamp users authorise`",
+        };
+        let reason = format!("Amazon refuses the user's credential ({why}): {remedy}");
+        Ok(run_schedule::refused(transaction, &reason).await?)
     }
 }
 

@@ -5,7 +5,7 @@
 //! execution is there. Found, it is adopted; not found for long enough, it is proven absent, and only
 //! then sent again.
 
-use super::collect_week::{self, end_execution};
+use super::owner::{self, Owner, end_execution};
 use super::poll_status;
 use crate::amc::{
     self, AmcExecutionId, AmcWorkflowId, Class, ExecutionFilter, NewWorkflow, Sql, TimeWindow,
@@ -17,7 +17,7 @@ use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, SubmitMode, Trouble};
 use crate::store::instances::InstanceStatus;
 use crate::store::submits::{self, Accepted, Answer, Intent};
-use crate::store::{ExecutionUuid, instances, weeks};
+use crate::store::{ExecutionUuid, instances};
 use crate::tools::{SignedIn, Tools, resources};
 use anyhow::anyhow;
 use chrono::TimeDelta;
@@ -90,13 +90,8 @@ async fn let_go(
 /// The job for this execution. It holds a place at the instance and at the account from its first
 /// claim until the execution ends, whoever ends it.
 pub fn job(tools: &Tools, execution: &Execution) -> Result<NewJob, Failure> {
-    let job = NewJob::of(&SubmitExecution { execution_id: execution.id })?
-        .using(resources_of(tools, execution)?)
-        .holding_as(resources::holder(execution.id));
-    Ok(match collect_week::if_given_up(execution, SubmitExecution::KIND)? {
-        Some(next) => job.if_discarded(next),
-        None => job,
-    })
+    let job = owner::job(tools, execution, &SubmitExecution { execution_id: execution.id })?;
+    Ok(job.holding_as(resources::holder(execution.id)))
 }
 
 /// The outside things that every call for this execution uses.
@@ -285,9 +280,6 @@ async fn block(
 ) -> Result<Outcome, Failure> {
     let mut transaction = tools.db.begin().await?;
     instances::block(&mut *transaction, execution.instance_id, reason).await?;
-    if let Some(week) = execution.week_id {
-        weeks::block(&mut *transaction, week, reason).await?;
-    }
     let trouble = Trouble {
         ending: Ending::Failed,
         class: "blocked",
@@ -296,6 +288,8 @@ async fn block(
         amc_status: None,
     };
     end_execution(tools, &mut transaction, execution, &trouble).await?;
+    // After the places are given back: a schedule is locked last but for jobs.
+    Owner::of(execution).block(&mut transaction, execution, reason).await?;
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;
     tracing::error!(instance = execution.amc_instance_id, reason, "the instance is blocked");

@@ -12,6 +12,7 @@ mod migrations;
 mod model;
 mod processes;
 mod queue;
+mod schedules;
 mod simulator;
 mod sources;
 mod statements;

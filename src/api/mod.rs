@@ -7,6 +7,9 @@
 //! | `GET /metrics` | for Prometheus |
 //! | `POST /v1/collections` | starts a backfill |
 //! | `GET /v1/collections/{id}` | how far it is, week by week |
+//! | `GET`, `POST /v1/schedules` | what runs by itself; adds to it |
+//! | `GET /v1/schedules/{id}`, `/preview` | how it stands, with its newest runs; when it is due next |
+//! | `POST /v1/schedules/{id}/trigger`, `/pause`, `/resume` | what the word says, to one schedule |
 //! | `GET /v1/jobs` | jobs, page by page: `queue`, `kind`, `state`, `after`, `limit` |
 //! | `GET /v1/jobs/{id}` | one with everything that is known of it |
 //! | `GET /v1/jobs/{id}/explain` | why it is not running |
@@ -32,6 +35,7 @@ pub mod jobs;
 pub mod query;
 pub mod request;
 pub mod resources;
+pub mod schedules;
 
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
@@ -62,6 +66,12 @@ pub fn router(api: Api) -> Router {
     let v1 = Router::new()
         .route("/v1/collections", post(collections::create))
         .route("/v1/collections/{id}", get(collections::show))
+        .route("/v1/schedules", get(schedules::list).post(schedules::create))
+        .route("/v1/schedules/{id}", get(schedules::show))
+        .route("/v1/schedules/{id}/preview", get(schedules::preview))
+        .route("/v1/schedules/{id}/trigger", post(schedules::trigger))
+        .route("/v1/schedules/{id}/pause", post(schedules::pause))
+        .route("/v1/schedules/{id}/resume", post(schedules::resume))
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/jobs/{id}/explain", get(jobs::explain))
         .route("/v1/resources", get(resources::list))

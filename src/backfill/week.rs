@@ -67,10 +67,15 @@ impl Week {
 /// Beirut change their clocks at 00:00) is the instant of the change, which is also what a date
 /// that does not exist at all has (Apia, 30 December 2011).
 pub fn day_start(date: NaiveDate, zone: Tz) -> DateTime<Utc> {
-    let midnight = date.and_time(NaiveTime::MIN);
-    match zone.from_local_datetime(&midnight).earliest() {
+    instant_of(date.and_time(NaiveTime::MIN), zone)
+}
+
+/// The instant that a local time names: the first of two, and the instant of the change when the
+/// clocks skip it.
+pub fn instant_of(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
+    match zone.from_local_datetime(&local).earliest() {
         Some(instant) => instant.with_timezone(&Utc),
-        None => clock_change(midnight, zone).unwrap_or_else(|| midnight.and_utc()),
+        None => clock_change(local, zone).unwrap_or_else(|| local.and_utc()),
     }
 }
 

@@ -16,6 +16,7 @@ mod gates;
 mod jobs;
 mod keys;
 mod migrate;
+mod schedules;
 mod status;
 
 // What a new installation is told about Amazon.
@@ -75,6 +76,8 @@ enum Command {
     Workflows(workflows::Workflows),
     Backfill(backfill::Backfill),
     #[command(subcommand)]
+    Schedules(schedules::Schedules),
+    #[command(subcommand)]
     Jobs(jobs::Jobs),
     #[command(subcommand)]
     Gates(gates::Gates),
@@ -99,6 +102,7 @@ impl Cli {
             Command::Instances(command) => command.run().await.map(Exit::done),
             Command::Workflows(command) => command.run().await.map(Exit::done),
             Command::Backfill(command) => Box::pin(command.run()).await,
+            Command::Schedules(command) => Box::pin(command.run()).await.map(Exit::done),
             Command::Jobs(command) => command.run().await.map(Exit::done),
             Command::Gates(command) => command.run().await.map(Exit::done),
             Command::Status(command) => command.run().await,

@@ -13,8 +13,8 @@ use clap::Args;
 
 /// Does what has to happen again and again, until it is told to stop.
 ///
-/// For now: tokens are renewed before they end, old history is dropped, the jobs of dead processes
-/// are taken back, gates are swept. Any number of schedulers may run.
+/// Schedules fire, tokens are renewed before they end, old history is dropped, the jobs of dead
+/// processes are taken back, gates are swept. Any number of schedulers may run.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  recomamp schedule")]
 pub struct Schedule {
@@ -23,7 +23,7 @@ pub struct Schedule {
 }
 
 /// Connections of a scheduler's pool.
-const CONNECTIONS: u32 = 2;
+const CONNECTIONS: u32 = 3;
 
 type Read = (config::Database, config::Retention, config::Process, config::Logging);
 

@@ -2,7 +2,7 @@
 
 use super::{connect, input, output, refused};
 use crate::config::{Database, Keys};
-use crate::jobs::refresh_token;
+use crate::jobs::{refresh_token, run_schedule};
 use crate::queue::Queue;
 use crate::store::credentials::{self, Credential, TokenState};
 use crate::store::events::{self, NewEvent};
@@ -147,6 +147,7 @@ impl Authorise {
         let queue = Queue::new();
         let woken = queue.open(&mut tx, &resources::credential(user)).await?;
         refresh_token::hasten(&queue, &mut tx, user).await?;
+        run_schedule::opened(&mut tx, &resources::credential(user)).await?;
         note(&mut tx, user, "users authorise", &json!({"region": region})).await?;
         tx.commit().await?;
         if self.json {
@@ -172,6 +173,7 @@ impl Resume {
             credentials::accept_client(&mut *tx, credential.lwa_client_id.as_deref()).await?;
             woken += queue.open(&mut tx, &resources::credential(credential.user_id)).await?;
             refresh_token::hasten(&queue, &mut tx, credential.user_id).await?;
+            run_schedule::opened(&mut tx, &resources::credential(credential.user_id)).await?;
             note(&mut tx, credential.user_id, "users resume", &json!({})).await?;
         }
         tx.commit().await?;

@@ -2,7 +2,7 @@
 
 use super::Desk;
 use crate::clock;
-use crate::jobs::{collect_week, refresh_token};
+use crate::jobs::{collect_week, refresh_token, run_schedule};
 use crate::queue::postgres;
 use crate::store::credentials;
 use anyhow::Result;
@@ -26,12 +26,20 @@ pub enum Duty {
     Rescue,
     /// Pick up weeks that no job works on.
     TendWeeks,
+    /// Pick up runs of schedules that no job works on.
+    TendRuns,
 }
 
 impl Duty {
     /// Every duty.
-    pub const ALL: &[Self] =
-        &[Self::RenewTokens, Self::Prune, Self::Sweep, Self::Rescue, Self::TendWeeks];
+    pub const ALL: &[Self] = &[
+        Self::RenewTokens,
+        Self::Prune,
+        Self::Sweep,
+        Self::Rescue,
+        Self::TendWeeks,
+        Self::TendRuns,
+    ];
 
     /// The word in logs.
     pub fn as_str(self) -> &'static str {
@@ -41,6 +49,7 @@ impl Duty {
             Self::Sweep => "sweep",
             Self::Rescue => "rescue",
             Self::TendWeeks => "tend_weeks",
+            Self::TendRuns => "tend_runs",
         }
     }
 
@@ -51,7 +60,7 @@ impl Duty {
             Self::Prune => Duration::from_secs(3600),
             Self::Sweep => Duration::from_secs(15),
             Self::Rescue => Duration::from_secs(5),
-            Self::TendWeeks => Duration::from_secs(300),
+            Self::TendWeeks | Self::TendRuns => Duration::from_secs(300),
         }
     }
 
@@ -65,6 +74,7 @@ impl Duty {
             // Only to see whether the store answers.
             Self::Rescue => clock::now(&desk.db).await.map(|_| ()).map_err(Into::into),
             Self::TendWeeks => tend_weeks(desk).await,
+            Self::TendRuns => tend_runs(desk).await,
         }
     }
 }
@@ -121,6 +131,18 @@ async fn tend_weeks(desk: &Desk) -> Result<()> {
     transaction.commit().await?;
     if !weeks.is_empty() {
         tracing::warn!(weeks = weeks.len(), "weeks that no job worked on go on");
+    }
+    Ok(())
+}
+
+async fn tend_runs(desk: &Desk) -> Result<()> {
+    let mut transaction = desk.db.begin().await?;
+    let runs = run_schedule::forgotten(&mut transaction).await?;
+    let jobs = runs.iter().map(|run| run_schedule::job(*run)).collect::<Result<Vec<_>, _>>()?;
+    desk.queue.enqueue(&mut transaction, &jobs).await?;
+    transaction.commit().await?;
+    if !runs.is_empty() {
+        tracing::warn!(runs = runs.len(), "runs that no job worked on go on");
     }
     Ok(())
 }

@@ -1,9 +1,22 @@
-//! What has to happen again and again, whoever works: tokens are renewed before they end, the past
-//! is dropped, what should never be wrong is mended.
+//! What has to happen again and again, whoever works: schedules fire, tokens are renewed before they
+//! end, the past is dropped, what should never be wrong is mended.
 //!
 //! Any number of schedulers may run. Every duty is safe to do twice, so none of them has to lead.
+//!
+//! On paper: [`cron`] (when a schedule is due), [`window`] (which days its run asks for), [`misfire`]
+//! (which of the times that passed still fire). In the store: [`fire`] (a run for each due time),
+//! [`manage`] (what people do), [`view`] (what they are
+//! shown), [`due`] (a stored schedule, read). What a run then does, and when
+//! failures pause its schedule, is the job `run_schedule`.
 
+pub mod cron;
+pub mod due;
 pub mod duties;
+pub mod fire;
+pub mod manage;
+pub mod misfire;
+pub mod view;
+pub mod window;
 
 use crate::queue::Queue;
 use duties::Duty;
@@ -30,6 +43,7 @@ pub async fn run(desk: Desk, stop: CancellationToken) {
     for duty in Duty::ALL {
         duties.spawn(again_and_again(*duty, desk.clone(), stop.clone()));
     }
+    duties.spawn(fire::run(desk, stop));
     duties.join_all().await;
 }
 

@@ -49,6 +49,8 @@ ids! {
     WorkflowUuid;
     /// A row of `workflow_versions`.
     VersionId;
+    /// A row of `workflow_schedules`; the public id is the text `schedule_id`.
+    ScheduleUuid;
     /// A row of `schedule_runs`.
     ScheduleRunUuid;
     /// A row of `report_data_collections`; the public id is the text `collection_id`.

@@ -4,6 +4,7 @@
 //! users ── lwa_credentials
 //!   └─ amc_accounts ── amc_instances
 //!                           └─ workflows ── workflow_versions
+//!                                 └─ workflow_schedules ── schedule_runs ── workflow_executions
 //!                                                └─ report_data_collections ── report_data_aggregates
 //!                                                            └─ report_data_weeks
 //!                                                                    └─ workflow_executions
@@ -27,6 +28,8 @@ pub mod executions;
 pub mod ids;
 pub mod instances;
 pub mod results;
+pub mod runs;
+pub mod schedules;
 pub mod submits;
 pub mod unexpected_answers;
 pub mod users;
@@ -38,8 +41,8 @@ pub mod workflows;
 mod text;
 
 pub use ids::{
-    AccountUuid, CollectionUuid, ExecutionUuid, InstanceUuid, ScheduleRunUuid, UserId, VersionId,
-    WeekId, WorkflowUuid,
+    AccountUuid, CollectionUuid, ExecutionUuid, InstanceUuid, ScheduleRunUuid, ScheduleUuid,
+    UserId, VersionId, WeekId, WorkflowUuid,
 };
 pub use words::{Region, Sealed, Sha256};
 

@@ -119,8 +119,8 @@ mod tests {
     use super::*;
     use crate::harness::database::TestDatabase;
     use crate::store::{
-        accounts, aggregates, collections, credentials, executions, instances, submits, weeks,
-        workflows,
+        accounts, aggregates, collections, credentials, executions, instances, runs, schedules,
+        submits, weeks, workflows,
     };
 
     #[test]
@@ -171,6 +171,13 @@ mod tests {
             executions::Origin,
             executions::SubmitMode,
             instances::InstanceStatus,
+            runs::RunKind,
+            runs::RunStatus,
+            schedules::CatchUp,
+            schedules::OverlapPolicy,
+            schedules::ScheduleStatus,
+            schedules::ScheduleType,
+            schedules::WindowAnchor,
             submits::SubmitOutcome,
             weeks::WeekStatus,
             workflows::SyncStatus,

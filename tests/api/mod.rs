@@ -3,7 +3,7 @@
 mod collections;
 mod health;
 mod jobs;
-mod steer;
+mod steering;
 
 use crate::commands::Site;
 use crate::harness::process::Process;

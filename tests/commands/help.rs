@@ -5,7 +5,7 @@ use crate::harness::process::Program;
 use fernet::Fernet;
 
 /// Every command of one's own, and what it must offer to programs.
-const COMMANDS: [(&str, bool); 34] = [
+const COMMANDS: [(&str, bool); 45] = [
     ("serve", false),
     ("work", false),
     ("schedule", false),
@@ -24,10 +24,17 @@ const COMMANDS: [(&str, bool); 34] = [
     ("workflows update", true),
     ("workflows list", true),
     ("backfill", true),
-    ("jobs cancel", true),
-    ("jobs discard", true),
-    ("jobs replay", true),
-    ("jobs edit", true),
+    ("schedules add", true),
+    ("schedules update", true),
+    ("schedules list", true),
+    ("schedules show", true),
+    ("schedules preview", true),
+    ("schedules runs", true),
+    ("schedules trigger", true),
+    ("schedules pause", true),
+    ("schedules resume", true),
+    ("schedules cancel", true),
+    ("schedules remove", true),
     ("jobs list", true),
     ("jobs show", true),
     ("jobs explain", true),
@@ -38,6 +45,10 @@ const COMMANDS: [(&str, bool); 34] = [
     ("gates resume", false),
     ("gates trip", false),
     ("gates events", true),
+    ("jobs cancel", true),
+    ("jobs discard", true),
+    ("jobs replay", true),
+    ("jobs edit", true),
     ("status", true),
     ("doctor", true),
 ];

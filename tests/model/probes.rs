@@ -2,13 +2,15 @@
 //! one thing left out around it, the same search finds the damage.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use recomamp::queue::gate::breaker::{Allows, Breaker, Cause, Observation, Phase, Rule, State, Trip};
-use stateright::{Checker, Model, Property};
+use recomamp::queue::gate::breaker::{
+    Allows, Breaker, Cause, Observation, Phase, Rule, State, Trip,
+};
+use stateright::{Checker, HasDiscoveries, Model, Property};
 
 const WORKERS: usize = 3;
 const PROBES: u32 = 2;
 /// How far the search goes.
-const MOST_SECONDS: i64 = 4;
+const MOST_SECONDS: i64 = 2;
 const MOST_STARTS: u8 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -129,7 +131,8 @@ impl Surroundings {
             }
             Some(_) => {
                 // One that began in the same second as the change cannot be told from a new one.
-                let is_old = attempt.changes < fleet.changes && attempt.began < since(fleet, self, worker);
+                let is_old =
+                    attempt.changes < fleet.changes && attempt.began < since(fleet, self, worker);
                 fleet.heeded_the_past |= is_old && !is_probe;
                 fleet.changes += 1;
             }
@@ -246,7 +249,8 @@ impl Model for Surroundings {
 }
 
 fn finds(surroundings: Surroundings, property: &'static str) -> bool {
-    surroundings.checker().spawn_bfs().join().discovery(property).is_some()
+    let done = HasDiscoveries::AnyOf([property].into());
+    surroundings.checker().finish_when(done).spawn_bfs().join().discovery(property).is_some()
 }
 
 #[test]

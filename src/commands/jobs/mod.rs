@@ -1,15 +1,12 @@
 //! `recomamp jobs`: the jobs of the queue, one by one, looked at and steered by a person.
 
-// What is looked at.
-mod explain;
-mod list;
-mod show;
-
-// What is done about it.
 mod cancel;
 mod discard;
 mod edit;
+mod explain;
+mod list;
 mod replay;
+mod show;
 mod steer;
 
 use anyhow::Result;

@@ -1,4 +1,4 @@
-//! `/v1/jobs/…`: jobs steered by a program.
+//! `/v1/jobs`: jobs steered by a program.
 
 use super::{Served, problem};
 use reqwest::{Method, Response, StatusCode};

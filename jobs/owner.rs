@@ -1,0 +1,212 @@
+//! For whom an execution runs: a week of a collection, or a run of a schedule. What happens to them when
+//! it ends well, when it ends badly, when Amazon does not let us in, and when a job that worked on it
+//! was discarded.
+//!
+//! No job itself: what `submit_execution`, `poll_status` and `fetch_result` share.
+
+use super::collect_week::{self, CollectWeek};
+use super::run_schedule::{self, RunSchedule};
+use super::submit_execution::resources_of;
+use super::{fetch_result, poll_status, submit_execution};
+use crate::metrics;
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Share};
+use crate::store::executions::{self, Ending, Execution, ExecutionStatus, Trouble};
+use crate::store::runs::RunStatus;
+use crate::store::weeks::{self, WeekResult, WeekStatus};
+use crate::store::{ExecutionUuid, ScheduleRunUuid, WeekId};
+use crate::tools::{Tools, resources};
+use sqlx::PgConnection;
+use std::time::Duration;
+
+/// The pause before the second execution for the same purpose; doubled for each further one.
+const PAUSE: Duration = Duration::from_secs(10);
+const PAUSE_MAX: Duration = Duration::from_secs(900);
+
+/// For whom an execution runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// A week of a collection: the past, by the thousand.
+    Week(WeekId),
+    /// A run of a schedule: somebody waits for it.
+    Run(ScheduleRunUuid),
+    /// Nobody looks after it but whoever asked for it.
+    Nobody,
+}
+
+impl Owner {
+    /// Whose this execution is.
+    pub fn of(execution: &Execution) -> Self {
+        match (execution.week_id, execution.schedule_run_id) {
+            (Some(week), _) => Self::Week(week),
+            (None, Some(run)) => Self::Run(run),
+            (None, None) => Self::Nobody,
+        }
+    }
+
+    fn share(self) -> Share {
+        match self {
+            Self::Week(_) => Share::Backfill,
+            Self::Run(_) | Self::Nobody => Share::Live,
+        }
+    }
+
+    fn priority(self) -> Priority {
+        match self {
+            Self::Week(_) => Priority::Normal,
+            Self::Run(_) | Self::Nobody => Priority::Live,
+        }
+    }
+
+    /// The job that looks what there is to do next, told of a job that was discarded.
+    fn looks(self, given_up: Option<(ExecutionUuid, String)>) -> Result<Option<NewJob>, Failure> {
+        Ok(match self {
+            Self::Week(week_id) => Some(NewJob::of(&CollectWeek { week_id, given_up })?),
+            Self::Run(run_id) => Some(NewJob::of(&RunSchedule { run_id, given_up })?),
+            Self::Nobody => None,
+        })
+    }
+
+    /// Amazon does not let us in, or nobody knows how the execution stands: a person has to look.
+    pub async fn block(
+        self,
+        connection: &mut PgConnection,
+        execution: &Execution,
+        reason: &str,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Week(week) => drop(weeks::block(connection, week, reason).await?),
+            Self::Run(run) => {
+                let opens = resources::access(&execution.amc_instance_id);
+                run_schedule::block(connection, run, reason, &opens).await?;
+            }
+            Self::Nobody => {}
+        }
+        Ok(())
+    }
+
+    /// The result is stored: so the week or the run has succeeded.
+    pub async fn succeed(
+        self,
+        tools: &Tools,
+        connection: &mut PgConnection,
+        result: &WeekResult<'_>,
+    ) -> Result<(), Failure> {
+        match self {
+            Self::Week(week) => {
+                if weeks::succeed(&mut *connection, week, result).await? {
+                    collect_week::after_week(tools, connection, week, WeekStatus::Succeeded)
+                        .await?;
+                }
+            }
+            Self::Run(run) => {
+                let succeeded = RunStatus::Succeeded;
+                run_schedule::finish(&tools.queue, connection, run, succeeded, None).await?;
+            }
+            Self::Nobody => {}
+        }
+        Ok(())
+    }
+}
+
+/// A job that works on this execution: it uses what the execution needs, comes out of its owner's share,
+/// and its owner looks after the execution should it be discarded.
+pub fn job<J: Job>(tools: &Tools, execution: &Execution, job: &J) -> Result<NewJob, Failure> {
+    let owner = Owner::of(execution);
+    let job = NewJob::of(job)?
+        .using(resources_of(tools, execution)?)
+        .with_share(owner.share())
+        .with_priority(owner.priority());
+    Ok(match owner.looks(Some((execution.id, J::KIND.to_owned())))? {
+        Some(next) => job.if_discarded(next),
+        None => job,
+    })
+}
+
+/// The job that should be working on an execution that is under way.
+pub fn working_job(tools: &Tools, execution: &Execution) -> Result<NewJob, Failure> {
+    match execution.status {
+        ExecutionStatus::Pending | ExecutionStatus::Running => poll_status::job(tools, execution),
+        ExecutionStatus::Fetching => fetch_result::job(tools, execution),
+        _ => submit_execution::job(tools, execution),
+    }
+}
+
+/// Ends an execution that gave no result: lets go of its places at AMC and lets its owner try again.
+/// False when somebody else has ended it before.
+pub async fn end_execution(
+    tools: &Tools,
+    connection: &mut PgConnection,
+    execution: &Execution,
+    trouble: &Trouble<'_>,
+) -> Result<bool, Failure> {
+    if !executions::finish_unsuccessfully(&mut *connection, execution.id, trouble).await? {
+        return Ok(false);
+    }
+    tools.queue.release(connection, &resources::holder(execution.id)).await?;
+    if let Some(job) = Owner::of(execution).looks(None)? {
+        tools.queue.enqueue(connection, &[job.after(pause_after(execution.attempt))]).await?;
+    }
+    let outcome = trouble.ending.status().as_str();
+    metrics::execution_finished(outcome);
+    tracing::warn!(
+        execution = %execution.id,
+        outcome,
+        class = trouble.class,
+        why = trouble.message,
+        "the execution gave no result"
+    );
+    Ok(true)
+}
+
+/// The job of this kind that worked on the execution was discarded, so nobody does: it ends, unless AMC
+/// may have it without our knowing it.
+pub async fn give_up(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+    kind: &str,
+) -> Result<Outcome, Failure> {
+    if matches!(execution.status, ExecutionStatus::Pending | ExecutionStatus::Running) {
+        // It may run on at AMC, where its place is about to be given to another.
+        let who = tools.sign_in(execution).await?;
+        poll_status::cancel(tools, execution, &who).await?;
+    }
+    let mut transaction = tools.db.begin().await?;
+    let message = format!("its {kind} job was discarded; the job's last error says why");
+    let may_be_open =
+        matches!(execution.status, ExecutionStatus::Submitting | ExecutionStatus::SubmitUnknown);
+    if may_be_open {
+        // It may run at AMC. Nothing is sent again, and its place stays taken, until a person looks.
+        let reason = format!("nobody knows whether AMC has the execution: {message}");
+        Owner::of(execution).block(&mut transaction, execution, &reason).await?;
+        tracing::error!(execution = %execution.id, reason, "a person has to look");
+    } else {
+        let trouble = Trouble {
+            ending: Ending::Failed,
+            class: "discarded",
+            code: None,
+            message: &message,
+            amc_status: None,
+        };
+        end_execution(tools, &mut transaction, execution, &trouble).await?;
+    }
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    transaction.commit().await?;
+    Ok(outcome)
+}
+
+fn pause_after(attempt: i32) -> Duration {
+    let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(0).min(10);
+    PAUSE.saturating_mul(1 << doublings).min(PAUSE_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executions_for_the_same_purpose_are_ever_further_apart() {
+        let pauses: Vec<u64> = (1..=9).map(|n| pause_after(n).as_secs()).collect();
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 900, 900]);
+    }
+}

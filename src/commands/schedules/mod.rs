@@ -1,0 +1,54 @@
+//! `recomamp schedules`: what runs by itself, and when.
+
+mod add;
+mod show;
+mod steer;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+/// What runs by itself, and when.
+#[derive(Debug, Subcommand)]
+pub enum Schedules {
+    Add(Box<add::Add>),
+    Update(add::Update),
+    List(show::List),
+    Show(show::Show),
+    Preview(add::Preview),
+    Runs(show::Runs),
+    Trigger(steer::Trigger),
+    Pause(steer::Pause),
+    Resume(steer::Resume),
+    Cancel(steer::Cancel),
+    Remove(steer::Remove),
+}
+
+/// Who asks, and how to answer.
+#[derive(Debug, Args)]
+struct Asked {
+    /// Who asks.
+    #[arg(long, default_value = "a person")]
+    by: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Schedules {
+    /// Runs it.
+    pub async fn run(self) -> Result<()> {
+        match self {
+            Self::Add(command) => command.run().await,
+            Self::Update(command) => command.run().await,
+            Self::List(command) => command.run().await,
+            Self::Show(command) => command.run().await,
+            Self::Preview(command) => command.run().await,
+            Self::Runs(command) => command.run().await,
+            Self::Trigger(command) => command.run().await,
+            Self::Pause(command) => command.run().await,
+            Self::Resume(command) => command.run().await,
+            Self::Cancel(command) => command.run().await,
+            Self::Remove(command) => command.run().await,
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A schedule is run now, paused, resumed, taken away; its runs are cancelled.
+
+use super::Asked;
+use crate::commands::{connect, output, settings};
+use crate::config::Database;
+use crate::queue::Queue;
+use crate::schedule::manage;
+use crate::telemetry::Mode;
+use anyhow::Result;
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde_json::json;
+
+/// Runs a schedule once, now, after its runs that are unfinished. Its due times stay what they are.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  recomamp schedules trigger monday")]
+pub struct Trigger {
+    /// The schedule.
+    schedule_id: String,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// Pauses a schedule. What is under way goes on.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  recomamp schedules pause monday --why 'the campaign has ended' --until 2026-01-05T00:00:00Z"
+)]
+pub struct Pause {
+    /// The schedule.
+    schedule_id: String,
+    /// Why, in one sentence.
+    #[arg(long)]
+    why: String,
+    /// When it goes on by itself.
+    #[arg(long, value_name = "TIME")]
+    until: Option<DateTime<Utc>>,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// Lets a paused schedule go on. What was due meanwhile is treated as its catch_up says.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  recomamp schedules resume monday")]
+pub struct Resume {
+    /// The schedule.
+    schedule_id: String,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// Cancels the unfinished runs of a schedule, at AMC too.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  recomamp schedules cancel monday")]
+pub struct Cancel {
+    /// The schedule.
+    schedule_id: String,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// Takes a schedule away and cancels its unfinished runs. Its past runs stay.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  recomamp schedules remove monday")]
+pub struct Remove {
+    /// The schedule.
+    schedule_id: String,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+impl Trigger {
+    pub(super) async fn run(self) -> Result<()> {
+        let database: Database = settings(Mode::Command)?;
+        let db = connect::ready(&database, 1).await?;
+        let mut tx = db.begin().await?;
+        let by = &self.asked.by;
+        let run = manage::trigger(&mut tx, &Queue::new(), &self.schedule_id, by).await?;
+        tx.commit().await?;
+        if self.asked.json {
+            return output::json(&json!({"run_id": run}));
+        }
+        output::line(run)
+    }
+}
+
+impl Pause {
+    pub(super) async fn run(self) -> Result<()> {
+        let database: Database = settings(Mode::Command)?;
+        let db = connect::ready(&database, 1).await?;
+        let mut tx = db.begin().await?;
+        let (id, by) = (&self.schedule_id, &self.asked.by);
+        let schedule = manage::pause(&mut tx, id, &self.why, self.until, by).await?;
+        tx.commit().await?;
+        say(&self.asked, &schedule.schedule_id, schedule.status.as_str())
+    }
+}
+
+impl Resume {
+    pub(super) async fn run(self) -> Result<()> {
+        let database: Database = settings(Mode::Command)?;
+        let db = connect::ready(&database, 1).await?;
+        let mut tx = db.begin().await?;
+        let schedule = manage::resume(&mut tx, &self.schedule_id, &self.asked.by).await?;
+        tx.commit().await?;
+        say(&self.asked, &schedule.schedule_id, schedule.status.as_str())
+    }
+}
+
+impl Cancel {
+    pub(super) async fn run(self) -> Result<()> {
+        let database: Database = settings(Mode::Command)?;
+        let db = connect::ready(&database, 1).await?;
+        let mut tx = db.begin().await?;
+        let by = &self.asked.by;
+        let runs = manage::cancel_runs(&mut tx, &Queue::new(), &self.schedule_id, by).await?;
+        tx.commit().await?;
+        if self.asked.json {
+            return output::json(&json!({"schedule_id": self.schedule_id, "cancelled": runs}));
+        }
+        output::line(format!("{runs} runs cancelled"))
+    }
+}
+
+impl Remove {
+    pub(super) async fn run(self) -> Result<()> {
+        let database: Database = settings(Mode::Command)?;
+        let db = connect::ready(&database, 1).await?;
+        let mut tx = db.begin().await?;
+        manage::remove(&mut tx, &Queue::new(), &self.schedule_id, &self.asked.by).await?;
+        tx.commit().await?;
+        say(&self.asked, &self.schedule_id, "removed")
+    }
+}
+
+fn say(asked: &Asked, schedule_id: &str, status: &str) -> Result<()> {
+    if asked.json {
+        return output::json(&json!({"schedule_id": schedule_id, "status": status}));
+    }
+    output::line(format!("{schedule_id} is {status}"))
+}

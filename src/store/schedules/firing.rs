@@ -1,0 +1,83 @@
+//! Which schedule is due, taken by one scheduler alone, and how far each is settled.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgExecutor;
+
+use super::row::Schedule;
+use crate::store::ids::ScheduleUuid;
+
+/// A schedule that is due, the one that waits longest, locked until the transaction ends. One that
+/// another scheduler has taken is left to it.
+pub async fn claim_due(db: impl PgExecutor<'_>) -> Result<Option<Schedule>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- schedules_claim_due
+        select schedule.*, workflow.workflow_id as workflow, engine.now() as now
+        from workflow_schedules schedule
+        join workflows workflow on workflow.id = schedule.workflow_id
+        where schedule.status = 'active'
+          and next_run_at <= (select engine.now())
+        order by next_run_at
+        limit 1
+        for no key update of schedule skip locked",
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// A paused schedule whose time to go on has come, locked until the transaction ends.
+pub async fn claim_resuming(db: impl PgExecutor<'_>) -> Result<Option<Schedule>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- schedules_claim_resuming
+        select schedule.*, workflow.workflow_id as workflow, engine.now() as now
+        from workflow_schedules schedule
+        join workflows workflow on workflow.id = schedule.workflow_id
+        where schedule.status <> 'active'
+          and removed_at is null
+          and resume_at <= (select engine.now())
+        order by resume_at
+        limit 1
+        for no key update of schedule skip locked",
+    )
+    .fetch_optional(db)
+    .await
+}
+
+/// Writes down that every time until then has its run, when it last fired, and when to look again.
+/// A schedule that will never be due again is not looked at any more.
+pub async fn settle(
+    db: impl PgExecutor<'_>,
+    schedule: ScheduleUuid,
+    until: DateTime<Utc>,
+    fired: Option<DateTime<Utc>>,
+    next: Option<DateTime<Utc>>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- schedules_settle
+        update workflow_schedules
+        set settled_until = greatest(settled_until, $2),
+            last_run_at = coalesce($3, last_run_at),
+            next_run_at = $4
+        where id = $1
+          and status = 'active'",
+    )
+    .bind(schedule)
+    .bind(until)
+    .bind(fired)
+    .bind(next)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// In how many seconds a schedule is to be looked at, by the store's clock; none when none is waiting.
+pub async fn next_look(db: impl PgExecutor<'_>) -> Result<Option<f64>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- schedules_next_look
+        select extract(epoch from least(
+            (select min(next_run_at) from workflow_schedules where status = 'active'),
+            (select min(resume_at) from workflow_schedules where resume_at is not null and removed_at is null)
+        ) - (select engine.now()))::double precision",
+    )
+    .fetch_one(db)
+    .await
+}
