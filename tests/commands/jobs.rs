@@ -20,19 +20,19 @@ async fn run(site: &Site, words: &str) -> crate::harness::process::Finished {
 async fn a_job_is_edited_cancelled_and_replayed() {
     let (site, id) = with_a_job().await;
     let edited = done(run(&site, &format!("edit {id} --run-at now --priority urgent")).await);
-    assert_eq!(edited.stdout, format!("job {id} is changed\n"));
+    assert_eq!(edited.stdout, format!("job {id} is changed"));
     assert_eq!(site.count("select priority::bigint from engine.jobs").await, 0);
     let cancelled = done(run(&site, &format!("cancel {id} --by ana --json")).await);
     assert_eq!(super::json(&cancelled), json!([{"id": id, "result": "cancelled"}]));
     let again = done(run(&site, &format!("cancel {id}")).await);
-    assert_eq!(again.stdout, format!("job {id} is cancelled already\n"));
+    assert_eq!(again.stdout, format!("job {id} is cancelled already"));
     let replayed = done(run(&site, &format!("replay {id} --json")).await);
     let answer = super::json(&replayed);
     assert_eq!(answer[0]["result"], "replayed");
     let new = site.count("select id from engine.jobs").await;
     assert_eq!(answer[0]["detail"], new);
     let discarded = done(run(&site, &format!("discard {new}")).await);
-    assert_eq!(discarded.stdout, format!("job {new} is discarded\n"));
+    assert_eq!(discarded.stdout, format!("job {new} is discarded"));
     let events = "select count(*) from engine.events where resource like 'job:%'";
     assert_eq!(site.count(events).await, 4);
 }
@@ -41,9 +41,9 @@ async fn a_job_is_edited_cancelled_and_replayed() {
 async fn a_choice_is_counted_before_it_is_steered() {
     let (site, _) = with_a_job().await;
     let counted = done(run(&site, "cancel --kind collect_week --dry-run").await);
-    assert_eq!(counted.stdout, "1 wait, 0 run. Nothing was changed.\n");
+    assert_eq!(counted.stdout, "1 wait, 0 run. Nothing was changed.");
     let cancelled = done(run(&site, "cancel --kind collect_week").await);
-    assert_eq!(cancelled.stdout, "1 are cancelled, 0 are being stopped.\n");
+    assert_eq!(cancelled.stdout, "1 are cancelled, 0 are being stopped.");
     let counted = done(run(&site, "replay --state cancelled --dry-run --json").await);
     assert_eq!(super::json(&counted), json!({"jobs": 1, "poison": 0, "already": 0}));
     done(run(&site, "replay --state cancelled --per-second 0.5").await);
