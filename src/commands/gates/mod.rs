@@ -15,7 +15,7 @@ use clap::Subcommand;
 pub enum Gates {
     List(list::List),
     Show(show::Show),
-    Set(set::Set),
+    Set(Box<set::Set>),
     Pause(steer::Pause),
     Resume(steer::Resume),
     Trip(steer::Trip),

@@ -136,7 +136,7 @@ pub struct EventRow {
     pub at: DateTime<Utc>,
     /// The resource.
     pub resource: String,
-    /// Such as paused, resumed, breaker_opened.
+    /// Such as `paused`, `resumed`, `breaker_opened`.
     pub what: String,
     /// A person, or the engine.
     pub by: String,
