@@ -19,7 +19,8 @@ begin
         insert into engine.jobs_history (
             id, created_at, finished_at, session, parent_id, state, snoozes, attempt, throttles,
             denials, rescues, interruptions, queue, kind, args, unique_key, last_error,
-            timeout_ms, priority, max_attempts, share, version, uses, hold_as, if_discarded, replay_of
+            timeout_ms, priority, max_attempts, share, version, uses, hold_as, if_discarded, replay_of,
+            group_id, member
         )
         select
             gone.id, gone.created_at, clock.now, gone.session, gone.parent_id, its_state,
@@ -32,7 +33,8 @@ begin
                 else coalesce(told.sentence, gone.last_error)
             end,
             gone.timeout_ms, gone.priority, gone.max_attempts, gone.share, gone.version, gone.uses,
-            gone.hold_as, gone.if_discarded, gone.replay_of
+            gone.hold_as, gone.if_discarded, gone.replay_of,
+            gone.group_id, gone.member
         from gone
         left join unnest(job_ids, said) as told (id, sentence) on told.id = gone.id
         cross join (select engine.now() as now) as clock

@@ -35,6 +35,7 @@ begin
             id, created_at, finished_at, session, parent_id, state, snoozes, attempt, throttles,
             denials, rescues, interruptions, queue, kind, args, unique_key, last_error,
             timeout_ms, priority, max_attempts, share, version, uses, hold_as, if_discarded, replay_of,
+            group_id, member,
             claimed_at, progress, cursor
         )
         select
@@ -48,7 +49,8 @@ begin
                 else coalesce(told.sentence, gone.last_error)
             end,
             gone.timeout_ms, gone.priority, gone.max_attempts, gone.share, gone.version, gone.uses,
-            gone.hold_as, gone.if_discarded, gone.replay_of, gone.claimed_at, gone.progress,
+            gone.hold_as, gone.if_discarded, gone.replay_of,
+            gone.group_id, gone.member, gone.claimed_at, gone.progress,
             case when its_state <> 'done' then gone.cursor end
         from gone
         left join unnest(job_ids, said) as told (id, sentence) on told.id = gone.id

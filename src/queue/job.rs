@@ -191,7 +191,7 @@ impl NewJob {
     pub fn taking(mut self, cost: u32, resource: String) -> Self {
         let cost = cost.max(1);
         if let Some(used) = self.uses.iter_mut().find(|used| used.resource == resource) {
-            used.cost = used.cost.max(cost)
+            used.cost = used.cost.max(cost);
         } else {
             let hold = self.hold_as.is_some();
             self.uses.push(Use { resource, cost, hold });

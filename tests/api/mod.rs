@@ -3,6 +3,7 @@
 mod collections;
 mod health;
 mod jobs;
+mod steering;
 
 use crate::commands::Site;
 use crate::harness::process::Process;

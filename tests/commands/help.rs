@@ -5,7 +5,7 @@ use crate::harness::process::Program;
 use fernet::Fernet;
 
 /// Every command of one's own, and what it must offer to programs.
-const COMMANDS: [(&str, bool); 41] = [
+const COMMANDS: [(&str, bool); 45] = [
     ("serve", false),
     ("work", false),
     ("schedule", false),
@@ -45,6 +45,10 @@ const COMMANDS: [(&str, bool); 41] = [
     ("gates resume", false),
     ("gates trip", false),
     ("gates events", true),
+    ("jobs cancel", true),
+    ("jobs discard", true),
+    ("jobs replay", true),
+    ("jobs edit", true),
     ("status", true),
     ("doctor", true),
 ];

@@ -5,6 +5,7 @@ mod doctor;
 mod end_to_end;
 mod gates;
 mod help;
+mod jobs;
 mod migrate;
 mod register;
 mod settings;

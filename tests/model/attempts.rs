@@ -4,15 +4,15 @@
 use chrono::{DateTime, Utc};
 use recomamp::queue::Use;
 use recomamp::queue::gate::{Gates, Lane, Resource};
-use stateright::{Checker, Model, Property};
+use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::collections::{BTreeMap, BTreeSet};
 
 const JOBS: usize = 2;
 const WORKERS: usize = 2;
 const LIMIT: i32 = 1;
 /// How far the search goes.
-const MOST_CLAIMS: u8 = 3;
-const MOST_SESSIONS: u8 = 4;
+const MOST_CLAIMS: u8 = 2;
+const MOST_SESSIONS: u8 = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Place {
@@ -244,7 +244,13 @@ fn running(state: &State) -> i32 {
 }
 
 fn finds(queue: Queue, property: &'static str) -> bool {
-    queue.checker().spawn_bfs().join().discovery(property).is_some()
+    queue
+        .checker()
+        .finish_when(HasDiscoveries::AnyOf([property].into()))
+        .spawn_bfs()
+        .join()
+        .discovery(property)
+        .is_some()
 }
 
 #[test]

@@ -5,12 +5,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use recomamp::queue::gate::breaker::{
     Allows, Breaker, Cause, Observation, Phase, Rule, State, Trip,
 };
-use stateright::{Checker, Model, Property};
+use stateright::{Checker, HasDiscoveries, Model, Property};
 
 const WORKERS: usize = 3;
 const PROBES: u32 = 2;
 /// How far the search goes.
-const MOST_SECONDS: i64 = 4;
+const MOST_SECONDS: i64 = 2;
 const MOST_STARTS: u8 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -249,7 +249,8 @@ impl Model for Surroundings {
 }
 
 fn finds(surroundings: Surroundings, property: &'static str) -> bool {
-    surroundings.checker().spawn_bfs().join().discovery(property).is_some()
+    let done = HasDiscoveries::AnyOf([property].into());
+    surroundings.checker().finish_when(done).spawn_bfs().join().discovery(property).is_some()
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Limits, holds, pauses and credentials: what keeps a due job waiting, and what lets it go.
 
-use super::{House, boom, name_of, named};
+use super::{House, boom, keyed, name_of, named};
 use anyhow::anyhow;
+use recomamp::queue::gate::{Rule, breaker};
 use recomamp::queue::postgres::inspect;
-use recomamp::queue::{Failure, NewJob, Outcome, State};
+use recomamp::queue::share::Slots;
+use recomamp::queue::store::{Ask, Store};
+use recomamp::queue::{Failure, NewJob, Outcome, Share, State};
 use std::time::Duration;
 
 fn holding(name: &str, resource: &str) -> NewJob {
@@ -167,4 +170,82 @@ async fn a_job_that_has_waited_long_enough_for_a_credential_looks_by_itself() {
     house.wait(Duration::from_secs(901)).await;
     house.queue.sweep(&mut connection).await.expect("swept");
     assert_eq!(house.claim(1).await.len(), 1);
+}
+
+#[tokio::test]
+async fn attempts_refused_at_once_by_a_gated_credential_do_not_wait_for_each_other() {
+    let house = House::new().await;
+    let mut connection = house.db.pool().acquire().await.expect("a connection");
+    for resource in ["cred:x", "a:first"] {
+        let rule = Rule::Breaker(Some(breaker::Rule::default()));
+        house.queue.set_gate(&mut connection, resource, rule).await.expect("set");
+    }
+    let uses = |n: usize| named(&n.to_string()).using(["cred:x".into(), "a:first".into()]);
+    house.enqueue(&(0..40).map(uses).collect::<Vec<_>>()).await;
+    let leases = house.claim(40).await;
+    let refused = leases
+        .iter()
+        .map(|lease| house.end(lease, Err(Failure::unauthorized(anyhow!("401"), "cred:x"))));
+    let acked = futures::future::join_all(refused).await;
+    assert_eq!(acked.len(), 40);
+    assert!(acked.iter().all(|acked| acked.stale.is_empty()));
+    assert_eq!(house.queue.open(&mut connection, "cred:x").await.expect("opened"), 40);
+}
+
+#[tokio::test]
+async fn a_slot_is_not_left_empty_because_a_gated_job_was_counted_for_its_part_and_for_a_loan() {
+    let house = House::new().await;
+    let mut connection = house.db.pool().acquire().await.expect("a connection");
+    let rule = Rule::Running(Some(100));
+    house.queue.set_gate(&mut connection, "r", rule).await.expect("set");
+    let backfill = |n: usize| named(&n.to_string()).with_share(Share::Backfill);
+    house.enqueue(&[named("gated").using(["r".into()])]).await;
+    house.enqueue(&(0..50).map(backfill).collect::<Vec<_>>()).await;
+    assert_eq!(house.claim(10).await.len(), 10);
+}
+
+#[tokio::test]
+async fn a_place_that_was_offered_to_a_lane_nobody_serves_goes_to_the_next() {
+    let house = House::new().await;
+    let mut connection = house.db.pool().acquire().await.expect("a connection");
+    let rule = Rule::Running(Some(1));
+    house.queue.set_gate(&mut connection, "r", rule).await.expect("set");
+    let using_r = |job: NewJob| job.using(["r".to_owned()]);
+    house.enqueue(&[using_r(named("first"))]).await;
+    let first = house.claim_one().await;
+    // Both wait; the lane of the newer version has waited longer.
+    house.enqueue(&[using_r(named("of a newer build").of_version(2))]).await;
+    assert!(house.claim(5).await.is_empty());
+    house.enqueue(&[using_r(keyed("next"))]).await;
+    assert!(house.claim(5).await.is_empty());
+    house.end(&first, Ok(Outcome::Done)).await;
+    let slots = Slots::free_of_all(5);
+    let ask = Ask { queue: "default", slots, kinds: Some(&[("named", 1), ("keyed", 1)]) };
+    let claimed = house.store.claim(house.session, &ask).await.expect("claimed");
+    assert_eq!(
+        claimed.leases.iter().map(|lease| lease.kind.as_str()).collect::<Vec<_>>(),
+        ["keyed"]
+    );
+    assert_eq!(house.queue.sweep(&mut connection).await.expect("swept"), 0, "nothing was wrong");
+}
+
+#[tokio::test]
+async fn a_lane_that_is_served_again_and_again_takes_no_place_from_one_that_waits() {
+    let house = House::new().await;
+    let mut connection = house.db.pool().acquire().await.expect("a connection");
+    let rule = Rule::Running(Some(1));
+    house.queue.set_gate(&mut connection, "r", rule).await.expect("set");
+    let using_r = |job: NewJob| job.using(["r".to_owned()]);
+    let mut served = Vec::new();
+    house.enqueue(&[using_r(named("a")), using_r(named("b")), using_r(keyed("a"))]).await;
+    for _ in 0..6 {
+        // Whichever lane comes first in the order of turns: each has always one more job.
+        let lease = house.claim(10).await.pop().expect("the place is free");
+        served.push(lease.kind.clone());
+        let next =
+            if lease.kind == "named" { named("more") } else { keyed(&served.len().to_string()) };
+        house.end(&lease, Ok(Outcome::then(using_r(next)))).await;
+    }
+    let of_named = served.iter().filter(|kind| *kind == "named").count();
+    assert!((2..=4).contains(&of_named), "{served:?}");
 }

@@ -1,7 +1,11 @@
 //! `recomamp jobs`: the jobs of the queue, one by one, looked at and steered by a person.
 
+mod cancel;
+mod discard;
+mod edit;
 mod explain;
 mod list;
+mod replay;
 mod show;
 mod steer;
 
@@ -14,10 +18,10 @@ pub enum Jobs {
     List(list::List),
     Show(show::Show),
     Explain(explain::Explain),
-    Cancel(steer::Cancel),
-    Discard(steer::Discard),
-    Replay(steer::Replay),
-    Edit(steer::Edit),
+    Cancel(cancel::Cancel),
+    Discard(discard::Discard),
+    Replay(replay::Replay),
+    Edit(edit::Edit),
 }
 
 impl Jobs {

@@ -48,8 +48,8 @@ pub struct Subject {
     pub blocked_by: Option<String>,
     /// Attempts spent.
     pub attempt: i16,
-    /// Attempts it may spend; `None` once it has finished.
-    pub max_attempts: Option<i16>,
+    /// Attempts it may spend.
+    pub max_attempts: i16,
     /// Times it asked to run again later.
     pub snoozes: i32,
     /// Times the outside asked it to slow down.

@@ -24,7 +24,7 @@ pub(super) fn why_later(job: &Subject) -> String {
     if job.claimed_at.is_none() {
         return "it was asked for at this time".to_owned();
     }
-    let of = job.max_attempts.map(|max| format!(" of {max}")).unwrap_or_default();
+    let of = format!(" of {}", job.max_attempts);
     let said = job.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
     // A snooze ends every row of mishaps, so what is counted here came after the last one.
     if job.rescues > 0 && job.last_error.as_ref().is_some_and(|said| said.contains("died")) {

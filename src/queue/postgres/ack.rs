@@ -17,7 +17,6 @@ use crate::queue::outcome::{Committed, Outcome};
 use crate::queue::retry;
 use crate::queue::state::State;
 use crate::queue::store::{Ack, Acked, Failed, Lease, Spends, Step};
-use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -107,7 +106,10 @@ async fn write(connection: &mut PgConnection, acks: &[Ack]) -> Result<Acked, Err
     let ids_of_cancelled = cancelled.iter().map(|job| job.attempt.job_id()).collect();
     ended.extend(waiting.into_iter().chain(cancelled));
     let written: HashSet<i64> = ended.iter().map(|job| job.attempt.job_id()).collect();
-    tell_gates(connection, acks, &ended).await?;
+    let blocked: Vec<&Ack> =
+        waits.iter().filter(|ack| credential(ack).is_some()).copied().collect();
+    tell_gates(connection, acks, &ended, &blocked).await?;
+    unblock(connection, &blocked).await?;
 
     let discarded = ended.iter().filter_map(|job| {
         let Json(next) = job.if_discarded.as_ref()?;
@@ -149,6 +151,7 @@ async fn tell_gates(
     connection: &mut PgConnection,
     acks: &[Ack],
     ended: &[Ended],
+    blocked: &[&Ack],
 ) -> Result<(), Error> {
     let by_id: HashMap<i64, &Ack> = acks.iter().map(|ack| (ack.job_id, ack)).collect();
     let gated: Vec<_> = ended
@@ -165,7 +168,16 @@ async fn tell_gates(
         let wish = Quiet { pause: *pause, reason: ack.error.as_deref(), began_at };
         quiet.entry(resource).and_modify(|other| other.join(&wish)).or_insert(wish);
     }
-    gates::settle(connection, &gated, &quiet).await
+    let credentials: BTreeSet<&str> = blocked.iter().filter_map(|ack| credential(ack)).collect();
+    gates::settle(connection, &gated, &quiet, &credentials).await
+}
+
+/// The resource that the job is to wait for.
+fn credential(ack: &Ack) -> Option<&str> {
+    match &ack.step {
+        Step::Wait { blocked_by, .. } => blocked_by.as_deref(),
+        Step::Finish(_) => None,
+    }
 }
 
 /// An attempt whose fence was right.
@@ -256,7 +268,6 @@ struct Waits<'a> {
     delay_ms: Vec<i64>,
     spends: Vec<i16>,
     blocked_by: Vec<Option<&'a str>>,
-    opened_at: Vec<Option<DateTime<Utc>>>,
 }
 
 /// Puts jobs back to wait. Gives those whose fence was right.
@@ -264,27 +275,21 @@ async fn wait(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<Ended>
     if acks.is_empty() {
         return Ok(Vec::new());
     }
-    let opened = credentials_opened(connection, acks).await?;
     let mut waits = Waits::default();
     for ack in acks {
         let Step::Wait { delay, spends, blocked_by } = &ack.step else { continue };
-        let blocked_by = blocked_by.as_deref();
         waits.delay_ms.push(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX));
         waits.spends.push(spends_code(*spends));
-        waits.blocked_by.push(blocked_by);
-        waits.opened_at.push(blocked_by.and_then(|name| opened.get(name).copied().flatten()));
+        waits.blocked_by.push(blocked_by.as_deref());
     }
     let waiting = sqlx::query_as(
         "-- ack_wait
         update engine.jobs as job
         set state = 'waiting',
             session = null,
-            -- A credential that was opened after this attempt began keeps nobody back.
-            blocked_by = case when acked.opened_at > job.claimed_at then null
-                              else acked.blocked_by end,
-            run_at = case when acked.opened_at > job.claimed_at then clock.now
-                          else clock.now + acked.delay_ms * interval '1 millisecond' end,
-            due = acked.delay_ms <= 0 or coalesce(acked.opened_at > job.claimed_at, false),
+            blocked_by = acked.blocked_by,
+            run_at = clock.now + acked.delay_ms * interval '1 millisecond',
+            due = acked.delay_ms <= 0,
             attempt = job.attempt - (acked.spends <> 0)::int,
             snoozes = job.snoozes + (acked.spends = 1)::int,
             -- An attempt that went well and asked to run again ends every row of mishaps.
@@ -296,9 +301,8 @@ async fn wait(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<Ended>
             interruptions = job.interruptions + (acked.spends = 4)::int,
             last_error = coalesce(acked.error, job.last_error)
         from unnest(
-            $1::bigint[], $2::int[], $3::bigint[], $4::smallint[], $5::text[], $6::timestamptz[],
-            $7::text[]
-        ) as acked (id, fence, delay_ms, spends, blocked_by, opened_at, error)
+            $1::bigint[], $2::int[], $3::bigint[], $4::smallint[], $5::text[], $6::text[]
+        ) as acked (id, fence, delay_ms, spends, blocked_by, error)
         cross join (select engine.now() as now) as clock
         where job.id = acked.id
           and job.id = any($1)
@@ -314,29 +318,31 @@ async fn wait(connection: &mut PgConnection, acks: &[&Ack]) -> Result<Vec<Ended>
     .bind(waits.delay_ms)
     .bind(waits.spends)
     .bind(waits.blocked_by)
-    .bind(waits.opened_at)
     .bind(acks.iter().map(|ack| ack.error.as_deref()).collect::<Vec<_>>())
     .fetch_all(connection)
     .await?;
     Ok(waiting)
 }
 
-async fn credentials_opened(
-    connection: &mut PgConnection,
-    acks: &[&Ack],
-) -> Result<HashMap<String, Option<DateTime<Utc>>>, Error> {
-    let names: BTreeSet<String> = acks
-        .iter()
-        .filter_map(|ack| match &ack.step {
-            Step::Wait { blocked_by, .. } => blocked_by.clone(),
-            Step::Finish(_) => None,
-        })
-        .collect();
-    if names.is_empty() {
-        return Ok(HashMap::new());
+/// A credential that was opened after an attempt began keeps nobody back. The gates have locked it: an
+/// opening that happens now is either seen here, or sees the jobs that are blocked.
+async fn unblock(connection: &mut PgConnection, blocked: &[&Ack]) -> Result<(), Error> {
+    if blocked.is_empty() {
+        return Ok(());
     }
-    let names: Vec<String> = names.into_iter().collect();
-    Ok(gates::openings(connection, &names).await?.into_iter().collect())
+    sqlx::query(
+        "-- ack_unblock
+        update engine.jobs as job
+        set blocked_by = null, run_at = (select engine.now()), due = true
+        from engine.resources as credential
+        where job.id = any($1)
+          and credential.name = job.blocked_by
+          and credential.opened_at > job.claimed_at",
+    )
+    .bind(blocked.iter().map(|ack| ack.job_id).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// As `ack_wait` reads it.

@@ -9,7 +9,7 @@ use crate::queue::state::State;
 use crate::queue::store::{Ask, Claimed, Lease};
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgPool, Row};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -238,7 +238,7 @@ pub(super) async fn give_back(
     given.extend(cancelled);
     let gated = given.iter().filter(|job| job.gated);
     let gated: Vec<_> = gated.map(|job| (&job.attempt, None)).collect();
-    gates::settle(&mut transaction, &gated, &BTreeMap::new()).await?;
+    gates::settle(&mut transaction, &gated, &BTreeMap::new(), &BTreeSet::new()).await?;
     groups::follow(&mut transaction, ended, &[]).await?;
     transaction.commit().await?;
     Ok(u64::try_from(given.len()).unwrap_or(u64::MAX))

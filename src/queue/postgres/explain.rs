@@ -59,13 +59,13 @@ struct Row {
     id: i64,
     kind: String,
     queue: String,
-    version: Option<i16>,
+    version: i16,
     state: State,
     run_at: Option<DateTime<Utc>>,
     due: bool,
     blocked_by: Option<String>,
     attempt: i16,
-    max_attempts: Option<i16>,
+    max_attempts: i16,
     snoozes: i32,
     throttles: i16,
     rescues: i16,
@@ -74,8 +74,8 @@ struct Row {
     finished_at: Option<DateTime<Utc>>,
     last_error: Option<String>,
     uses: Option<Json<Vec<Use>>>,
-    share: Option<i16>,
-    priority: Option<i16>,
+    share: i16,
+    priority: i16,
     lane: Option<i64>,
     runner: Option<String>,
 }
@@ -99,9 +99,9 @@ impl Row {
 
     fn place(&self) -> Option<Place> {
         Some(Place {
-            share: self.share?,
+            share: self.share,
             lane: self.lane?,
-            priority: self.priority?,
+            priority: self.priority,
             run_at: self.run_at?,
         })
     }
@@ -111,7 +111,7 @@ impl Row {
             id: self.id,
             kind: self.kind,
             queue: self.queue,
-            version: self.version.unwrap_or(1),
+            version: self.version,
             state: self.state,
             run_at: self.run_at,
             due: self.due,
@@ -130,7 +130,7 @@ impl Row {
 }
 
 async fn job(connection: &mut PgConnection, job_id: i64) -> Result<Option<Row>, Error> {
-    let row = sqlx::query_as(
+    let unfinished = sqlx::query_as(
         "-- explain_job
         select
             engine.now() as now, job.id, kind, queue, job.version, state, run_at, due, blocked_by,
@@ -139,19 +139,29 @@ async fn job(connection: &mut PgConnection, job_id: i64) -> Result<Option<Row>, 
             session.host || ', pid ' || session.pid as runner
         from engine.jobs as job
         left join engine.sessions as session on session.id = job.session
-        where job.id = $1
-        union all
+        where job.id = $1",
+    )
+    .bind(job_id)
+    .fetch_optional(&mut *connection)
+    .await?;
+    if unfinished.is_some() {
+        return Ok(unfinished);
+    }
+    // Asked only now: the history has many partitions.
+    let finished = sqlx::query_as(
+        "-- explain_finished_job
         select
-            engine.now(), id, kind, queue, null, state, null, true, null, attempt, null, snoozes,
-            throttles, rescues, created_at, null, finished_at, last_error, null, null, null, null,
-            null
-        from engine.jobs_history where id = $1
-        limit 1",
+            engine.now() as now, id, kind, queue, version, state, null::timestamptz as run_at,
+            true as due, null::text as blocked_by, attempt, max_attempts, snoozes, throttles,
+            rescues, created_at, null::timestamptz as claimed_at, finished_at, last_error, uses,
+            share, priority, null::bigint as lane, null::text as runner
+        from engine.jobs_history
+        where id = $1",
     )
     .bind(job_id)
     .fetch_optional(connection)
     .await?;
-    Ok(row)
+    Ok(finished)
 }
 
 #[derive(FromRow)]
@@ -245,9 +255,9 @@ async fn rank(connection: &mut PgConnection, facts: &Facts, place: &Place) -> Re
                 ) as first
             ),
             (
-                select count(*) from (select lane from ready limit $7) as some
-                left join engine.lanes on lanes.id = some.lane
-                where some.lane is not null and some.lane <> $3
+                select count(*) from (select lane from ready limit $7) as counted
+                left join engine.lanes on lanes.id = counted.lane
+                where counted.lane is not null and counted.lane <> $3
                   and (lanes.shut_by is null or lanes.opens_at <= (select engine.now()))
             ),
             (select count(*) from engine.jobs where state = 'running' and queue = $1)",

@@ -9,7 +9,7 @@ use crate::queue::state::State;
 use crate::queue::store::Rescued;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Gives up the sessions that have not renewed for `patience`, and takes back their jobs.
@@ -31,7 +31,7 @@ pub async fn rescue(db: &PgPool, patience: Duration) -> Result<Rescued, Error> {
     let poisoned = discard_poison(&mut transaction).await?;
     let gated = cancelled.iter().chain(&requeued).chain(&poisoned).filter(|job| job.gated);
     let gated: Vec<_> = gated.map(|job| (&job.attempt, None)).collect();
-    gates::settle(&mut transaction, &gated, &BTreeMap::new()).await?;
+    gates::settle(&mut transaction, &gated, &BTreeMap::new(), &BTreeSet::new()).await?;
     follow(&mut transaction, &cancelled, &poisoned).await?;
     transaction.commit().await?;
     let count = |jobs: &[Taken]| u64::try_from(jobs.len()).unwrap_or(u64::MAX);

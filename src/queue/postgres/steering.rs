@@ -1,7 +1,7 @@
 //! What people and programs ask of jobs that are there already, inside the caller's own transaction.
 //!
 //! A transaction that also lets go of places, or steers gates, does that after steering jobs: jobs are
-//! locked before resources, everywhere.
+//! locked before resources, everywhere. On a connection without a transaction each request is one.
 
 use super::{Queue, cancel, chosen, discard, edit, replay};
 use crate::queue::error::Error;
@@ -11,7 +11,7 @@ use crate::queue::steer::{
     Because, Cancelled, Chosen, Discarded, Edit, Edited, Finished, Replay, Replayable, Replayed,
     Replays, Unfinished,
 };
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 impl Queue {
     /// Cancels these jobs: those that wait are cancelled now, those that run are stopped as soon as
@@ -29,7 +29,10 @@ impl Queue {
         ids: &[i64],
         because: &Because<'_>,
     ) -> Result<Vec<Cancelled>, Error> {
-        cancel::cancel(connection, ids, because).await
+        let mut tx = connection.begin().await?;
+        let answer = cancel::cancel(&mut tx, ids, because).await?;
+        tx.commit().await?;
+        Ok(answer)
     }
 
     /// Cancels the unfinished job of this kind and unique key.
@@ -46,7 +49,7 @@ impl Queue {
         let Some(id) = chosen::with_key(connection, &unique_key(kind, key)).await? else {
             return Ok(Cancelled::Unknown);
         };
-        let answers = cancel::cancel(connection, &[id], because).await?;
+        let answers = self.cancel(connection, &[id], because).await?;
         Ok(answers.into_iter().next().unwrap_or(Cancelled::Unknown))
     }
 
@@ -61,7 +64,10 @@ impl Queue {
         filter: &Unfinished,
         because: &Because<'_>,
     ) -> Result<Chosen, Error> {
-        cancel::cancel_all(connection, filter, because).await
+        let mut tx = connection.begin().await?;
+        let answer = cancel::cancel_all(&mut tx, filter, because).await?;
+        tx.commit().await?;
+        Ok(answer)
     }
 
     /// How many jobs of this choice there are now.
@@ -92,7 +98,10 @@ impl Queue {
         ids: &[i64],
         because: &Because<'_>,
     ) -> Result<Vec<Discarded>, Error> {
-        discard::discard(connection, ids, because).await
+        let mut tx = connection.begin().await?;
+        let answer = discard::discard(&mut tx, ids, because).await?;
+        tx.commit().await?;
+        Ok(answer)
     }
 
     /// Gives up the waiting jobs of this choice that there are now. How many.
@@ -105,7 +114,10 @@ impl Queue {
         filter: &Unfinished,
         because: &Because<'_>,
     ) -> Result<u64, Error> {
-        discard::discard_all(connection, filter, because).await
+        let mut tx = connection.begin().await?;
+        let answer = discard::discard_all(&mut tx, filter, because).await?;
+        tx.commit().await?;
+        Ok(answer)
     }
 
     /// Changes these jobs if they wait. The answers are in the order of the ids.
@@ -119,7 +131,10 @@ impl Queue {
         change: &Edit,
         because: &Because<'_>,
     ) -> Result<Vec<Edited>, Error> {
-        edit::edit(connection, ids, change, because).await
+        let mut tx = connection.begin().await?;
+        let answer = edit::edit(&mut tx, ids, change, because).await?;
+        tx.commit().await?;
+        Ok(answer)
     }
 
     /// Changes the waiting jobs of this choice that there are now. How many.
@@ -134,7 +149,10 @@ impl Queue {
         change: &Edit,
         because: &Because<'_>,
     ) -> Result<u64, Error> {
-        edit::edit_all(connection, filter, change, because).await
+        let mut tx = connection.begin().await?;
+        let answer = edit::edit_all(&mut tx, filter, change, because).await?;
+        tx.commit().await?;
+        Ok(answer)
     }
 
     /// Does a finished job again, as a new job that begins anew.
@@ -148,7 +166,10 @@ impl Queue {
         how: &Replay,
         because: &Because<'_>,
     ) -> Result<Replayed, Error> {
-        replay::replay(connection, id, how, because).await
+        let mut tx = connection.begin().await?;
+        let answer = replay::replay(&mut tx, id, how, because).await?;
+        tx.commit().await?;
+        Ok(answer)
     }
 
     /// Does the finished jobs of this choice again, those that finished first in the first place.
@@ -162,7 +183,10 @@ impl Queue {
         how: &Replay,
         because: &Because<'_>,
     ) -> Result<Replays, Error> {
-        replay::replay_all(connection, filter, how, because).await
+        let mut tx = connection.begin().await?;
+        let answer = replay::replay_all(&mut tx, filter, how, because).await?;
+        tx.commit().await?;
+        Ok(answer)
     }
 
     /// What [`replay_all`](Self::replay_all) would do, without doing it.

@@ -4,7 +4,6 @@ use super::{lanes, resources};
 use crate::queue::error::Error;
 use crate::queue::gate::breaker::Breaker;
 use crate::queue::gate::{Gate, Gates, Resource, Rule};
-use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -203,21 +202,4 @@ pub(in crate::queue::postgres) async fn open(
     .fetch_one(connection)
     .await?;
     Ok(u64::try_from(woken).unwrap_or(0))
-}
-
-/// Which of these credentials have been opened since: `(name, opened_at)`. Their rows are made if
-/// need be and locked, so that an opening that happens now is either seen, or sees the blocked jobs.
-pub(in crate::queue::postgres) async fn openings(
-    connection: &mut PgConnection,
-    names: &[String],
-) -> Result<Vec<(String, Option<DateTime<Utc>>)>, Error> {
-    resources::make(connection, names).await?;
-    let openings = sqlx::query_as(
-        "-- read_openings
-        select name, opened_at from engine.resources where name = any($1) order by name for share",
-    )
-    .bind(names)
-    .fetch_all(connection)
-    .await?;
-    Ok(openings)
 }

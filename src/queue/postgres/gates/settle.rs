@@ -68,21 +68,26 @@ impl<'a> Quiet<'a> {
 }
 
 /// Tells the gates. What was observed of an attempt is `None` when its process died under it.
+///
+/// The credentials that jobs are about to wait for are locked together with the rest, in the order of
+/// the names: two who lock them apart from it, and the gates afterwards, wait for each other.
 pub(in crate::queue::postgres) async fn settle(
     connection: &mut PgConnection,
     ended: &[(&Ended, Option<Observation<'_>>)],
     quiet: &BTreeMap<&str, Quiet<'_>>,
+    credentials: &BTreeSet<&str>,
 ) -> Result<(), Error> {
-    if ended.is_empty() && quiet.is_empty() {
+    if ended.is_empty() && quiet.is_empty() && credentials.is_empty() {
         return Ok(());
     }
-    let asked_for_quiet: Vec<String> = quiet.keys().map(|name| (*name).to_owned()).collect();
-    if !quiet.is_empty() {
-        resources::make(connection, &asked_for_quiet).await?;
+    let named: BTreeSet<String> =
+        quiet.keys().chain(credentials).map(|name| (*name).to_owned()).collect();
+    if !named.is_empty() {
+        resources::make(connection, &named.iter().cloned().collect::<Vec<_>>()).await?;
     }
     let used: BTreeSet<String> = ended.iter().flat_map(|(one, _)| one.resources()).collect();
     let slots = ended.iter().filter_map(|(one, _)| one.slots.as_ref()).flatten().cloned();
-    let concerned: BTreeSet<String> = slots.chain(asked_for_quiet).collect();
+    let concerned: BTreeSet<String> = slots.chain(named).collect();
     let resources = resources::lock_to_tell(connection, &used, &concerned).await?;
     if resources.is_empty() {
         return Ok(());

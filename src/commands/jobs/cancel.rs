@@ -1,0 +1,45 @@
+//! `recomamp jobs cancel`: stops jobs that are not wanted any more.
+
+use super::steer::{Asked, Which, each, ended, open, told};
+use crate::queue::Queue;
+use crate::queue::steer;
+use anyhow::Result;
+use clap::Args;
+
+/// Stops jobs that are not wanted any more, also while they run. Nothing follows a cancelled job; it
+/// can be replayed.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  recomamp jobs cancel 17 18 --why \"the customer has left\"\n  \
+    recomamp jobs cancel --kind collect_week --share backfill --why \"wrong query\" --dry-run"
+)]
+pub struct Cancel {
+    #[command(flatten)]
+    which: Which,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+impl Cancel {
+    pub(super) async fn run(self) -> Result<()> {
+        let db = open().await?;
+        if self.which.dry_run {
+            return self.which.count(&db, self.asked.json).await;
+        }
+        let (queue, because, mut tx) = (Queue::new(), self.asked.because(), db.begin().await?);
+        if self.which.ids.is_empty() {
+            let done = queue.cancel_all(&mut tx, &self.which.filter(), &because).await?;
+            let said =
+                format!("{} are cancelled, {} are being stopped.", done.waiting, done.running);
+            return told(tx, &self.asked, &done, &said).await;
+        }
+        let answers = queue.cancel(&mut tx, &self.which.ids, &because).await?;
+        each(tx, &self.asked, &self.which.ids, &answers, |answer| match answer {
+            steer::Cancelled::Cancelled => Ok("is cancelled".to_owned()),
+            steer::Cancelled::Requested => Ok("is being stopped".to_owned()),
+            steer::Cancelled::AlreadyFinished(state) => Ok(ended(*state)),
+            steer::Cancelled::Unknown => Err("is unknown".to_owned()),
+        })
+        .await
+    }
+}

@@ -1,0 +1,66 @@
+//! Jobs steered from the command line.
+
+use super::{Site, done, refused};
+use serde_json::json;
+
+/// A site with one job, which waits.
+async fn with_a_job() -> (Site, i64) {
+    let site = Site::furnished().await;
+    done(site.run("backfill --workflow campaigns --weeks 1").await);
+    let id = site.count("select min(id) from engine.jobs").await;
+    (site, id)
+}
+
+async fn run(site: &Site, words: &str) -> crate::harness::process::Finished {
+    let words = ["jobs"].into_iter().chain(words.split(' ')).chain(["--why", "a test of it"]);
+    site.program(&words.collect::<Vec<_>>()).run().await
+}
+
+#[tokio::test]
+async fn a_job_is_edited_cancelled_and_replayed() {
+    let (site, id) = with_a_job().await;
+    let edited = done(run(&site, &format!("edit {id} --run-at now --priority urgent")).await);
+    assert_eq!(edited.stdout, format!("job {id} is changed\n"));
+    assert_eq!(site.count("select priority::bigint from engine.jobs").await, 0);
+    let cancelled = done(run(&site, &format!("cancel {id} --by ana --json")).await);
+    assert_eq!(super::json(&cancelled), json!([{"id": id, "result": "cancelled"}]));
+    let again = done(run(&site, &format!("cancel {id}")).await);
+    assert_eq!(again.stdout, format!("job {id} is cancelled already\n"));
+    let replayed = done(run(&site, &format!("replay {id} --json")).await);
+    let answer = super::json(&replayed);
+    assert_eq!(answer[0]["result"], "replayed");
+    let new = site.count("select id from engine.jobs").await;
+    assert_eq!(answer[0]["detail"], new);
+    let discarded = done(run(&site, &format!("discard {new}")).await);
+    assert_eq!(discarded.stdout, format!("job {new} is discarded\n"));
+    let events = "select count(*) from engine.events where resource like 'job:%'";
+    assert_eq!(site.count(events).await, 4);
+}
+
+#[tokio::test]
+async fn a_choice_is_counted_before_it_is_steered() {
+    let (site, _) = with_a_job().await;
+    let counted = done(run(&site, "cancel --kind collect_week --dry-run").await);
+    assert_eq!(counted.stdout, "1 wait, 0 run. Nothing was changed.\n");
+    let cancelled = done(run(&site, "cancel --kind collect_week").await);
+    assert_eq!(cancelled.stdout, "1 are cancelled, 0 are being stopped.\n");
+    let counted = done(run(&site, "replay --state cancelled --dry-run --json").await);
+    assert_eq!(super::json(&counted), json!({"jobs": 1, "poison": 0, "already": 0}));
+    done(run(&site, "replay --state cancelled --per-second 0.5").await);
+    assert_eq!(site.count("select count(*) from engine.jobs").await, 1);
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_a_failure_that_says_why() {
+    let (site, id) = with_a_job().await;
+    let unknown = run(&site, "cancel 999999").await;
+    assert_eq!(refused(&unknown, 1).trim_end(), "job 999999 is unknown");
+    let waits = run(&site, &format!("replay {id}")).await;
+    assert_eq!(refused(&waits, 1).trim_end(), format!("job {id} is waiting"));
+    let nothing = run(&site, &format!("edit {id}")).await;
+    assert!(refused(&nothing, 1).contains("give run_at or priority"));
+    let none = run(&site, "cancel").await;
+    assert_eq!(none.status.code(), Some(2), "{none:?}");
+    let both = run(&site, &format!("cancel {id} --queue default")).await;
+    assert_eq!(both.status.code(), Some(2), "{both:?}");
+}
