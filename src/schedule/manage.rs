@@ -19,6 +19,7 @@ use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
+use sqlx::error::DatabaseError;
 
 /// What somebody wants to run by itself.
 #[derive(Debug, Clone)]
@@ -178,7 +179,7 @@ pub async fn add(
         failure_threshold: request.failure_threshold.unwrap_or(3),
     };
     let id = schedules::insert(&mut *transaction, &schedule).await.map_err(|error| {
-        let taken = error.as_database_error().is_some_and(|e| e.is_unique_violation());
+        let taken = error.as_database_error().is_some_and(DatabaseError::is_unique_violation);
         if taken { ManageError::Taken(request.schedule_id.to_owned()) } else { error.into() }
     })?;
     note(transaction, request.schedule_id, Some(ScheduleStatus::Active), actor, &json!({})).await?;

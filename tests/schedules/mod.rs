@@ -47,47 +47,52 @@ impl House {
 
     pub async fn of(site: Site) -> Self {
         let db = site.db.pool();
-        let workflow = workflows::by_workflow_id(db, "weekly-campaigns").await.unwrap().unwrap();
-        versions::add(db, workflow.id, site::SQL, &json!([])).await.unwrap();
+        let workflow = workflows::by_workflow_id(db, "weekly-campaigns").await;
+        let workflow = workflow.expect("the store answers").expect("there is one");
+        versions::add(db, workflow.id, site::SQL, &json!([])).await.expect("the store answers");
         Self { site }
     }
 
     /// Sets the store's clock.
     pub async fn at(&self, time: &str) {
         sqlx::query("update engine.clock set moved_by = $1::timestamptz - clock_timestamp()")
-            .bind(time.parse::<DateTime<Utc>>().unwrap())
+            .bind(time.parse::<DateTime<Utc>>().expect("a time"))
             .execute(self.db.pool())
             .await
             .expect("the clock moves");
     }
 
     pub async fn now(&self) -> DateTime<Utc> {
-        clock::now(self.db.pool()).await.unwrap()
+        clock::now(self.db.pool()).await.expect("the store answers")
     }
 
     pub async fn wait(&self, by: TimeDelta) {
-        self.db.advance_clock(by.to_std().unwrap()).await;
+        self.db.advance_clock(by.to_std().expect("forwards")).await;
     }
 
     pub async fn add(&self, request: &Request<'_>) {
-        let mut tx = self.db.pool().begin().await.unwrap();
-        manage::add(&mut tx, request, "ada").await.unwrap();
-        tx.commit().await.unwrap();
+        let mut tx = self.db.pool().begin().await.expect("the store answers");
+        manage::add(&mut tx, request, "ada").await.expect("the store answers");
+        tx.commit().await.expect("the store answers");
     }
 
     /// Fires what is due, as one scheduler does.
     pub async fn fire(&self) -> Fired {
-        fire::due_now(self.db.pool(), &self.tools.queue).await.unwrap()
+        fire::due_now(self.db.pool(), &self.tools.queue).await.expect("the store answers")
     }
 
     pub async fn schedule(&self, id: &str) -> Schedule {
-        schedules::by_schedule_id(self.db.pool(), id).await.unwrap().expect("there is one")
+        schedules::by_schedule_id(self.db.pool(), id)
+            .await
+            .expect("the store answers")
+            .expect("there is one")
     }
 
     /// The runs of a schedule, the earliest first.
     pub async fn runs(&self, id: &str) -> Vec<Run> {
-        let mut runs =
-            runs::list(self.db.pool(), self.schedule(id).await.id, 100_000).await.unwrap();
+        let mut runs = runs::list(self.db.pool(), self.schedule(id).await.id, 100_000)
+            .await
+            .expect("the store answers");
         runs.reverse();
         runs
     }
@@ -99,7 +104,7 @@ impl House {
 
     /// What happened to a schedule: where it went, and who did it.
     pub async fn story(&self, id: &str) -> Vec<(String, String)> {
-        let events = events::of(self.db.pool(), "schedule", id).await.unwrap();
+        let events = events::of(self.db.pool(), "schedule", id).await.expect("the store answers");
         let changes = events.into_iter().filter_map(|e| e.to_status.map(|to| (to, e.actor)));
         changes.collect()
     }
@@ -113,26 +118,27 @@ impl House {
         .bind(status)
         .execute(self.db.pool())
         .await
-        .unwrap();
+        .expect("the store answers");
     }
 
     pub async fn pause(&self, id: &str, reason: &str, resume_at: Option<DateTime<Utc>>) {
-        let mut tx = self.db.pool().begin().await.unwrap();
-        let paused = manage::pause(&mut tx, id, reason, resume_at, "ada").await.unwrap();
+        let mut tx = self.db.pool().begin().await.expect("the store answers");
+        let paused =
+            manage::pause(&mut tx, id, reason, resume_at, "ada").await.expect("the store answers");
         assert_eq!(paused.status, ScheduleStatus::Paused);
-        tx.commit().await.unwrap();
+        tx.commit().await.expect("the store answers");
     }
 
     pub async fn resume(&self, id: &str) {
-        let mut tx = self.db.pool().begin().await.unwrap();
-        manage::resume(&mut tx, id, "ada").await.unwrap();
-        tx.commit().await.unwrap();
+        let mut tx = self.db.pool().begin().await.expect("the store answers");
+        manage::resume(&mut tx, id, "ada").await.expect("the store answers");
+        tx.commit().await.expect("the store answers");
     }
 
     pub async fn trigger(&self, id: &str) {
-        let mut tx = self.db.pool().begin().await.unwrap();
-        manage::trigger(&mut tx, &self.tools.queue, id, "ada").await.unwrap();
-        tx.commit().await.unwrap();
+        let mut tx = self.db.pool().begin().await.expect("the store answers");
+        manage::trigger(&mut tx, &self.tools.queue, id, "ada").await.expect("the store answers");
+        tx.commit().await.expect("the store answers");
     }
 
     /// When the job of a run is due.

@@ -55,7 +55,8 @@ pub struct Quarter {
 pub fn quarters(zone: Tz, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<Quarter> {
     let quarter = TimeDelta::minutes(15);
     let count = (until - from).num_minutes() / 15;
-    let begins = (0..i32::try_from(count).unwrap()).map(|number| from + quarter * number);
+    let begins =
+        (0..i32::try_from(count).expect("not too many")).map(|number| from + quarter * number);
     begins
         .map(|begins| {
             let shows = local(begins, zone);
@@ -151,16 +152,18 @@ fn numbers(field: &str, least: u32, most: u32) -> Vec<u32> {
         let (range, step) = part.split_once('/').unwrap_or((part, "1"));
         let (from, to) = match (range, range.split_once('-')) {
             ("*", _) => (least, most),
-            (_, Some((from, to))) => (from.parse().unwrap(), to.parse().unwrap()),
-            _ => (range.parse().unwrap(), range.parse().unwrap()),
+            (_, Some((from, to))) => {
+                (from.parse().expect("a number"), to.parse().expect("a number"))
+            }
+            _ => (range.parse().expect("a number"), range.parse().expect("a number")),
         };
-        all.extend((from..=to).step_by(step.parse().unwrap()));
+        all.extend((from..=to).step_by(step.parse().expect("a number")));
     }
     all
 }
 
 fn length(date: NaiveDate) -> u32 {
-    (28..=31).rev().find(|day| date.with_day(*day).is_some()).unwrap()
+    (28..=31).rev().find(|day| date.with_day(*day).is_some()).expect("a day of the month")
 }
 
 fn in_month(field: &str, date: NaiveDate) -> bool {
@@ -174,8 +177,10 @@ fn in_month(field: &str, date: NaiveDate) -> bool {
         return numbers(field, 1, 31).contains(&date.day());
     };
     // The working day of the month that is nearest to the wish; of two the earlier.
-    let Some(wish) = date.with_day(wish.parse().unwrap()) else { return false };
-    let works = |day: &u32| date.with_day(*day).unwrap().weekday().number_from_monday() <= 5;
+    let Some(wish) = date.with_day(wish.parse().expect("a number")) else { return false };
+    let works = |day: &u32| {
+        date.with_day(*day).expect("a day of the month").weekday().number_from_monday() <= 5
+    };
     let nearest = (1..=length(date)).filter(works).min_by_key(|day| day.abs_diff(wish.day()));
     nearest == Some(date.day())
 }
@@ -186,11 +191,12 @@ fn in_week(field: &str, date: NaiveDate) -> bool {
         return true;
     }
     if let Some((weekday, nth)) = field.split_once('#') {
-        return weekday.parse::<u32>().unwrap() % 7 == today
-            && nth.parse::<u32>().unwrap() == (date.day() - 1) / 7 + 1;
+        return weekday.parse::<u32>().expect("a number") % 7 == today
+            && nth.parse::<u32>().expect("a number") == (date.day() - 1) / 7 + 1;
     }
     if let Some(weekday) = field.strip_suffix('L') {
-        return weekday.parse::<u32>().unwrap() % 7 == today && date.day() + 7 > length(date);
+        return weekday.parse::<u32>().expect("a number") % 7 == today
+            && date.day() + 7 > length(date);
     }
     numbers(field, 0, 7).iter().any(|weekday| weekday % 7 == today)
 }
@@ -198,7 +204,8 @@ fn in_week(field: &str, date: NaiveDate) -> bool {
 fn compare(expression: &str, zone: Tz, quarters: &[Quarter]) {
     let from = quarters[0].begins;
     let until = quarters[quarters.len() - 1].begins + TimeDelta::minutes(15);
-    let ours: Vec<_> = Due::cron(expression, zone).unwrap().between(from, until).collect();
+    let ours: Vec<_> =
+        Due::cron(expression, zone).expect("it can be read").between(from, until).collect();
     let theirs = due_times(expression, zone, quarters);
     assert_same(&ours, &theirs, &format!("{expression} in {zone}"));
 }

@@ -49,8 +49,8 @@ pub struct Add {
     /// How many of them fire at most.
     #[arg(long, default_value_t = 10)]
     catch_up_max: i32,
-    /// What happens to a run that is due while an earlier one is unfinished: skip, queue_one or
-    /// cancel_old.
+    /// What happens to a run that is due while an earlier one is unfinished: `skip`, `queue_one` or
+    /// `cancel_old`.
     #[arg(long, default_value = "skip")]
     overlap: OverlapPolicy,
     /// By how many seconds at most the work of a run is put off.
@@ -217,13 +217,13 @@ impl Preview {
             return output::json(&times);
         }
         let headings = ["DUE (UTC)", "LOCAL TIME", "WINDOW FROM", "UNTIL"];
-        output::table(headings, times.into_iter().map(cells))?;
+        output::table(headings, times.iter().map(cells))?;
         eprintln!("By {due}; it is {}.", schedule.status);
         Ok(())
     }
 }
 
-fn cells(time: Ahead) -> [String; 4] {
+fn cells(time: &Ahead) -> [String; 4] {
     [
         time.due_at.format("%F %R").to_string(),
         time.local_time.format("%a %F %R").to_string(),

@@ -39,7 +39,7 @@ pub struct Pause {
     asked: Asked,
 }
 
-/// Lets a paused schedule go on. What was due meanwhile is treated as its catch_up says.
+/// Lets a paused schedule go on. What was due meanwhile is treated as its `catch_up` says.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  recomamp schedules resume monday")]
 pub struct Resume {

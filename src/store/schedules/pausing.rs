@@ -29,7 +29,7 @@ pub struct Paused {
     pub schedule_id: String,
 }
 
-/// active, auto_paused → paused; active → auto_paused. What a person has paused stays the person's.
+/// active, `auto_paused` → paused; active → `auto_paused`. What a person has paused stays the person's.
 pub async fn pause(
     db: impl PgExecutor<'_>,
     schedule: ScheduleUuid,
@@ -58,7 +58,7 @@ pub async fn pause(
     Ok(done.rows_affected() == 1)
 }
 
-/// active → auto_paused, for every schedule of a user whose credential is refused, until it is opened.
+/// active → `auto_paused`, for every schedule of a user whose credential is refused, until it is opened.
 /// Which ones.
 pub async fn pause_refused(
     db: impl PgExecutor<'_>,
@@ -91,7 +91,7 @@ pub async fn pause_refused(
     .await
 }
 
-/// paused, auto_paused → active: failures are forgotten, and it is looked at at once. What was due
+/// paused, `auto_paused` → active: failures are forgotten, and it is looked at at once. What was due
 /// meanwhile is then treated as `catch_up` says.
 pub async fn resume(db: impl PgExecutor<'_>, schedule: ScheduleUuid) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
@@ -114,7 +114,7 @@ pub async fn resume(db: impl PgExecutor<'_>, schedule: ScheduleUuid) -> Result<b
     Ok(done.rows_affected() == 1)
 }
 
-/// auto_paused → active, for every schedule that waits for this resource. Which ones.
+/// `auto_paused` → active, for every schedule that waits for this resource. Which ones.
 pub async fn resume_waiting_for(
     db: impl PgExecutor<'_>,
     resource: &str,
