@@ -145,10 +145,8 @@ impl Model for Queue {
 
     fn init_states(&self) -> Vec<State> {
         let job = Job { place: Place::Waiting, fence: 0, finishes: 0 };
-        let worker = |n: usize| Worker {
-            session: u8::try_from(n).expect("few"),
-            attempts: BTreeSet::new(),
-        };
+        let worker =
+            |n: usize| Worker { session: u8::try_from(n).expect("few"), attempts: BTreeSet::new() };
         vec![State {
             jobs: vec![job; JOBS],
             workers: (0..WORKERS).map(worker).collect(),

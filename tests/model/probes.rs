@@ -2,7 +2,9 @@
 //! one thing left out around it, the same search finds the damage.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use recomamp::queue::gate::breaker::{Allows, Breaker, Cause, Observation, Phase, Rule, State, Trip};
+use recomamp::queue::gate::breaker::{
+    Allows, Breaker, Cause, Observation, Phase, Rule, State, Trip,
+};
 use stateright::{Checker, Model, Property};
 
 const WORKERS: usize = 3;
@@ -129,7 +131,8 @@ impl Surroundings {
             }
             Some(_) => {
                 // One that began in the same second as the change cannot be told from a new one.
-                let is_old = attempt.changes < fleet.changes && attempt.began < since(fleet, self, worker);
+                let is_old =
+                    attempt.changes < fleet.changes && attempt.began < since(fleet, self, worker);
                 fleet.heeded_the_past |= is_old && !is_probe;
                 fleet.changes += 1;
             }
