@@ -225,8 +225,10 @@ mod tests {
         }
     }
 
+    type Went = fn() -> Result<Outcome, Failure>;
+
     /// Every way to be put back, and the lease on which it has just spent its limit.
-    fn ways(limits: Limits) -> [(&'static str, Lease, fn() -> Result<Outcome, Failure>); 5] {
+    fn ways(limits: Limits) -> [(&'static str, Lease, Went); 5] {
         let lease = Lease { limits, ..lease() };
         let Limits { snoozes, throttles, denials, interruptions } = limits;
         [

@@ -15,6 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
+/// How an attempt goes.
+type Went = fn() -> Result<Outcome, Failure>;
+
 async fn log(house: &House, id: i64) -> Vec<AttemptRow> {
     let mut connection = house.db.pool().acquire().await.expect("a connection");
     inspect::attempts(&mut connection, id).await.expect("the store answers")
@@ -31,7 +34,7 @@ async fn die(house: &mut House) {
 async fn the_log_tells_every_failure_in_order_and_nothing_of_what_went_well() {
     let mut house = House::new().await;
     let id = house.enqueue_one(named("a")).await;
-    let results: [fn() -> Result<Outcome, Failure>; 6] = [
+    let results: [Went; 6] = [
         || Err(Failure::transient(anyhow!("reset by peer").context("while fetching"))),
         || Err(Failure::throttled(anyhow!("429"), None, "host:x")),
         || Ok(Outcome::Snooze(Duration::from_secs(1))),
@@ -127,7 +130,7 @@ fn hasty() -> NewJob {
 
 #[tokio::test]
 async fn every_way_to_be_put_back_has_an_end_in_the_store() {
-    let ways: [(&str, i32, fn() -> Result<Outcome, Failure>); 5] = [
+    let ways: [(&str, i32, Went); 5] = [
         ("transient", 2, || Err(boom())),
         ("throttled", 3, || Err(Failure::throttled(anyhow!("429"), None, "host:x"))),
         ("unauthorized", 3, || Err(Failure::unauthorized(anyhow!("401"), "lwa:x"))),
@@ -174,7 +177,7 @@ async fn a_process_that_dies_under_a_job_again_and_again_ends_it_and_every_death
 #[tokio::test]
 async fn counters_at_the_end_of_their_type_do_not_break_an_ack() {
     let house = House::new().await;
-    let results: [fn() -> Result<Outcome, Failure>; 4] = [
+    let results: [Went; 4] = [
         || Err(Failure::throttled(anyhow!("429"), None, "host:x")),
         || Err(Failure::unauthorized(anyhow!("401"), "lwa:x")),
         || Err(Failure::interrupted()),
@@ -272,7 +275,7 @@ impl Job for Stubborn {
                     cancelled.cancelled().await;
                     saw.store(true, Ordering::Release);
                 });
-                std::future::pending().await
+                std::future::pending().await;
             }
             Self::Quick => {}
             Self::Panic => panic!("as told"),

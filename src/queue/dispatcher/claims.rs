@@ -138,7 +138,7 @@ impl<S: Store> Dispatcher<S> {
             let notes = attempt.notes.clone();
             running.insert(key, attempt);
             // The receiver lives in the worker, which outlasts this loop.
-            let _ = deliver.send(Attempt { lease, cancelled, cancelled_by, notes });
+            let _ = deliver.send(Attempt { lease, cancelled, notes, cancelled_by });
         }
         (claimed.more, claimed.next_due_in)
     }
