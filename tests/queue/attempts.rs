@@ -275,7 +275,7 @@ impl Job for Stubborn {
                     cancelled.cancelled().await;
                     saw.store(true, Ordering::Release);
                 });
-                std::future::pending().await;
+                std::future::pending::<()>().await;
             }
             Self::Quick => {}
             Self::Panic => panic!("as told"),
