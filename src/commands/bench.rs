@@ -104,7 +104,7 @@ impl Bench {
     /// Drains as many jobs without gates and through them, now the one first and now the other.
     async fn drains(&self, db: &PgPool, round: usize) -> Result<(f64, f64)> {
         let mut rates = [0.0; 2];
-        for through_gates in [round % 2 == 1, round % 2 == 0] {
+        for through_gates in [!round.is_multiple_of(2), round.is_multiple_of(2)] {
             if through_gates {
                 set_gates(db).await?;
             }

@@ -233,6 +233,7 @@ pub struct Resource {
     pub holders: BTreeSet<String>,
     pub max_running: Option<i32>,
     /// Until then; `Some(None)` until it is resumed.
+    #[expect(clippy::option_option, reason = "paused or not, with an end or without")]
     pub paused: Option<Option<DateTime<Utc>>>,
     pub not_before: Option<DateTime<Utc>>,
     /// (tokens, seconds), and what has started since it was set.

@@ -8,7 +8,7 @@ use recomamp::queue::postgres::Mode;
 use recomamp::queue::session::ThisProcess;
 use recomamp::queue::steer::{Because, Cancelled, Chosen, Unfinished};
 use recomamp::queue::store::{Store, ToCancel};
-use recomamp::queue::{Failure, Outcome, Priority, Queue, Share, State, retry};
+use recomamp::queue::{Enqueued, Failure, Outcome, Priority, Queue, Share, State, retry};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -172,7 +172,7 @@ async fn a_choice_takes_what_it_says_and_no_more() {
         named("backfill").with_share(Share::Backfill),
         named("uses").using(["host:x".to_owned()]),
     ];
-    let ids: Vec<i64> = house.enqueue(&all).await.into_iter().map(|job| job.id()).collect();
+    let ids: Vec<i64> = house.enqueue(&all).await.into_iter().map(Enqueued::id).collect();
     house.wait(HOUR).await;
     let late = house.enqueue_one(named("late")).await;
     let created = recomamp::clock::now(house.db.pool()).await.expect("a time") - HOUR / 2;
@@ -269,7 +269,7 @@ async fn the_turn_of_a_job_that_was_cancelled_goes_to_the_next_one() {
 async fn cancels_meet_claims_and_acks_and_every_job_ends_as_was_answered() {
     let house = House::new().await;
     let jobs: Vec<_> = (0..300).map(|n| named(&n.to_string())).collect();
-    let ids: Vec<i64> = house.enqueue(&jobs).await.into_iter().map(|job| job.id()).collect();
+    let ids: Vec<i64> = house.enqueue(&jobs).await.into_iter().map(Enqueued::id).collect();
 
     // Runs everything there is, in batches, in an order that is nobody's; every second one would run again.
     let works = async {
@@ -309,7 +309,7 @@ async fn cancels_meet_claims_and_acks_and_every_job_ends_as_was_answered() {
             Cancelled::Requested if id % 2 == 1 => assert_eq!(state, State::Cancelled),
             Cancelled::Requested => assert_eq!(state, State::Done),
             Cancelled::AlreadyFinished(before) => {
-                assert_eq!((state, before), (State::Done, before))
+                assert_eq!((state, before), (State::Done, before));
             }
             Cancelled::Unknown => panic!("job {id} is somewhere"),
         }
@@ -320,7 +320,7 @@ async fn cancels_meet_claims_and_acks_and_every_job_ends_as_was_answered() {
 async fn two_who_cancel_the_same_jobs_do_not_stand_in_each_others_way() {
     let house = House::new().await;
     let jobs: Vec<_> = (0..200).map(|n| named(&n.to_string())).collect();
-    let mut ids: Vec<i64> = house.enqueue(&jobs).await.into_iter().map(|job| job.id()).collect();
+    let mut ids: Vec<i64> = house.enqueue(&jobs).await.into_iter().map(Enqueued::id).collect();
     house.claim(100).await;
     let (mut one, mut other) = (house.connection().await, house.connection().await);
     let forwards = ids.clone();

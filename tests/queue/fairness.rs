@@ -34,7 +34,9 @@ impl Worker {
     async fn claim(&mut self, house: &House) -> Vec<String> {
         let ask = Ask { queue: "default", slots: self.slots, kinds: None };
         let claimed = self.store.claim(house.session, &ask).await.expect("claimed").leases;
-        claimed.iter().for_each(|lease| self.slots.take(lease.share));
+        for lease in &claimed {
+            self.slots.take(lease.share);
+        }
         let names = claimed.iter().map(|lease| name_of(lease).to_owned()).collect();
         self.running.extend(claimed);
         names

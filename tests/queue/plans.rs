@@ -150,6 +150,9 @@ fn bound(jobs: usize) -> i64 {
     i64::try_from(jobs).expect("few") * READS_EACH
 }
 
+/// How attempts end: what it is called, and what the handler returns.
+type End = (&'static str, fn() -> Result<Outcome, Failure>);
+
 #[tokio::test]
 async fn no_verb_reads_a_table_from_end_to_end_with_a_million_jobs_in_it() {
     let meter = Meter::new().await;
@@ -159,7 +162,6 @@ async fn no_verb_reads_a_table_from_end_to_end_with_a_million_jobs_in_it() {
     while meter.claim(200).await.len() < 200 {}
     meter.vacuum().await;
 
-    type End = (&'static str, fn() -> Result<Outcome, Failure>);
     let ends: [End; 6] = [
         ("done", || Ok(Outcome::Done)),
         ("snooze", || Ok(Outcome::Snooze(Duration::ZERO))),

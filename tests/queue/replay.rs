@@ -4,7 +4,7 @@ use super::{ANN, House, boom, keyed, name_of, named};
 use recomamp::queue::session::ThisProcess;
 use recomamp::queue::steer::{Cancelled, Finished, Replay, Replayable, Replayed, Replays};
 use recomamp::queue::store::Store;
-use recomamp::queue::{Failure, NewJob, Outcome, Priority, Share, State};
+use recomamp::queue::{Enqueued, Failure, NewJob, Outcome, Priority, Share, State};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -278,7 +278,7 @@ async fn a_rate_spreads_the_replays_in_the_order_in_which_they_failed() {
 async fn ten_thousand_are_replayed_with_one_request() {
     let house = House::new().await;
     let jobs: Vec<NewJob> = (0..10_000).map(|n| keyed(&n.to_string())).collect();
-    let ids: Vec<i64> = house.enqueue(&jobs).await.into_iter().map(|job| job.id()).collect();
+    let ids: Vec<i64> = house.enqueue(&jobs).await.into_iter().map(Enqueued::id).collect();
     let mut connection = house.connection().await;
     let cancelled = house.queue.cancel(&mut connection, &ids, &ANN).await.expect("cancelled");
     assert!(cancelled.iter().all(|answer| *answer == Cancelled::Cancelled));
