@@ -195,13 +195,17 @@ begin
             -- knows, or to one of another queue that has no slot for them.
             for row_of_lane in
                 select l.* from engine.resources as r
-                join engine.lanes as l on l.shut_by = r.name
-                where (r.running < r.max_running or r.held < r.max_holds)
-                  and case l.shut_gate when 'limit' then r.running < r.max_running
-                      when 'hold' then r.held < r.max_holds else false end
-                  and l.queue = its_queue and l.share = my_share and l.id <> all(open_lanes)
-                  and engine.is_waited_for(l, known_kinds, known_versions)
-                order by l.waits_since
+                cross join lateral (
+                    select * from engine.lanes as l
+                    where l.shut_by = r.name
+                      and case l.shut_gate when 'limit' then r.running < r.max_running
+                          when 'hold' then r.held < r.max_holds else false end
+                      and l.queue = its_queue and l.share = my_share and l.id <> all(open_lanes)
+                      and engine.is_waited_for(l, known_kinds, known_versions)
+                    order by l.waits_since
+                    limit wanted - cardinality(open_lanes)
+                ) as l
+                where r.running < r.max_running or r.held < r.max_holds
                 limit wanted - cardinality(open_lanes)
             loop
                 open_lanes := open_lanes || row_of_lane.id;
