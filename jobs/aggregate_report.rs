@@ -29,7 +29,7 @@ impl Job for AggregateReport {
     }
 
     async fn run(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
-        let mut transaction = tools.db.begin().await?;
+        let mut transaction = crate::transaction::begin(&tools.db).await?;
         let weeks = self.weeks(&mut transaction).await?;
         let mut changed = 0;
         for grain in Grain::ALL {

@@ -226,7 +226,7 @@ impl CollectWeek {
         let why = execution.error_message.as_deref().unwrap_or("no reason was given");
         let message =
             format!("{} after {} executions: {why}", execution.status, week.week.attempts);
-        let mut transaction = tools.db.begin().await?;
+        let mut transaction = crate::transaction::begin(&tools.db).await?;
         if weeks::fail(&mut *transaction, week.week.id, &message).await? {
             tracing::error!(week = %week.week.id, message, "the week failed");
             after_week(tools, &mut transaction, week.week.id, WeekStatus::Failed).await?;
@@ -243,7 +243,7 @@ impl CollectWeek {
         attempt: &Attempt,
         week: &WeekInCollection,
     ) -> Result<Outcome, Failure> {
-        let mut transaction = tools.db.begin().await?;
+        let mut transaction = crate::transaction::begin(&tools.db).await?;
         let first = week.week.status != WeekStatus::Running;
         if let Some(instance) = instances::by_id(&mut *transaction, week.instance_id).await?
             && instance.status != InstanceStatus::Active

@@ -200,7 +200,7 @@ async fn store(
         nul_values: parsed.nul_values,
         unreadable_values: parsed.unreadable_values,
     };
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     results::insert(&mut *transaction, &result).await?;
     executions::succeed(&mut *transaction, execution.id).await?;
     tools.queue.release(&mut transaction, &resources::holder(execution.id)).await?;
@@ -249,7 +249,7 @@ async fn fail(
         message: why,
         amc_status: None,
     };
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     end_execution(tools, &mut transaction, execution, &trouble).await?;
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;

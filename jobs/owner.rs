@@ -171,7 +171,7 @@ pub async fn give_up(
         let who = tools.sign_in(execution).await?;
         poll_status::cancel(tools, execution, &who).await?;
     }
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     let message = format!("its {kind} job was discarded; the job's last error says why");
     let may_be_open =
         matches!(execution.status, ExecutionStatus::Submitting | ExecutionStatus::SubmitUnknown);

@@ -144,7 +144,7 @@ async fn note(
     found: &amc::Execution,
 ) -> Result<(), Failure> {
     let word = found.status.as_str();
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     match &found.status {
         Status::Succeeded => {
             if executions::to_fetching(&mut *transaction, execution, word, MAY_FETCH).await? {
@@ -220,7 +220,7 @@ async fn gone(tools: &Tools, execution: &Execution) -> Result<(), Failure> {
         message: "AMC took the execution and does not know it any more",
         amc_status: None,
     };
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     end_execution(tools, &mut transaction, execution, &trouble).await?;
     transaction.commit().await?;
     Ok(())
@@ -243,7 +243,7 @@ async fn give_up(
         message: &message,
         amc_status: None,
     };
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     end_execution(tools, &mut transaction, execution, &trouble).await?;
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;

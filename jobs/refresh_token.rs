@@ -89,7 +89,7 @@ pub async fn hasten(
 impl RefreshToken {
     /// The token is good: whoever waits for it may go on.
     async fn open(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
-        let mut transaction = tools.db.begin().await?;
+        let mut transaction = crate::transaction::begin(&tools.db).await?;
         let credential = resources::credential(self.user_id);
         tools.queue.open(&mut transaction, &credential).await?;
         run_schedule::opened(&mut transaction, &credential).await?;
@@ -135,7 +135,7 @@ impl RefreshToken {
         let said = error.to_string();
         match error.class() {
             TokenClass::InvalidGrant => {
-                let mut transaction = tools.db.begin().await?;
+                let mut transaction = crate::transaction::begin(&tools.db).await?;
                 let user = self.user_id;
                 if credentials::refuse(&mut *transaction, user, generation, &said).await? {
                     self.tell(&mut transaction, TokenState::NeedsReauth, &said).await?;
@@ -144,7 +144,7 @@ impl RefreshToken {
                 Ok(Outcome::Snooze(try_again_in(attempt.snoozes())))
             }
             TokenClass::InvalidClient => {
-                let mut transaction = tools.db.begin().await?;
+                let mut transaction = crate::transaction::begin(&tools.db).await?;
                 if credentials::refuse_client(&mut *transaction, client_id, &said).await? > 0 {
                     self.tell(&mut transaction, TokenState::ClientInvalid, &said).await?;
                 }

@@ -326,7 +326,7 @@ async fn try_again(
         }
         ended => (RunStatus::Failed, Some(format!("{ended} after {spent} executions: {why}"))),
     };
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     finish(&tools.queue, &mut transaction, run.id, status, why.as_deref()).await?;
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;
@@ -335,7 +335,7 @@ async fn try_again(
 
 /// Begins an execution, if Amazon lets us in.
 async fn begin(tools: &Tools, attempt: &Attempt, run: &Run) -> Result<Outcome, Failure> {
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     if let Some(instance) = instances::by_id(&mut *transaction, run.instance_id).await?
         && instance.status != InstanceStatus::Active
     {
@@ -413,7 +413,7 @@ async fn stop(
         message: run.error_summary.as_deref().unwrap_or("its run was cancelled"),
         amc_status: None,
     };
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     if !end_execution(tools, &mut transaction, execution, &trouble).await? {
         // It was sent, or has ended, since we looked.
         return Ok(Outcome::Snooze(Duration::from_secs(1)));

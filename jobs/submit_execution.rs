@@ -78,7 +78,7 @@ async fn let_go(
     attempt: &Attempt,
     execution: &Execution,
 ) -> Result<Outcome, Failure> {
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     if execution.status.is_terminal() {
         tools.queue.release(&mut transaction, &resources::holder(execution.id)).await?;
     }
@@ -139,9 +139,10 @@ async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result
             let why = error.to_string();
             tracing::warn!(execution = %execution.id, why, "nobody knows whether AMC took it");
             submits::unknown(&tools.db, execution.id, &answer(&error, &why)).await?;
-            // Keeps the body, if there was one; the failure itself is not the point here.
+            // Keeps the body, if there was one. Whatever it says, the next attempt asks AMC; breakers
+            // hear of a failure, which for all we know it is.
             drop(tools.judge(&who, execution, error).await);
-            Ok(Outcome::Snooze(next_look(tools, Duration::ZERO)))
+            Err(Failure::transient(anyhow!("nobody knows whether AMC took it: {why}")))
         }
     }
 }
@@ -206,7 +207,7 @@ async fn adopt(
         may_wait: MAY_WAIT,
         request_id: None,
     };
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     if !submits::accepted(&mut *transaction, execution.id, &accepted).await? {
         // Somebody else has learned how it stands; look again.
         return Ok(Outcome::Snooze(Duration::ZERO));
@@ -264,7 +265,7 @@ async fn end(
     execution: &Execution,
     trouble: &Trouble<'_>,
 ) -> Result<Outcome, Failure> {
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     end_execution(tools, &mut transaction, execution, trouble).await?;
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;
@@ -278,7 +279,7 @@ async fn block(
     execution: &Execution,
     reason: &str,
 ) -> Result<Outcome, Failure> {
-    let mut transaction = tools.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
     instances::block(&mut *transaction, execution.instance_id, reason).await?;
     let trouble = Trouble {
         ending: Ending::Failed,

@@ -194,11 +194,21 @@ create function engine.is_gated(r engine.resources) returns boolean
 language sql stable
 as $$
     select r.max_holds is not null or r.max_running is not null or r.rate is not null
-        or r.quota is not null or r.breaker is not null or r.paused_at is not null
-        or r.not_before is not null
+        or r.quota is not null or r.breaker is not null
+        or r.paused_at is not null and coalesce(r.paused_until > engine.now(), true)
+        or coalesce(r.not_before > engine.now(), false)
 $$;
 
-comment on function engine.is_gated(engine.resources) is 'Whether the resource has any gate, open or shut.';
+comment on function engine.is_gated(engine.resources) is 'Whether the resource has any gate, open or shut; one that time has opened for good is none.';
+
+create function engine.uses_resource(job engine.jobs, its_name text) returns boolean
+language sql immutable
+as $$
+    select its_name in ('queue:' || job.queue, 'kind:' || job.kind)
+        or coalesce(job.uses @> jsonb_build_array(jsonb_build_object('resource', its_name)), false)
+$$;
+
+comment on function engine.uses_resource(engine.jobs, text) is 'Whether the job needs this resource, its queue and kind included.';
 
 -- Both this and whoever sets a gate lock the resources' rows, so no lane misses a new gate.
 create function engine.make_lane(sample engine.jobs) returns void
@@ -241,31 +251,6 @@ end
 $$;
 
 comment on function engine.make_lane(engine.jobs) is 'Makes the lane that this job waits in.';
-
--- A job that has become ready in a lane without a row is noted, whatever made it ready: claim goes
--- from one open lane to the next, and would never come by. Nobody waits for anybody here.
-create function engine.note_unmade_lanes() returns trigger
-language plpgsql
-as $$
-begin
-    -- A note that is there says all that is needed: the lane is made of it, with or without a job.
-    insert into engine.unmade_lanes (lane, queue, kind, version, share, uses)
-    select distinct on (lane) lane, queue, kind, version, share, uses from changed
-    where state = 'waiting' and due and blocked_by is null
-      and not exists (select from engine.lanes where lanes.id = changed.lane)
-      and not exists (select from engine.unmade_lanes as noted where noted.lane = changed.lane);
-    return null;
-end
-$$;
-
-comment on function engine.note_unmade_lanes() is 'Notes the lanes of new and changed jobs that claim has yet to make.';
-
-create trigger unmade_lanes_of_new_jobs after insert on engine.jobs
-    referencing new table as changed
-    for each statement execute function engine.note_unmade_lanes();
-create trigger unmade_lanes_of_changed_jobs after update on engine.jobs
-    referencing new table as changed
-    for each statement execute function engine.note_unmade_lanes();
 
 -- Makes the lanes that were noted. Of two claims that meet here the second waits for the first.
 -- Claim has locked jobs, then come these notes, then resources: nobody has them the other way round.
@@ -359,7 +344,10 @@ declare
     forgotten bigint;
     right_now timestamptz := engine.now();
 begin
-    update engine.lanes set idle_since = case when idle_since is null then right_now end
+    update engine.lanes
+    set idle_since = case when idle_since is null then right_now end,
+        -- What it was offered is for others.
+        waits_since = case when idle_since is not null or shut_by is not null then waits_since end
     where id = any(array(
         select id from engine.lanes as l
         where (l.idle_since is null) <> exists (

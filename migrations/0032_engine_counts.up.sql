@@ -1,4 +1,5 @@
--- How many jobs there are, by queue, kind and state, kept exact by whatever changes a job.
+-- How many jobs there are, by queue, kind and state, kept exact by whatever changes a job; and which lanes
+-- are to be made.
 
 set local lock_timeout = '10s';
 
@@ -44,26 +45,64 @@ create view engine.job_totals as
 
 comment on view engine.job_totals is 'How many jobs of a kind are in a state; of the states that end, how many have ever been.';
 
-create function engine.count_jobs() returns trigger
+-- What a statement changes is read once, for the counts and for the lanes that claim has yet to make: it
+-- goes from one open lane to the next, and would never come by one that has no row.
+create function engine.account_for_jobs() returns trigger
 language plpgsql
 as $$
 begin
     if tg_op = 'INSERT' then
-        insert into engine.job_count_changes
-        select queue, kind, state, count(*), 0 from come group by queue, kind, state;
+        with came as materialized (
+            select
+                queue, kind, state, lane, version, share, uses,
+                state = 'waiting' and due and blocked_by is null as is_ready,
+                count(*) as jobs, count(blocked_by) as blocked
+            from come
+            group by queue, kind, state, lane, version, share, uses, is_ready
+        ),
+        counted as (
+            insert into engine.job_count_changes
+            select queue, kind, state, sum(jobs), sum(blocked) from came group by queue, kind, state
+        )
+        insert into engine.unmade_lanes (lane, queue, kind, version, share, uses)
+        select lane, queue, kind, version, share, uses from came
+        where is_ready
+          and not exists (select from engine.lanes where lanes.id = came.lane)
+          -- A note that is there says all that is needed: the lane is made of it, with or without a job.
+          and not exists (select from engine.unmade_lanes as noted where noted.lane = came.lane);
+    elsif tg_op = 'UPDATE' then
+        with came as materialized (
+            select
+                queue, kind, state, lane, version, share, uses,
+                state = 'waiting' and due and blocked_by is null as is_ready,
+                count(*) as jobs, count(blocked_by) as blocked
+            from come
+            group by queue, kind, state, lane, version, share, uses, is_ready
+        ),
+        went as (
+            select queue, kind, state, count(*) as jobs, count(blocked_by) as blocked
+            from gone
+            group by queue, kind, state
+        ),
+        counted as (
+            insert into engine.job_count_changes
+            select queue, kind, state, sum(jobs), sum(blocked)
+            from (
+                select queue, kind, state, jobs, blocked from came
+                union all
+                select queue, kind, state, -jobs, -blocked from went
+            ) as changed
+            group by queue, kind, state
+            having sum(jobs) <> 0 or sum(blocked) <> 0
+        )
+        insert into engine.unmade_lanes (lane, queue, kind, version, share, uses)
+        select lane, queue, kind, version, share, uses from came
+        where is_ready
+          and not exists (select from engine.lanes where lanes.id = came.lane)
+          and not exists (select from engine.unmade_lanes as noted where noted.lane = came.lane);
     elsif tg_op = 'DELETE' then
         insert into engine.job_count_changes
         select queue, kind, state, -count(*), -count(blocked_by) from gone group by queue, kind, state;
-    elsif tg_op = 'UPDATE' then
-        insert into engine.job_count_changes
-        select queue, kind, state, sum(jobs), sum(blocked)
-        from (
-            select queue, kind, state, 1 as jobs, (blocked_by is not null)::int as blocked from come
-            union all
-            select queue, kind, state, -1, -(blocked_by is not null)::int from gone
-        ) as changed
-        group by queue, kind, state
-        having sum(jobs) <> 0 or sum(blocked) <> 0;
     else
         insert into engine.job_count_changes
         select queue, kind, state, -jobs, -blocked from engine.job_totals
@@ -73,19 +112,32 @@ begin
 end
 $$;
 
-comment on function engine.count_jobs() is 'Notes by how much a statement changes the counts.';
+comment on function engine.account_for_jobs() is 'Notes by how much a statement changes the counts, and the lanes of its jobs that claim has yet to make. Nobody waits for anybody here.';
 
-create trigger count_new_jobs after insert on engine.jobs
-    referencing new table as come for each statement execute function engine.count_jobs();
-create trigger count_changed_jobs after update on engine.jobs
+create function engine.account_for_finished_jobs() returns trigger
+language plpgsql
+as $$
+begin
+    insert into engine.job_count_changes
+    select queue, kind, state, count(*), 0 from come group by queue, kind, state;
+    return null;
+end
+$$;
+
+comment on function engine.account_for_finished_jobs() is 'Notes how many jobs have finished.';
+
+create trigger account_for_new_jobs after insert on engine.jobs
+    referencing new table as come for each statement execute function engine.account_for_jobs();
+create trigger account_for_changed_jobs after update on engine.jobs
     referencing old table as gone new table as come
-    for each statement execute function engine.count_jobs();
-create trigger count_gone_jobs after delete on engine.jobs
-    referencing old table as gone for each statement execute function engine.count_jobs();
-create trigger count_no_jobs after truncate on engine.jobs
-    for each statement execute function engine.count_jobs();
-create trigger count_finished_jobs after insert on engine.jobs_history
-    referencing new table as come for each statement execute function engine.count_jobs();
+    for each statement execute function engine.account_for_jobs();
+create trigger account_for_gone_jobs after delete on engine.jobs
+    referencing old table as gone for each statement execute function engine.account_for_jobs();
+create trigger account_for_no_jobs after truncate on engine.jobs
+    for each statement execute function engine.account_for_jobs();
+create trigger account_for_finished_jobs after insert on engine.jobs_history
+    referencing new table as come
+    for each statement execute function engine.account_for_finished_jobs();
 
 insert into engine.job_counts
 select queue, kind, state, count(*), count(blocked_by) from engine.jobs group by queue, kind, state;

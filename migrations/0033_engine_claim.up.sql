@@ -7,9 +7,8 @@ alter table engine.resources set (autovacuum_vacuum_scale_factor = 0.05, autovac
 -- Serves claim: the next lane of a kind that nothing keeps shut.
 create index lanes_open on engine.lanes (queue, share, kind, id) where shut_by is null;
 
--- Serves claim: places that are free though somebody is kept from them.
-create index resources_with_room on engine.resources (name)
-    where running < max_running or held < max_holds;
+-- Serves claim: lanes that were opened and have not been served since.
+create index lanes_offered on engine.lanes (id) where shut_by is null and waits_since is not null;
 
 -- Finds the first lane after this one that is open and has a ready job, by leaps: from an open lane to
 -- the first one with a job that is not before it, and from there to the first open one again. What
@@ -84,8 +83,9 @@ create function engine.claim(
     created_at timestamptz, claimed_at timestamptz, priority smallint, run_at timestamptz, share smallint
 )
 language plpgsql
--- Whatever the statistics say of tables that were small a moment ago: a claim never scans one.
-set enable_seqscan = off set jit = off
+-- Whatever the statistics say of tables that were small a moment ago: a claim never scans one, and
+-- whatever it is asked for, the plan is the same: to make another takes longer than the claim.
+set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -101,6 +101,7 @@ declare
     come_lane bigint;
     wrapped boolean;
     row_of_lane engine.lanes;
+    come_jobs bigint[];    -- those whose time has come
     come_lanes bigint[];   -- shut ones whose time to open has come
     open_lanes bigint[];
     weights int[];
@@ -124,15 +125,17 @@ begin
         return;
     end if;
 
-    update engine.jobs set due = true
-    where id = any(array(
+    come_jobs := array(
         select j.id from engine.jobs as j
         where j.queue = its_queue and j.state = 'waiting' and not j.due and j.blocked_by is null
           and j.run_at <= right_now
         order by j.run_at
         limit 1000
         for update skip locked
-    ));
+    );
+    if cardinality(come_jobs) > 0 then
+        update engine.jobs as j set due = true where j.id = any(come_jobs);
+    end if;
     if engine.make_noted_lanes(1000) = 1000 then what := 'more'; return next; end if;
     if known_kinds is null then
         select array_agg(distinct l.kind) into known_kinds
@@ -194,7 +197,21 @@ begin
             -- A place may be free though the lane is shut: it went to a lane whose jobs nobody here
             -- knows, or to one of another queue that has no slot for them.
             for row_of_lane in
-                select l.* from engine.resources as r
+                select l.* from (
+                    select distinct used.resource from (
+                        select offered.id from engine.lanes as offered
+                        where offered.shut_by is null and offered.waits_since is not null
+                        order by offered.id
+                        limit 100
+                    ) as offered
+                    -- Limits keep the planner from reading all of a table to join it.
+                    cross join lateral (
+                        select resource from engine.lane_uses where lane = offered.id limit 100
+                    ) as used
+                ) as needed
+                cross join lateral (
+                    select * from engine.resources where name = needed.resource limit 1
+                ) as r
                 cross join lateral (
                     select * from engine.lanes as l
                     where l.shut_by = r.name
@@ -214,6 +231,13 @@ begin
                 offered := offered || 0;
                 live := live || true;
             end loop;
+        end if;
+        if cardinality(open_lanes) = 0 then
+            credits[first_time] := 0;
+            cursors[first_time] := cursor_at;
+            what := 'cursor'; lane_id := cursor_at; many := 0; share := my_share;
+            return next;
+            continue;
         end if;
         ready := array(
             select case when cardinality(open_lanes) = 1 and not l.is_gated then wanted else (

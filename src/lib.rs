@@ -8,6 +8,7 @@ pub mod metrics;
 pub mod schema;
 pub mod shutdown;
 pub mod telemetry;
+pub mod transaction;
 
 // The islands. None knows another.
 pub mod amc;

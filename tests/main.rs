@@ -17,3 +17,4 @@ mod simulator;
 mod sources;
 mod statements;
 mod tidy;
+mod transactions;

@@ -34,7 +34,7 @@ pub async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<impl IntoResponse, Problem> {
     let request = read(&headers, body, api.week_attempts)?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     let created = start::create(&mut tx, &request).await.map_err(explained)?;
     collect_week::begin(&api.queue, &mut tx, created.collection, &created.weeks).await?;
     tx.commit().await?;

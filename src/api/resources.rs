@@ -68,7 +68,7 @@ pub async fn pause(
     let by = by(&mut fields)?;
     let lasts = duration(&mut fields, "for")?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     api.queue.pause(&mut tx, &name, &by, &why, lasts).await?;
     tx.commit().await?;
     tracing::info!(resource = name, by, why, "paused");
@@ -87,7 +87,7 @@ pub async fn resume(
     let why = sentence(fields.required("why", "a sentence")?)?;
     let by = by(&mut fields)?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     if !api.queue.resume_because(&mut tx, &name, &by, &why).await? {
         let detail = format!("{name} is neither paused nor is its breaker open");
         return Err(Problem::conflict(detail).with_remedy("there is nothing to resume"));
@@ -110,7 +110,7 @@ pub async fn set_gates(
     let by = by(&mut fields)?;
     let rules = rules(&mut fields)?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     for rule in rules {
         let set = api.queue.set_gate_by(&mut tx, &name, rule, &by, &why).await;
         set.map_err(|error| match error {

@@ -49,7 +49,7 @@ pub async fn create(
     let wish = Wish::read(&mut fields)?;
     let by = who(&mut fields)?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     manage::add(&mut tx, &wish.request(), &by).await.map_err(explained)?;
     tx.commit().await?;
     let location = [(header::LOCATION, format!("/v1/schedules/{}", wish.schedule_id))];
@@ -80,7 +80,7 @@ pub async fn trigger(
     let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
     let by = who(&mut fields)?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     let run = manage::trigger(&mut tx, &api.queue, &id, &by).await.map_err(explained)?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"run_id": run}))))
@@ -99,7 +99,7 @@ pub async fn pause(
         fields.optional("until", "a time such as 2026-01-31T08:00:00Z")?;
     let by = who(&mut fields)?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     manage::pause(&mut tx, &id, &why, until, &by).await.map_err(explained)?;
     tx.commit().await?;
     found(&api, &id).await.map(Json)
@@ -115,7 +115,7 @@ pub async fn resume(
     let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
     let by = who(&mut fields)?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     manage::resume(&mut tx, &id, &by).await.map_err(explained)?;
     tx.commit().await?;
     found(&api, &id).await.map(Json)

@@ -69,7 +69,7 @@ impl Add {
         let database: Database = super::settings(Mode::Command)?;
         let region = self.region()?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let user = users::find(&mut tx, &self.user).await?;
         let account = NewAccount {
             account_id: self.account_id.as_str(),

@@ -87,7 +87,7 @@ impl Backfill {
         let (database, limits): (Database, Limits) = super::settings(Mode::Command)?;
         let request = self.request(limits);
         let db = connect::ready(&database, 2).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         if self.dry_run {
             let prepared = start::prepare(&mut tx, &request).await?;
             return self.show(&request, &prepared).map(Exit::done);

@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -146,7 +145,7 @@ async fn fresh_database(server: &PgPool, url: &str) -> Result<PgPool> {
     sqlx::query("create database recomamp_bench").execute(server).await?;
     let mut url = url::Url::parse(url).context("--database-url is not a URL")?;
     url.set_path(DATABASE);
-    let db = PgPoolOptions::new().max_connections(16).connect(url.as_str()).await?;
+    let db = super::connect::pool().max_connections(16).connect(url.as_str()).await?;
     crate::schema::MIGRATIONS.run(&db).await?;
     Ok(db)
 }

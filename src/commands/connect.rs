@@ -11,6 +11,9 @@ use std::time::Duration;
 /// How long the first connection may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// For so long a connection is taken to live as it did.
+const RESTED: Duration = Duration::from_secs(1);
+
 /// The oldest Postgres that understands every statement, as `server_version_num` counts.
 const POSTGRES_MIN: i32 = 140_000;
 
@@ -35,8 +38,21 @@ pub async fn database(settings: &config::Database, max_connections: u32) -> Resu
             PATIENCE.as_secs()
         ),
     }
-    let pool = PgPoolOptions::new().max_connections(max_connections);
+    let pool = pool().max_connections(max_connections);
     Ok(pool.acquire_timeout(PATIENCE).connect_lazy_with(options))
+}
+
+/// A pool that asks a connection whether it lives only after it has rested: one that came back a moment
+/// ago has just answered, and to ask each time costs every statement another one.
+pub fn pool() -> PgPoolOptions {
+    PgPoolOptions::new().test_before_acquire(false).before_acquire(|connection, about| {
+        Box::pin(async move {
+            if about.idle_for > RESTED {
+                connection.ping().await?;
+            }
+            Ok(true)
+        })
+    })
 }
 
 /// Refuses a database whose schema is not the one that this program was built with.

@@ -98,7 +98,7 @@ impl Add {
     async fn run(self) -> Result<()> {
         let (database, limits): (Database, Limits) = super::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let account = accounts::by_account_id(&mut *tx, self.account.as_str()).await?;
         let Some(account) = account else {
             bail!("there is no account {}: see `recomamp accounts list`", self.account);
@@ -185,7 +185,7 @@ impl Unblock {
     async fn run(self) -> Result<()> {
         let database: Database = super::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let name = self.instance_id.as_str();
         let instance = instances::by_instance_id(&mut *tx, name).await?;
         let instance = instance.with_context(|| {
@@ -220,7 +220,7 @@ impl Limit {
         let database: Database = super::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let name = self.instance_id.as_str();
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         instances::by_instance_id(&mut *tx, name).await?.with_context(|| {
             format!("there is no instance {name}: see `recomamp instances list`")
         })?;

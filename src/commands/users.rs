@@ -111,7 +111,7 @@ impl Add {
         let (database, keys): (Database, Keys) = super::settings(Mode::Command)?;
         let token = input::refresh_token(self.refresh_token_file.as_deref())?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let user = users::insert(&mut *tx, &self.email, &self.name, None).await;
         let user = user.map_err(|error| {
             let taken = format!(
@@ -137,7 +137,7 @@ impl Authorise {
         let (database, keys): (Database, Keys) = super::settings(Mode::Command)?;
         let token = input::refresh_token(self.refresh_token_file.as_deref())?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let user = find(&mut tx, &self.email).await?.id;
         let before = credentials::refresh_token(&mut *tx, user).await?;
         let region = self.region.or(before.as_ref().map(|before| before.region));
@@ -163,7 +163,7 @@ impl Resume {
     async fn run(self) -> Result<()> {
         let database: Database = super::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let credentials = credentials::list(&mut *tx).await?.into_iter();
         let refused: Vec<Credential> =
             credentials.filter(|c| c.token_state == TokenState::ClientInvalid).collect();

@@ -97,7 +97,7 @@ impl Add {
         let database: Database = super::settings(Mode::Command)?;
         let (sql, parameters) = self.wording.read()?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let user = users::find(&mut tx, &self.user).await?;
         let instance = instances::by_instance_id(&mut *tx, self.instance.as_str()).await?;
         let Some(instance) = instance else {
@@ -134,7 +134,7 @@ impl Update {
         let database: Database = super::settings(Mode::Command)?;
         let (sql, parameters) = self.wording.read()?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let id = find(&mut tx, self.workflow_id.as_str()).await?;
         let version = versions::add(&mut *tx, id, &sql, &parameters).await?;
         tx.commit().await?;

@@ -91,8 +91,18 @@ pub fn verdict(lease: &Lease, result: Result<Outcome, Failure>) -> Option<Ack> {
             (step, Some(error), Some(failed), leave_alone, Vec::new())
         }
     };
-    let (job_id, fence, progress) = (lease.job_id, lease.fence, None);
-    Some(Ack { job_id, fence, step, error, cause, leave_alone, follow_ups, failed, progress })
+    Some(Ack {
+        job_id: lease.job_id,
+        fence: lease.fence,
+        claimed_at: lease.claimed_at,
+        step,
+        error,
+        cause,
+        leave_alone,
+        follow_ups,
+        failed,
+        progress: None,
+    })
 }
 
 /// What is to be said first when the class would have let the job wait, had it not done so too often.
@@ -125,6 +135,7 @@ fn after_failure(lease: &Lease, class: &Class) -> (Step, Option<(String, Duratio
                 || ceiling(Duration::from_secs(2), lease.throttles.saturating_add(1), LONGEST);
             // Told "at once", it would be told so again and again.
             let pause = retry_after.map_or_else(ours, |told| told.max(Duration::from_secs(1)));
+            let pause = pause.min(FOREVER);
             let delay = pause + pause.mul_f64(rand::rng().random_range(0.0..0.2));
             let step =
                 wait(lease.throttles < lease.limits.throttles, delay, Spends::Throttle, None);

@@ -14,7 +14,9 @@
 //!    a lane that has a job ready, and before its first, no other lane of the share starts more than
 //!    its weight in jobs: with L lanes of weight 1, a lane is served by the share's L-th start at
 //!    the latest, a new one too, wherever it stands in the order. How many jobs wait in a lane does not
-//!    matter: 260,000 are one lane. A claim of many slots serves that many rounds at once.
+//!    matter: 260,000 are one lane. A claim of many slots serves that many rounds at once. A turn is
+//!    lost when another process has locked what the lane uses in that moment: it is starting jobs that
+//!    use the same, or ending them.
 //!
 //! So a single live run that arrives while another tenant's backfill has lent itself every slot starts
 //! with the first one of these jobs that ends.

@@ -117,6 +117,8 @@ pub struct Ack {
     pub job_id: i64,
     /// Refused unless it is still the job's current one.
     pub fence: i32,
+    /// When it was claimed.
+    pub claimed_at: DateTime<Utc>,
     /// Where the job goes.
     pub step: Step,
     /// What went wrong, if something did.
@@ -154,6 +156,11 @@ pub struct Note {
 }
 
 impl Ack {
+    /// The attempt: its job, and the fence of its claim.
+    pub fn key(&self) -> (i64, i32) {
+        (self.job_id, self.fence)
+    }
+
     /// What the attempt says about the resources it used.
     pub fn observation(&self) -> Observation<'_> {
         match (self.cause, self.error.as_deref()) {
@@ -167,8 +174,8 @@ impl Ack {
 /// What became of a batch of acks.
 #[derive(Debug, Default)]
 pub struct Acked {
-    /// Attempts whose write was refused, because the job had been taken over.
-    pub stale: Vec<i64>,
+    /// Attempts, as (job, fence), whose write was refused, because the job had been taken over.
+    pub stale: Vec<(i64, i32)>,
     /// Queues that got new jobs, so that their claim loops can look.
     pub woken: Vec<String>,
     /// Jobs that do not wait again, because somebody had asked to cancel them.
@@ -201,7 +208,8 @@ pub struct Rescued {
 
 /// A store of jobs.
 ///
-/// The future of each method may be dropped; what it had begun is then undone or never visible.
+/// The future of each method may be dropped: what it had begun is then undone, or comes about later. So
+/// a claim that was given up may still take jobs: see [`give_back`](Self::give_back).
 pub trait Store: Clone + Send + Sync + 'static {
     /// A stream of hints about queues and cancels.
     type Hints: Hints;
@@ -235,13 +243,15 @@ pub trait Store: Clone + Send + Sync + 'static {
         ask: &Ask<'_>,
     ) -> impl Future<Output = Result<Claimed, Error>> + Send;
 
-    /// Puts back the jobs that the session has on the queue besides these. A claim whose answer was
-    /// lost may have taken some that nobody here knows of. Those that are to be cancelled end.
+    /// Puts back the jobs that the session has had on the queue for at least so long, besides these
+    /// attempts, (job, fence). A claim whose answer was lost may have taken some that nobody here knows
+    /// of. Those that are to be cancelled end.
     fn give_back(
         &self,
         session: SessionId,
         queue: &str,
-        known: &[i64],
+        known: &[(i64, i32)],
+        for_at_least: Duration,
     ) -> impl Future<Output = Result<u64, Error>> + Send;
 
     /// Which of these queues have a job that is due and not blocked. One cheap question for all of

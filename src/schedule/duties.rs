@@ -99,14 +99,14 @@ async fn prune(desk: &Desk) -> Result<()> {
 }
 
 async fn sweep(desk: &Desk) -> Result<()> {
-    let mut transaction = desk.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&desk.db).await?;
     let mended = desk.queue.sweep(&mut transaction).await?;
     transaction.commit().await?;
     if mended > 0 {
         tracing::warn!(mended, "gates were mended: this should not be needed");
     }
     // A transaction of its own: nobody waits for both a gate and a group because of it.
-    let mut transaction = desk.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&desk.db).await?;
     let overdue = desk.queue.end_overdue_groups(&mut transaction).await?;
     transaction.commit().await?;
     if overdue > 0 {
@@ -125,7 +125,7 @@ async fn rescue(desk: &Desk) -> Result<()> {
 }
 
 async fn tend_weeks(desk: &Desk) -> Result<()> {
-    let mut transaction = desk.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&desk.db).await?;
     let weeks = collect_week::forgotten(&mut transaction).await?;
     desk.queue.enqueue(&mut transaction, &collect_week::for_weeks(&weeks)?).await?;
     transaction.commit().await?;
@@ -136,7 +136,7 @@ async fn tend_weeks(desk: &Desk) -> Result<()> {
 }
 
 async fn tend_runs(desk: &Desk) -> Result<()> {
-    let mut transaction = desk.db.begin().await?;
+    let mut transaction = crate::transaction::begin(&desk.db).await?;
     let runs = run_schedule::forgotten(&mut transaction).await?;
     let jobs = runs.iter().map(|run| run_schedule::job(*run)).collect::<Result<Vec<_>, _>>()?;
     desk.queue.enqueue(&mut transaction, &jobs).await?;

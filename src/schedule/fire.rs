@@ -71,7 +71,7 @@ async fn look(desk: &Desk) -> Result<Duration> {
 pub async fn due_now(db: &PgPool, queue: &Queue) -> Result<Fired> {
     let mut fired = Fired::default();
     loop {
-        let mut transaction = db.begin().await?;
+        let mut transaction = crate::transaction::begin(db).await?;
         if let Some(schedule) = schedules::claim_resuming(&mut *transaction).await? {
             let reason = "its time to go on has come";
             due::resume(&mut transaction, &schedule, "scheduler", Some(reason)).await?;

@@ -79,6 +79,20 @@ impl TestDatabase {
             .await
             .expect("the clock moves");
     }
+
+    /// Returns when somebody in this database waits for a lock that another one has.
+    pub async fn until_somebody_waits_for_a_lock(&self) {
+        let waits = "select exists (select from pg_stat_activity
+            where datname = current_database() and wait_event_type = 'Lock')";
+        loop {
+            let waits: bool =
+                sqlx::query_scalar(waits).fetch_one(&self.pool).await.expect("the server answers");
+            if waits {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 impl Drop for TestDatabase {

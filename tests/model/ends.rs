@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use recomamp::queue::retry;
 use recomamp::queue::session::SessionId;
 use recomamp::queue::store::{Lease, Store};
+use std::time::Duration;
 
 fn after(least: f64, most: f64) -> RunAt {
     let ms = |seconds: f64| {
@@ -63,7 +64,7 @@ impl World {
         };
         let ack = retry::verdict(&lease, result(how, &names)).context("always something")?;
         let acked = self.stores[0].ack(&[ack]).await?;
-        ensure!(acked.stale == [lease.job_id], "a stale write was taken: {lease:?}");
+        ensure!(acked.stale == [(lease.job_id, lease.fence)], "a stale write was taken: {lease:?}");
         // It was told so all the same.
         if let How::Throttled(told, resource) = how {
             self.left_alone(resource, *told, lease.throttles);
@@ -235,7 +236,10 @@ impl World {
             .collect();
         let (known, unknown): (Vec<i64>, Vec<i64>) =
             here.into_iter().partition(|id| mask >> (id % 64) & 1 == 1);
-        let given = self.stores[at].give_back(SessionId(session), "default", &known).await?;
+        let known: Vec<_> = known.iter().map(|id| (*id, self.model.jobs[id].fence)).collect();
+        let given = self.stores[at]
+            .give_back(SessionId(session), "default", &known, Duration::ZERO)
+            .await?;
         ensure!(given == u64::try_from(unknown.len())?, "gave back {given} of {unknown:?}");
         for job_id in unknown {
             self.stale.extend(self.leases.remove(&job_id));

@@ -1,6 +1,6 @@
 //! How an attempt ends, and who may say so.
 
-use super::{House, boom, name_of, named};
+use super::{House, boom, key_of, name_of, named};
 use recomamp::queue::error::Error;
 use recomamp::queue::session::ThisProcess;
 use recomamp::queue::store::{Lease, Store};
@@ -25,10 +25,10 @@ async fn a_late_ack_is_refused_and_changes_nothing() {
 
     for result in [Ok(Outcome::Done), Ok(Outcome::Snooze(Duration::ZERO)), Err(boom())] {
         let acked = house.end(&late, result).await;
-        assert_eq!(acked.stale, [late.job_id]);
+        assert_eq!(acked.stale, [key_of(&late)]);
     }
     let follow_up = Ok(Outcome::then(named("follow-up")));
-    assert_eq!(house.end(&late, follow_up).await.stale, [late.job_id]);
+    assert_eq!(house.end(&late, follow_up).await.stale, [key_of(&late)]);
 
     assert_eq!(house.state(newer.job_id).await, State::Running);
     assert!(house.waiting_kinds().await.is_empty(), "a refused attempt enqueues nothing");
@@ -43,7 +43,7 @@ async fn a_late_ack_is_refused_even_before_the_job_is_claimed_again() {
     let late = house.claim_one().await;
     house.db.advance_clock(Duration::from_secs(60)).await;
     house.store.rescue(Duration::from_secs(9)).await.expect("rescued");
-    assert_eq!(house.end(&late, Ok(Outcome::Done)).await.stale, [id]);
+    assert_eq!(house.end(&late, Ok(Outcome::Done)).await.stale, [key_of(&late)]);
     assert_eq!(house.state(id).await, State::Waiting);
 }
 

@@ -143,7 +143,11 @@ async fn a_claim_whose_answer_was_lost_gives_back_what_is_wanted_and_ends_the_re
     let wanted = house.enqueue_one(named("b")).await;
     house.claim(2).await;
     house.cancel(unwanted).await;
-    let given = house.store.give_back(house.session, "default", &[]).await.expect("answered");
+    let given = house
+        .store
+        .give_back(house.session, "default", &[], Duration::ZERO)
+        .await
+        .expect("answered");
     assert_eq!(given, 2);
     assert_eq!(house.state(unwanted).await, State::Cancelled);
     assert_eq!(house.state(wanted).await, State::Waiting);

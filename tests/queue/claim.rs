@@ -1,6 +1,6 @@
 //! Who gets which job, and when.
 
-use super::{House, name_of, named};
+use super::{House, key_of, name_of, named};
 use recomamp::queue::session::ThisProcess;
 use recomamp::queue::store::Store;
 use recomamp::queue::{Outcome, Priority};
@@ -86,13 +86,13 @@ async fn what_a_claim_took_whose_answer_was_lost_is_put_back() {
     let house = House::new().await;
     house.enqueue(&[named("known"), named("lost 1"), named("lost 2")]).await;
     let claimed = house.claim(3).await;
-    let known = [claimed[0].job_id];
-    let given = house.store.give_back(house.session, "default", &known).await;
+    let known = [key_of(&claimed[0])];
+    let given = house.store.give_back(house.session, "default", &known, Duration::ZERO).await;
     assert_eq!(given.expect("the store answers"), 2);
 
     let again = house.claim(3).await;
     assert_eq!(again.iter().map(name_of).collect::<Vec<_>>(), ["lost 1", "lost 2"]);
     assert!(again.iter().all(|lease| lease.attempt == 1), "a lost claim is no attempt");
     assert!(house.end(&claimed[0], Ok(Outcome::Done)).await.stale.is_empty());
-    assert_eq!(house.end(&claimed[1], Ok(Outcome::Done)).await.stale, [claimed[1].job_id]);
+    assert_eq!(house.end(&claimed[1], Ok(Outcome::Done)).await.stale, [key_of(&claimed[1])]);
 }

@@ -75,6 +75,22 @@ async fn transactions_that_enqueue_one_key_at_the_same_time_make_one_job() {
 }
 
 #[tokio::test]
+async fn transactions_that_enqueue_the_same_keys_in_another_order_do_not_wait_in_a_ring() {
+    let house = House::new().await;
+    let mut first = house.db.pool().begin().await.expect("begun");
+    house.queue.enqueue(&mut first, &[keyed("a")]).await.expect("enqueued");
+    let jobs = [keyed("b"), keyed("a")];
+    let second = house.enqueue(&jobs);
+    let first = async {
+        house.db.until_somebody_waits_for_a_lock().await;
+        house.queue.enqueue(&mut first, &[keyed("b")]).await.expect("nobody has it");
+        first.commit().await.expect("committed");
+    };
+    let (answers, ()) = tokio::join!(second, first);
+    assert!(answers.iter().all(|answer| matches!(answer, Enqueued::Existing(_))));
+}
+
+#[tokio::test]
 async fn a_waiting_job_can_be_made_due_at_once_by_its_key() {
     let house = House::new().await;
     house.enqueue(&[keyed("k").after(std::time::Duration::from_secs(3600))]).await;

@@ -16,6 +16,7 @@ mod notes;
 mod plans;
 mod replay;
 mod rescue;
+mod rules;
 mod steer;
 mod worker;
 
@@ -181,6 +182,11 @@ pub fn named(name: &str) -> NewJob {
 
 pub fn keyed(key: &str) -> NewJob {
     NewJob::of(&Keyed { key: key.to_owned() }).expect("it is JSON")
+}
+
+/// The attempt, as acks name it.
+pub fn key_of(lease: &Lease) -> (i64, i32) {
+    (lease.job_id, lease.fence)
 }
 
 pub fn name_of(lease: &Lease) -> &str {

@@ -180,7 +180,7 @@ async fn no_verb_reads_a_table_from_end_to_end_with_a_million_jobs_in_it() {
             }
         }
         let mut connection = meter.house.db.pool().acquire().await.expect("a connection");
-        let rule = Rule::Running(Some(1000));
+        let rule = Rule::Running(Some(1_000_000));
         meter.house.queue.set_gate(&mut connection, "queue:default", rule).await.expect("set");
     }
     for _ in 0..TIMES {
@@ -226,7 +226,9 @@ async fn quiet_verbs(meter: &Meter) {
         .await;
     let store = &meter.store;
     // It looks at each job that the process runs.
-    let given = meter.bounded("give back", 10_000, store.give_back(session, "nothing", &[])).await;
+    let given = meter
+        .bounded("give back", 10_000, store.give_back(session, "nothing", &[], Duration::ZERO))
+        .await;
     assert_eq!(given.expect("the store answers"), 0);
 }
 

@@ -127,22 +127,27 @@ fn job_name(path: &str) -> &str {
 
 #[test]
 fn only_the_clock_asks_what_time_it_is() {
-    let violations: Vec<String> = files(&["src", "jobs"], &[".rs"])
-        .iter()
-        .filter(|source| source.path != "src/clock.rs")
-        .flat_map(|source| {
-            let code = source.code();
-            let asks = |line: &str| {
-                ["Utc::now", "Local::now", "SystemTime::now"].iter().any(|ask| line.contains(ask))
-            };
-            let lines: Vec<String> = code
-                .lines()
-                .enumerate()
-                .filter(|(_, line)| asks(line))
-                .map(|(index, _)| format!("{}:{}", source.path, index + 1))
-                .collect();
-            lines
-        })
-        .collect();
+    let asks = ["Utc::now", "Local::now", "SystemTime::now"];
+    let violations = lines_with(&asks, "src/clock.rs", |source| source.code());
     none("The store's clock decides what time it is: ask clock.rs", &violations);
+}
+
+#[test]
+fn only_one_place_begins_transactions_of_a_pool() {
+    let begins = ["db.begin(", "db().begin(", "pool.begin(", "pool().begin(", ".begin_with("];
+    let code = |source: &Source| source.production_code();
+    let violations = lines_with(&begins, "src/transaction.rs", code);
+    none("A dropped `begin` leaves a transaction open: use transaction::begin", &violations);
+}
+
+/// Where the program says one of these, but in the one file that may.
+fn lines_with(words: &[&str], home: &str, code: impl Fn(&Source) -> String) -> Vec<String> {
+    let mut found = Vec::new();
+    for source in files(&["src", "jobs"], &[".rs"]).iter().filter(|source| source.path != home) {
+        let code = code(source);
+        let lines = code.lines().enumerate();
+        let lines = lines.filter(|(_, line)| words.iter().any(|word| line.contains(word)));
+        found.extend(lines.map(|(index, _)| format!("{}:{}", source.path, index + 1)));
+    }
+    found
 }

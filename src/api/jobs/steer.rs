@@ -62,7 +62,7 @@ pub async fn cancel(
     let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
     let asked = Asked::read(&mut fields)?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     let answers = api.queue.cancel(&mut tx, &[id], &asked.because()).await?;
     tx.commit().await?;
     match answers.into_iter().next() {
@@ -81,7 +81,7 @@ pub async fn discard(
     let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
     let asked = Asked::read(&mut fields)?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     let answers = api.queue.discard(&mut tx, &[id], &asked.because()).await?;
     tx.commit().await?;
     match answers.into_iter().next() {
@@ -107,7 +107,7 @@ pub async fn edit(
     };
     let asked = Asked::read(&mut fields)?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     let answers = api.queue.edit(&mut tx, &[id], &change, &asked.because()).await?;
     tx.commit().await?;
     match answers.into_iter().next() {
@@ -135,7 +135,7 @@ pub async fn replay(
     how.done = flag(&mut fields, "done")?;
     let asked = Asked::read(&mut fields)?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     let answer = api.queue.replay(&mut tx, id, &how, &asked.because()).await?;
     tx.commit().await?;
     match answer {
@@ -167,7 +167,7 @@ pub async fn cancel_all(
     let dry_run = flag(&mut fields, "dry_run")?;
     let asked = Asked::read(&mut fields)?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     let chosen = if dry_run {
         api.queue.count(&mut tx, &filter).await?
     } else {
@@ -198,7 +198,7 @@ pub async fn replay_all(
     let dry_run = flag(&mut fields, "dry_run")?;
     let asked = Asked::read(&mut fields)?;
     fields.end()?;
-    let mut tx = api.db.begin().await?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
     let answer = if dry_run {
         let count = api.queue.replayable(&mut tx, &filter, &how).await?;
         json!({

@@ -71,7 +71,7 @@ pub async fn begin(
     weeks: u32,
     storm: bool,
 ) -> Result<String> {
-    let mut transaction = db.begin().await?;
+    let mut transaction = crate::transaction::begin(db).await?;
     installation(&mut transaction, &amazon.settings(), keys, limits).await?;
     let created = backfill(&mut transaction, weeks, limits).await?;
     transaction.commit().await?;

@@ -69,7 +69,7 @@ impl Set {
         let rules = self.rules.into_rules(self.burst);
         let database: Database = crate::commands::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let count = rules.len();
         for rule in rules {
             Queue::new().set_gate_by(&mut tx, resource, rule, &by, why).await?;

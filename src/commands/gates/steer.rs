@@ -61,7 +61,7 @@ pub struct Trip {
 impl Pause {
     pub(super) async fn run(self) -> Result<()> {
         let db = database().await?;
-        let (mut tx, by) = (db.begin().await?, self.person.name());
+        let (mut tx, by) = (crate::transaction::begin(&db).await?, self.person.name());
         Queue::new().pause(&mut tx, &self.resource, &by, &self.why, self.lasts).await?;
         tx.commit().await?;
         let until = match self.lasts {
@@ -75,7 +75,7 @@ impl Pause {
 impl Resume {
     pub(super) async fn run(self) -> Result<()> {
         let db = database().await?;
-        let (mut tx, by) = (db.begin().await?, self.person.name());
+        let (mut tx, by) = (crate::transaction::begin(&db).await?, self.person.name());
         let queue = Queue::new();
         if !queue.resume_because(&mut tx, &self.resource, &by, &self.why).await? {
             bail!("{} is neither paused nor is its breaker open", self.resource);
@@ -88,7 +88,7 @@ impl Resume {
 impl Trip {
     pub(super) async fn run(self) -> Result<()> {
         let db = database().await?;
-        let (mut tx, by) = (db.begin().await?, self.person.name());
+        let (mut tx, by) = (crate::transaction::begin(&db).await?, self.person.name());
         Queue::new().trip(&mut tx, &self.resource, &by, &self.why).await?;
         tx.commit().await?;
         output::line(format!(

@@ -26,7 +26,8 @@ impl Cancel {
         if self.which.dry_run {
             return self.which.count(&db, self.asked.json).await;
         }
-        let (queue, because, mut tx) = (Queue::new(), self.asked.because(), db.begin().await?);
+        let (queue, because, mut tx) =
+            (Queue::new(), self.asked.because(), crate::transaction::begin(&db).await?);
         if self.which.ids.is_empty() {
             let done = queue.cancel_all(&mut tx, &self.which.filter(), &because).await?;
             let said =

@@ -23,7 +23,8 @@ impl Discard {
         if self.which.dry_run {
             return self.which.count(&db, self.asked.json).await;
         }
-        let (queue, because, mut tx) = (Queue::new(), self.asked.because(), db.begin().await?);
+        let (queue, because, mut tx) =
+            (Queue::new(), self.asked.because(), crate::transaction::begin(&db).await?);
         if self.which.ids.is_empty() {
             let jobs = queue.discard_all(&mut tx, &self.which.filter(), &because).await?;
             let said = format!("{jobs} are discarded.");

@@ -32,7 +32,8 @@ impl Edit {
             return self.which.count(&db, self.asked.json).await;
         }
         let change = steer::Edit { run_at: self.run_at, priority: self.priority };
-        let (queue, because, mut tx) = (Queue::new(), self.asked.because(), db.begin().await?);
+        let (queue, because, mut tx) =
+            (Queue::new(), self.asked.because(), crate::transaction::begin(&db).await?);
         if self.which.ids.is_empty() {
             let filter = self.which.filter();
             let jobs = queue.edit_all(&mut tx, &filter, &change, &because).await?;

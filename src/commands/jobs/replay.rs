@@ -72,7 +72,8 @@ impl Replay {
             force: self.force,
             done: self.done,
         };
-        let (queue, because, mut tx) = (Queue::new(), self.asked.because(), db.begin().await?);
+        let (queue, because, mut tx) =
+            (Queue::new(), self.asked.because(), crate::transaction::begin(&db).await?);
         if self.dry_run {
             let count = queue.replayable(&mut tx, &self.filter(), &how).await?;
             let said = format!(

@@ -170,7 +170,7 @@ impl Add {
         };
         let due = request.checked()?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let id = manage::add(&mut tx, &request, &self.asked.by).await?;
         let next = manage::ahead(&due, window, clock::now(&mut *tx).await?, 1).pop();
         tx.commit().await?;
@@ -191,7 +191,7 @@ impl Update {
     pub(super) async fn run(self) -> Result<()> {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let timing = self.times.timing();
         let by = &self.asked.by;
         manage::change(&mut tx, &Queue::new(), &self.schedule_id, &timing, by).await?;

@@ -73,7 +73,7 @@ impl Trigger {
     pub(super) async fn run(self) -> Result<()> {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let by = &self.asked.by;
         let run = manage::trigger(&mut tx, &Queue::new(), &self.schedule_id, by).await?;
         tx.commit().await?;
@@ -88,7 +88,7 @@ impl Pause {
     pub(super) async fn run(self) -> Result<()> {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let (id, by) = (&self.schedule_id, &self.asked.by);
         let schedule = manage::pause(&mut tx, id, &self.why, self.until, by).await?;
         tx.commit().await?;
@@ -100,7 +100,7 @@ impl Resume {
     pub(super) async fn run(self) -> Result<()> {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let schedule = manage::resume(&mut tx, &self.schedule_id, &self.asked.by).await?;
         tx.commit().await?;
         say(&self.asked, &schedule.schedule_id, schedule.status.as_str())
@@ -111,7 +111,7 @@ impl Cancel {
     pub(super) async fn run(self) -> Result<()> {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         let by = &self.asked.by;
         let runs = manage::cancel_runs(&mut tx, &Queue::new(), &self.schedule_id, by).await?;
         tx.commit().await?;
@@ -126,7 +126,7 @@ impl Remove {
     pub(super) async fn run(self) -> Result<()> {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = db.begin().await?;
+        let mut tx = crate::transaction::begin(&db).await?;
         manage::remove(&mut tx, &Queue::new(), &self.schedule_id, &self.asked.by).await?;
         tx.commit().await?;
         say(&self.asked, &self.schedule_id, "removed")

@@ -46,9 +46,9 @@ impl<S: Store> Dispatcher<S> {
         }
     }
 
-    fn note_stale(&self, batch: &[Ack], stale: &[i64]) {
+    fn note_stale(&self, batch: &[Ack], stale: &[(i64, i32)]) {
         let running = lock(&self.running);
-        for ack in batch.iter().filter(|ack| stale.contains(&ack.job_id)) {
+        for ack in batch.iter().filter(|ack| stale.contains(&ack.key())) {
             let kind = running.get(&(ack.job_id, ack.fence)).map_or("", |attempt| &attempt.kind);
             metrics::stale_write(kind);
             tracing::warn!(

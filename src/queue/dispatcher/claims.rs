@@ -1,6 +1,6 @@
 //! Claims jobs for free slots: when told by a hint, when the next one is due, and now and then anyhow.
 
-use super::{Dispatcher, LocalQueue, Running, in_time, lock};
+use super::{Dispatcher, LocalQueue, Running, STORE_PATIENCE, in_time, lock};
 use crate::metrics;
 use crate::queue::error::Error;
 use crate::queue::job::Attempt;
@@ -18,6 +18,8 @@ use tokio::sync::mpsc;
 /// took longer to commit, by a later one.
 const LOOKS_AFTER: [Duration; 3] =
     [Duration::from_millis(10), Duration::from_millis(90), Duration::from_millis(900)];
+/// A network delivers nothing that is older: TCP gives up after some 15 minutes.
+const NETWORKS_MEMORY: Duration = Duration::from_secs(20 * 60);
 /// A busy local gathers free slots for this long, so that one claim serves many.
 const GATHER: Duration = Duration::from_millis(1);
 
@@ -45,6 +47,7 @@ impl<S: Store> Dispatcher<S> {
                 }
                 Err(error) => {
                     in_doubt = true;
+                    *lock(&local.in_doubt_since) = Some(Instant::now());
                     let pause = pauses.next().unwrap_or_default();
                     tracing::warn!(%error, ?pause, queue = local.name, "could not claim; will try again");
                     tokio::select! {
@@ -67,15 +70,7 @@ impl<S: Store> Dispatcher<S> {
         // A new session wakes every local.
         let Some(session) = self.session() else { return Ok((None, Claimed::default())) };
         if in_doubt {
-            let known: Vec<i64> = lock(&self.running).keys().map(|(job_id, _)| *job_id).collect();
-            let given = in_time(self.store.give_back(session, &local.name, &known)).await?;
-            if given > 0 {
-                tracing::warn!(
-                    jobs = given,
-                    queue = local.name,
-                    "put back what a lost claim had taken"
-                );
-            }
+            self.give_back(local, session, Duration::ZERO).await?;
         }
         let began = Instant::now();
         let ask = Ask { queue: &local.name, slots, kinds: Some(&self.kinds) };
@@ -179,7 +174,38 @@ impl<S: Store> Dispatcher<S> {
                 Ok(due) => due.iter().for_each(|queue| self.wake(Some(queue))),
                 Err(error) => tracing::warn!(%error, "could not look for jobs; will try again"),
             }
+            for local in &self.local_queues {
+                if let Err(error) = self.give_back_late_claims(local).await {
+                    tracing::warn!(%error, "could not look for lost claims; will try again");
+                }
+            }
         }
+    }
+
+    /// A claim that was given up may reach the store long afterwards. Those that are on their way now, or
+    /// whose answer is, are younger than what is put back here.
+    async fn give_back_late_claims(&self, local: &LocalQueue) -> Result<(), Error> {
+        let in_doubt = lock(&local.in_doubt_since).is_some_and(|at| at.elapsed() < NETWORKS_MEMORY);
+        match self.session().filter(|_| in_doubt) {
+            Some(session) => self.give_back(local, session, 2 * STORE_PATIENCE).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Puts back what claims took of which nobody here knows, and has had for so long.
+    async fn give_back(
+        &self,
+        local: &LocalQueue,
+        session: SessionId,
+        for_at_least: Duration,
+    ) -> Result<(), Error> {
+        let known: Vec<_> = lock(&self.running).keys().copied().collect();
+        let give_back = self.store.give_back(session, &local.name, &known, for_at_least);
+        let jobs = in_time(give_back).await?;
+        if jobs > 0 {
+            tracing::warn!(jobs, queue = local.name, "put back what a lost claim had taken");
+        }
+        Ok(())
     }
 
     /// Lets the claim loop of this queue look, or that of every queue.

@@ -24,7 +24,7 @@ impl<S: Store> Dispatcher<S> {
                     renewed = began;
                     metrics::renewed(clock::machine());
                     if steady {
-                        self.rescue().await;
+                        self.look_for_the_dead.notify_one();
                     }
                 }
                 Err(error) => tracing::warn!(%error, "could not renew the leases; will try again"),
@@ -66,6 +66,16 @@ impl<S: Store> Dispatcher<S> {
         }
         for token in live {
             token.cancel();
+        }
+    }
+
+    /// Beside the renewals, which wait for nothing.
+    pub(super) async fn rescue_loop(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.look_for_the_dead.notified() => self.rescue().await,
+                () = self.finished.cancelled() => return,
+            }
         }
     }
 

@@ -19,7 +19,7 @@ use backon::ExponentialBuilder;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -68,6 +68,8 @@ pub(super) struct LocalQueue {
     pub(super) slots: usize,
     /// Who uses them.
     shares: Mutex<Slots>,
+    /// When the answer to a claim was lost, which may still take jobs.
+    in_doubt_since: Mutex<Option<Instant>>,
     hint: Notify,
     freed: Notify,
     hinted: Notify,
@@ -120,6 +122,8 @@ pub(super) struct Dispatcher<S> {
     to_cancel: Mutex<HashMap<AttemptKey, String>>,
     /// Somebody may have asked to cancel a job that runs here.
     look_for_cancels: Notify,
+    /// Our own leases are kept: time to see to those of others.
+    look_for_the_dead: Notify,
     acks: mpsc::UnboundedSender<Ack>,
     tasks: TaskTracker,
     /// Claim no more.
@@ -147,6 +151,7 @@ impl<S: Store> Dispatcher<S> {
                 name: name.clone(),
                 slots: *slots,
                 shares: Mutex::new(Slots::free_of_all(*slots)),
+                in_doubt_since: Mutex::default(),
                 hint: Notify::new(),
                 freed: Notify::new(),
                 hinted: Notify::new(),
@@ -163,6 +168,7 @@ impl<S: Store> Dispatcher<S> {
             running: Mutex::default(),
             to_cancel: Mutex::default(),
             look_for_cancels: Notify::new(),
+            look_for_the_dead: Notify::new(),
             acks,
             tasks: TaskTracker::new(),
             soft,
@@ -178,6 +184,7 @@ impl<S: Store> Dispatcher<S> {
         }
         tokio::spawn(this.clone().ack_loop(written));
         tokio::spawn(this.clone().renew_loop());
+        tokio::spawn(this.clone().rescue_loop());
         tokio::spawn(this.clone().note_loop());
         tokio::spawn(this.clone().cancel_loop());
         tokio::spawn(this.clone().hint_loop());

@@ -147,15 +147,13 @@ impl Rate {
         Ok(Self { slowing, ..self })
     }
 
-    /// This rule takes the place of another: what was taken under that one stays taken.
+    /// This rule takes the place of another: what was taken under that one stays taken, though
+    /// nobody waits longer for it than a window of the new rule. Those who have a turn queue up again.
     #[must_use]
-    pub fn in_place_of(self, old: &Self) -> Self {
-        Self {
-            theoretical_arrival: old.theoretical_arrival,
-            slowed: old.slowed,
-            line: old.line,
-            ..self
-        }
+    pub fn in_place_of(self, old: &Self, now: DateTime<Utc>) -> Self {
+        let longest = now.timestamp_micros().saturating_add(self.period_us + self.tolerance_us);
+        let theoretical_arrival = old.arrival_us().map(|tat| instant(tat.min(longest)));
+        Self { theoretical_arrival, slowed: old.slowed, line: None, ..self }
     }
 
     /// At most so many …
@@ -243,6 +241,13 @@ impl Rate {
     /// something is available.
     pub fn is_queued(&self, now: DateTime<Utc>) -> bool {
         self.line.is_some_and(|line| line.last_turn > now)
+    }
+
+    /// Takes back all turns: some of those who have one do not come any more. False if there were none.
+    pub fn line_up_anew(&mut self, now: DateTime<Utc>) -> bool {
+        let was_queued = self.is_queued(now);
+        self.line = None;
+        was_queued
     }
 
     /// When the last of the turns comes that have been given and are still to come.
@@ -379,12 +384,24 @@ mod tests {
 
     #[test]
     fn a_job_that_costs_more_than_a_lowered_rule_takes_a_whole_window() {
-        let mut rate = rate(5, 1000).in_place_of(&rate(100, 1000));
+        let mut rate = rate(5, 1000).in_place_of(&rate(100, 1000), start());
         rate.take(start(), 1);
         let opens = rate.opens_at(start(), 50);
         assert_eq!(rate.available(opens, 50), 1);
         rate.take(opens, 50);
         assert!(rate.opens_at(opens, 1) >= opens + us(1_000_000));
+    }
+
+    #[test]
+    fn a_rule_that_is_raised_waits_at_most_a_window_of_its_own_and_has_no_line() {
+        let mut slow = rate(1, 3_600_000);
+        slow.take(start(), 1);
+        for _ in 0..100 {
+            slow.queue_up(start(), 1);
+        }
+        let fast = rate(1000, 1000).in_place_of(&slow, start());
+        assert!(!fast.is_queued(start()));
+        assert_eq!(fast.opens_at(start(), 1), start() + us(1_000_000));
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn is_refused(error: &Error) -> bool {
 }
 
 async fn ack_together(db: &PgPool, acks: &[Ack]) -> Result<Acked, Error> {
-    let mut transaction = db.begin().await?;
+    let mut transaction = crate::transaction::begin(db).await?;
     let acked = write(&mut transaction, acks).await?;
     transaction.commit().await?;
     Ok(acked)
@@ -54,6 +54,7 @@ async fn ack_one_by_one(db: &PgPool, acks: &[Ack]) -> Result<Acked, Error> {
                 let discard = Ack {
                     job_id: ack.job_id,
                     fence: ack.fence,
+                    claimed_at: ack.claimed_at,
                     step: Step::Finish(State::Discarded),
                     error: Some(said),
                     cause: Some(Cause::Permanent),
@@ -105,7 +106,7 @@ async fn write(connection: &mut PgConnection, acks: &[Ack]) -> Result<Acked, Err
     let cancelled = cancel(connection, &waits, &waiting).await?;
     let ids_of_cancelled = cancelled.iter().map(|job| job.attempt.job_id()).collect();
     ended.extend(waiting.into_iter().chain(cancelled));
-    let written: HashSet<i64> = ended.iter().map(|job| job.attempt.job_id()).collect();
+    let written: HashSet<(i64, i32)> = ended.iter().map(|job| job.attempt.key()).collect();
     let blocked: Vec<&Ack> =
         waits.iter().filter(|ack| credential(ack).is_some()).copied().collect();
     tell_gates(connection, acks, &ended, &blocked).await?;
@@ -117,14 +118,14 @@ async fn write(connection: &mut PgConnection, acks: &[Ack]) -> Result<Acked, Err
     });
     let follow_ups = acks
         .iter()
-        .filter(|ack| written.contains(&ack.job_id) && !ack.follow_ups.is_empty())
+        .filter(|ack| written.contains(&ack.key()) && !ack.follow_ups.is_empty())
         .map(|ack| (ack.job_id, ack.follow_ups.as_slice()));
     let next: Vec<(i64, &[NewJob])> = discarded.chain(follow_ups).collect();
     let finished = ended
         .iter()
         .filter_map(|job| Some((job.attempt.job_id(), job.membership.clone(), job.state?)));
     woken.extend(groups::follow(connection, finished, &next).await?);
-    let stale = acks.iter().map(|ack| ack.job_id).filter(|id| !written.contains(id)).collect();
+    let stale = acks.iter().map(Ack::key).filter(|key| !written.contains(key)).collect();
     Ok(Acked { stale, woken: woken.into_iter().collect(), cancelled: ids_of_cancelled })
 }
 
@@ -132,7 +133,7 @@ async fn write(connection: &mut PgConnection, acks: &[Ack]) -> Result<Acked, Err
 async fn lock(connection: &mut PgConnection, acks: &[&Ack]) -> Result<(), Error> {
     let Some((first, others)) = acks.split_first() else { return Ok(()) };
     let alike = |ack: &&Ack| matches!(ack.step, Step::Finish(_)) && ack.step == first.step;
-    if others.iter().all(alike) {
+    if others.iter().all(alike) && acks.iter().all(|ack| ack.progress.is_none()) {
         return Ok(());
     }
     sqlx::query(
@@ -153,19 +154,16 @@ async fn tell_gates(
     ended: &[Ended],
     blocked: &[&Ack],
 ) -> Result<(), Error> {
-    let by_id: HashMap<i64, &Ack> = acks.iter().map(|ack| (ack.job_id, ack)).collect();
+    let by_key: HashMap<(i64, i32), &Ack> = acks.iter().map(|ack| (ack.key(), ack)).collect();
     let gated: Vec<_> = ended
         .iter()
         .filter(|job| job.gated)
-        .map(|job| (&job.attempt, by_id.get(&job.attempt.job_id()).map(|ack| ack.observation())))
+        .map(|job| (&job.attempt, by_key.get(&job.attempt.key()).map(|ack| ack.observation())))
         .collect();
-    let began: HashMap<i64, _> =
-        ended.iter().map(|job| (job.attempt.job_id(), job.attempt.claimed_at())).collect();
     let mut quiet: BTreeMap<&str, Quiet<'_>> = BTreeMap::new();
     for ack in acks {
         let Some((resource, pause)) = &ack.leave_alone else { continue };
-        let began_at = began.get(&ack.job_id).copied().flatten();
-        let wish = Quiet { pause: *pause, reason: ack.error.as_deref(), began_at };
+        let wish = Quiet { pause: *pause, reason: ack.error.as_deref(), began_at: ack.claimed_at };
         quiet.entry(resource).and_modify(|other| other.join(&wish)).or_insert(wish);
     }
     let credentials: BTreeSet<&str> = blocked.iter().filter_map(|ack| credential(ack)).collect();
@@ -217,9 +215,9 @@ async fn cancel(
     if written.len() == waits.len() {
         return Ok(Vec::new());
     }
-    let written: HashSet<i64> = written.iter().map(|job| job.attempt.job_id()).collect();
+    let written: HashSet<(i64, i32)> = written.iter().map(|job| job.attempt.key()).collect();
     let refused: Vec<&Ack> =
-        waits.iter().filter(|ack| !written.contains(&ack.job_id)).copied().collect();
+        waits.iter().filter(|ack| !written.contains(&ack.key())).copied().collect();
     finish_as(connection, State::Cancelled, &refused, true).await
 }
 

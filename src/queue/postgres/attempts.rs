@@ -46,7 +46,7 @@ pub(super) async fn log(connection: &mut PgConnection, acks: &[Ack]) -> Result<(
 }
 
 /// Writes down the attempts that processes left behind when they died. The caller has locked the jobs.
-pub(super) async fn log_lost(connection: &mut PgConnection) -> Result<(), Error> {
+pub(super) async fn log_lost(connection: &mut PgConnection, jobs: &[i64]) -> Result<(), Error> {
     sqlx::query(
         "-- log_lost_attempts
         insert into engine.attempts (
@@ -59,8 +59,9 @@ pub(super) async fn log_lost(connection: &mut PgConnection) -> Result<(), Error>
         from engine.jobs as job
         join engine.sessions as session on session.id = job.session
         cross join (select engine.now() as now) as clock
-        where job.state = 'running' and session.ended_at is not null",
+        where job.id = any($1)",
     )
+    .bind(jobs)
     .execute(connection)
     .await?;
     Ok(())

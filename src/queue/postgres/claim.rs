@@ -186,15 +186,16 @@ impl Taken {
     }
 }
 
-/// Puts back the session's jobs of a queue that are not among the known ones; those that are to be
-/// cancelled end.
+/// Puts back the session's jobs of a queue that were claimed so long ago, and whose attempt, (job, fence),
+/// is not among the known ones; those that are to be cancelled end.
 pub(super) async fn give_back(
     db: &PgPool,
     session: SessionId,
     queue: &str,
-    known: &[i64],
+    known: &[(i64, i32)],
+    for_at_least: Duration,
 ) -> Result<u64, Error> {
-    let mut transaction = db.begin().await?;
+    let mut transaction = crate::transaction::begin(db).await?;
     let (asked, others): (Vec<Unknown>, Vec<Unknown>) = sqlx::query_as(
         "-- give_back_lock
         select id, cancel_asked_at is not null as is_to_cancel
@@ -202,13 +203,16 @@ pub(super) async fn give_back(
         where session = $1
           and state = 'running'
           and queue = $2
-          and id <> all($3)
+          and (id, fence) not in (select * from unnest($3::bigint[], $4::int[]))
+          and claimed_at <= (select engine.now()) - $5 * interval '1 millisecond'
         order by id
         for update",
     )
     .bind(session.0)
     .bind(queue)
-    .bind(known)
+    .bind(known.iter().map(|(id, _)| *id).collect::<Vec<_>>())
+    .bind(known.iter().map(|(_, fence)| *fence).collect::<Vec<_>>())
+    .bind(i64::try_from(for_at_least.as_millis()).unwrap_or(i64::MAX))
     .fetch_all(&mut *transaction)
     .await?
     .into_iter()

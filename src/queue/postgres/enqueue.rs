@@ -76,27 +76,32 @@ async fn insert(
         .collect();
     let rows = sqlx::query_as(
         "-- enqueue
-        with new as (
-            insert into engine.jobs (
-                run_at, created_at, parent_id, timeout_ms, priority, max_attempts, queue, kind,
-                args, unique_key, uses, hold_as, if_discarded, share, version, due, group_id, member
-            )
-            select
-                clock.now + job.delay_ms * interval '1 millisecond', clock.now, $13, job.timeout_ms,
-                job.priority, job.max_attempts, job.queue, job.kind, job.args::jsonb,
-                job.unique_key, job.uses, job.hold_as, job.if_discarded, job.share, job.version,
-                job.delay_ms <= 0, job.group_id, job.member
-            from unnest(
+        with numbered as materialized (
+            -- Ids in the order of the jobs.
+            select nextval('engine.jobs_id_seq') as id, job.* from unnest(
                 $1::text[], $2::text[], $3::text[], $4::smallint[], $5::smallint[], $6::int[],
                 $7::text[], $8::bigint[], $9::jsonb[], $10::text[], $11::jsonb[], $14::smallint[],
                 $15::smallint[], $16::bigint[], $17::text[]
-            ) with ordinality as job (
+            ) as job (
                 kind, queue, args, priority, max_attempts, timeout_ms,
-                unique_key, delay_ms, uses, hold_as, if_discarded, share, version, group_id, member,
-                position
+                unique_key, delay_ms, uses, hold_as, if_discarded, share, version, group_id, member
             )
+        ),
+        new as (
+            insert into engine.jobs (
+                id, run_at, created_at, parent_id, timeout_ms, priority, max_attempts, queue, kind,
+                args, unique_key, uses, hold_as, if_discarded, share, version, due, group_id, member
+            )
+            overriding system value
+            select
+                job.id, clock.now + job.delay_ms * interval '1 millisecond', clock.now, $13, job.timeout_ms,
+                job.priority, job.max_attempts, job.queue, job.kind, job.args::jsonb,
+                job.unique_key, job.uses, job.hold_as, job.if_discarded, job.share, job.version,
+                job.delay_ms <= 0, job.group_id, job.member
+            from numbered as job
             cross join (select engine.now() as now) as clock
-            order by job.position
+            -- Whoever waits for another's key does so in one order, so that nobody waits in a ring.
+            order by job.unique_key, job.id
             on conflict (unique_key) where unique_key is not null do nothing
             returning id, unique_key
         )

@@ -21,9 +21,7 @@ impl Queue {
     /// Why the job is not running: everything that holds it, in order, as things stand now. `None`
     /// when there is no such job.
     pub async fn explain(&self, db: &PgPool, job_id: i64) -> Result<Option<Explanation>, Error> {
-        let begin = "-- explain_begin
-            begin isolation level repeatable read, read only";
-        let mut transaction = db.begin_with(begin).await?;
+        let mut transaction = crate::transaction::begin_snapshot(db).await?;
         let facts = facts(&mut transaction, job_id).await?;
         transaction.rollback().await?;
         Ok(facts.map(|facts| conclude(&facts)))

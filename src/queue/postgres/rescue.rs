@@ -18,17 +18,17 @@ pub async fn rescue(db: &PgPool, patience: Duration) -> Result<Rescued, Error> {
     if !is_needed(db, patience_ms).await? {
         return Ok(Rescued::default());
     }
-    let mut transaction = db.begin().await?;
-    // Renewals wait for this one: a row that somebody holds is left for the next time.
+    let mut transaction = crate::transaction::begin(db).await?;
+    // Renewals wait for this one, which therefore waits for nobody long.
     sqlx::query("-- rescue_patience\nset local lock_timeout = '1s'")
         .execute(&mut *transaction)
         .await?;
     let lost_sessions = give_up(&mut transaction, patience_ms).await?;
-    lock(&mut transaction).await?;
-    attempts::log_lost(&mut transaction).await?;
-    let cancelled = cancel(&mut transaction).await?;
-    let requeued = requeue(&mut transaction).await?;
-    let poisoned = discard_poison(&mut transaction).await?;
+    let jobs = lock(&mut transaction).await?;
+    attempts::log_lost(&mut transaction, &jobs).await?;
+    let cancelled = cancel(&mut transaction, &jobs).await?;
+    let requeued = requeue(&mut transaction, &jobs).await?;
+    let poisoned = discard_poison(&mut transaction, &jobs).await?;
     let gated = cancelled.iter().chain(&requeued).chain(&poisoned).filter(|job| job.gated);
     let gated: Vec<_> = gated.map(|job| (&job.attempt, None)).collect();
     gates::settle(&mut transaction, &gated, &BTreeMap::new(), &BTreeSet::new()).await?;
@@ -102,37 +102,36 @@ async fn give_up(connection: &mut PgConnection, patience_ms: i64) -> Result<u64,
     Ok(lost.rows_affected())
 }
 
-/// Locks the jobs of the dead, in the order in which everybody locks several.
-async fn lock(connection: &mut PgConnection) -> Result<(), Error> {
-    sqlx::query(
+/// Locks the jobs of the dead, in the order in which everybody locks several. One that somebody else
+/// has is left for the next time.
+async fn lock(connection: &mut PgConnection) -> Result<Vec<i64>, Error> {
+    let jobs = sqlx::query_scalar(
         "-- rescue_lock
-        select from engine.jobs as job
+        select job.id from engine.jobs as job
         join engine.sessions as session on session.id = job.session
         where job.state = 'running' and session.ended_at is not null
         order by job.id
-        for update of job",
+        for update of job skip locked",
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(())
+    Ok(jobs)
 }
 
 /// A job that was to be cancelled anyhow does not run again.
-async fn cancel(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
+async fn cancel(connection: &mut PgConnection, jobs: &[i64]) -> Result<Vec<Taken>, Error> {
     let cancelled = sqlx::query_as(
         "-- rescue_cancelled
         with asked as (
-            select array_agg(job.id) as ids
-            from engine.jobs as job
-            join engine.sessions as session on session.id = job.session
-            where job.state = 'running'
-              and job.cancel_asked_at is not null
-              and session.ended_at is not null
+            select array_agg(id) as ids
+            from engine.jobs
+            where id = any($1) and cancel_asked_at is not null
         )
         select id, fence, queue, kind, uses, slots, claimed_at, gated, group_id, member
         from asked, engine.finish(asked.ids, 'cancelled', null, 1)
         where asked.ids is not null",
     )
+    .bind(jobs)
     .fetch_all(connection)
     .await?;
     Ok(cancelled)
@@ -141,7 +140,7 @@ async fn cancel(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
 /// Any running job whose session has ended is nobody's, whatever the reason. The first time it is
 /// due at once; after that at a random moment, so that a job which kills its process is more and
 /// more often alone with it, and its innocent neighbours are not counted out together with it.
-async fn requeue(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
+async fn requeue(connection: &mut PgConnection, jobs: &[i64]) -> Result<Vec<Taken>, Error> {
     let requeued = sqlx::query_as(
         "-- rescue_jobs
         with requeued as (
@@ -157,8 +156,7 @@ async fn requeue(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
                     || session.pid
             from engine.sessions as session
             where job.session = session.id
-              and job.state = 'running'
-              and session.ended_at is not null
+              and job.id = any($2)
               and job.rescues + 1 < $1
             returning
                 job.id, job.fence, job.queue, job.kind, job.uses, job.slots, job.claimed_at,
@@ -168,12 +166,13 @@ async fn requeue(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
         select requeued.*, (select count(*) from notified) as notified from requeued",
     )
     .bind(MAX_RESCUES)
+    .bind(jobs)
     .fetch_all(connection)
     .await?;
     Ok(requeued)
 }
 
-async fn discard_poison(connection: &mut PgConnection) -> Result<Vec<Taken>, Error> {
+async fn discard_poison(connection: &mut PgConnection, jobs: &[i64]) -> Result<Vec<Taken>, Error> {
     let poisoned = sqlx::query_as(
         "-- rescue_poison
         with poison as (
@@ -185,9 +184,8 @@ async fn discard_poison(connection: &mut PgConnection) -> Result<Vec<Taken>, Err
                 ) as said
             from engine.jobs as job
             join engine.sessions as session on session.id = job.session
-            where job.state = 'running'
+            where job.id = any($2)
               and job.rescues + 1 >= $1
-              and session.ended_at is not null
         )
         select
             id, fence, queue, kind, uses, slots, claimed_at, gated, if_discarded, group_id, member
@@ -195,6 +193,7 @@ async fn discard_poison(connection: &mut PgConnection) -> Result<Vec<Taken>, Err
         where poison.ids is not null",
     )
     .bind(MAX_RESCUES)
+    .bind(jobs)
     .fetch_all(connection)
     .await?;
     Ok(poisoned)

@@ -73,9 +73,10 @@ impl Store for PgStore {
         &self,
         session: SessionId,
         queue: &str,
-        known: &[i64],
+        known: &[(i64, i32)],
+        for_at_least: Duration,
     ) -> Result<u64, Error> {
-        claim::give_back(&self.db, session, queue, known).await
+        claim::give_back(&self.db, session, queue, known, for_at_least).await
     }
 
     async fn due(&self, queues: &[String]) -> Result<Vec<String>, Error> {

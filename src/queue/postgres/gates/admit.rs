@@ -1,74 +1,134 @@
-//! Lets jobs of gated lanes start, under the locks of the resources they use.
+//! Lets jobs of gated lanes start, as far as the gates of what they use let them.
 
+use super::asked::{Asked, AskedLane};
+use super::resources::Locked;
 use super::{holds, lanes, resources};
 use crate::queue::error::Error;
-use crate::queue::gate::{Gate, Gates, Lane, Shut};
-use crate::queue::job::Use;
+use crate::queue::gate::{Gate, Gates, Resource, Shut};
 use crate::queue::postgres::claim::{Pass, Taken};
 use crate::queue::session::SessionId;
+use crate::transaction;
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 /// How soon to look again at a lane whose resource somebody else had locked.
 const LOCKED_ELSEWHERE: Duration = Duration::from_millis(3);
+/// How soon to look for more when others have taken what was asked for.
+const TAKEN_BY_OTHERS: Duration = Duration::from_millis(20);
 
-/// Starts jobs of these lanes, at most so many of each, as far as their gates let them.
+/// Starts jobs of these lanes, at most so many of each.
+///
+/// To lease a job takes longer than to ask its gates. So when all gates seem wide open, the jobs are leased
+/// first and the gates are locked and asked at the end, for a moment: whoever else counts on them waits
+/// no longer than that. When the answer is not the expected one, nothing of it happened, and the gates are
+/// locked first.
 pub(in crate::queue::postgres) async fn admit(
     db: &PgPool,
     session: SessionId,
     wanted: &[(i64, i32)],
 ) -> Result<Pass, Error> {
-    let mut transaction = db.begin().await?;
-    let mut lanes = lanes_with_uses(&mut transaction, wanted).await?;
-    let names: BTreeSet<String> = lanes.values().flat_map(|lane| &lane.gated).cloned().collect();
-    let names: Vec<String> = names.into_iter().collect();
-    let locked = resources::lock_free(&mut transaction, &names).await?;
-    let all = lanes.len();
-    lanes.retain(|_, lane| lane.gated.iter().all(|name| locked.contains_key(name)));
-    let was_locked_elsewhere = lanes.len() < all;
-    // A lane that was forgotten meanwhile is made again before anything starts from it.
-    lanes.retain(|_, lane| !lane.lane.uses.is_empty());
+    let mut transaction = transaction::begin(db).await?;
+    let mut asked = Asked::of(&mut transaction, wanted).await?;
+    let seen = resources::look(&mut transaction, &asked.gated()).await?;
+    if seem_open(&seen, &asked) {
+        if let Some(pass) = lease_first(transaction, session, &asked, seen).await? {
+            return Ok(pass);
+        }
+        transaction = transaction::begin(db).await?;
+        asked = Asked::of(&mut transaction, wanted).await?;
+    }
+    lock_first(transaction, session, asked).await
+}
 
-    let candidates = candidates(&mut transaction, &lanes).await?;
-    for candidate in &candidates {
-        if let Some(lane) = lanes.get_mut(&candidate.lane) {
-            lane.lane.ready.push((candidate.id, candidate.fence + 1));
-        }
+/// Whether all that was asked for may start. Places are taken under the locks.
+fn seem_open(seen: &Locked, asked: &Asked) -> bool {
+    let takes_places = asked.candidates.iter().any(|job| job.hold_as.is_some());
+    !asked.candidates.is_empty() && !takes_places && {
+        let mut gates = Gates { resources: seen.resources.clone(), changes: Vec::new() };
+        decide(&mut gates, asked, seen.now).shut.is_empty()
     }
-    let now = crate::clock::now(&mut *transaction).await?;
-    let mut gates = Gates { resources: locked, changes: Vec::new() };
-    let mut starting = Vec::new();
-    let mut shut: Vec<(i64, Shut, bool)> = Vec::new();
-    let mut served = Vec::new();
-    for id in in_line(wanted, &lanes) {
-        let Some(Asked { lane, waits_since, .. }) = lanes.get(&id) else { continue };
-        let admitted = gates.admit(lane, now);
-        starting.extend(lane.ready[..admitted.starts].iter().map(|(job_id, _)| *job_id));
-        match admitted.shut {
-            Some(gate) => shut.push((id, gate, admitted.starts > 0)),
-            // It may be shut: by a limit that has room all the same, or until a time that has passed.
-            None if waits_since.is_some() => served.push(id),
-            None => {}
-        }
+}
+
+/// Leases everything, and then asks the gates, as of the moment at which they were seen. `None` when
+/// they do not let everything through after all.
+async fn lease_first(
+    mut transaction: Transaction<'static, Postgres>,
+    session: SessionId,
+    asked: &Asked,
+    seen: Locked,
+) -> Result<Option<Pass>, Error> {
+    let all: Vec<i64> = asked.candidates.iter().map(|job| job.id).collect();
+    let limited = limited(&seen.resources);
+    let now = seen.now;
+    let leases = take(&mut transaction, session, now, &all, &limited, asked).await?;
+    if leases.len() < all.len() {
+        return Ok(Some(Pass::default()));
     }
-    take_places(&mut transaction, &mut gates, &lanes, &candidates, &starting).await?;
-    let leases = take(&mut transaction, session, now, &starting, &gates, &lanes).await?;
-    if leases.len() < starting.len() {
+    let Some(resources) = resources::lock_soon(&mut transaction, &asked.gated()).await? else {
+        return Ok(None);
+    };
+    if limited != self::limited(&resources) {
+        return Ok(None);
+    }
+    let mut gates = Gates { resources, changes: Vec::new() };
+    let decision = decide(&mut gates, asked, now);
+    if !decision.shut.is_empty() {
+        return Ok(None);
+    }
+    write(transaction, asked, gates, decision, leases, now).await.map(Some)
+}
+
+/// Locks the gates, as far as nobody else has them, asks them, and leases what they let through.
+async fn lock_first(
+    mut transaction: Transaction<'static, Postgres>,
+    session: SessionId,
+    mut asked: Asked,
+) -> Result<Pass, Error> {
+    let Locked { resources, now } = resources::lock_free(&mut transaction, &asked.gated()).await?;
+    let all = asked.lanes.len();
+    let is_ours = |lane: &AskedLane| lane.gated.iter().all(|name| resources.contains_key(name));
+    asked.lanes.retain(|_, lane| is_ours(lane));
+    let was_locked_elsewhere = asked.lanes.len() < all;
+    let mut gates = Gates { resources, changes: Vec::new() };
+    let decision = decide(&mut gates, &asked, now);
+    take_places(&mut transaction, &mut gates, &asked, &decision.starting).await?;
+    let limited = limited(&gates.resources);
+    let starting = &decision.starting;
+    let leases = take(&mut transaction, session, now, starting, &limited, &asked).await?;
+    if leases.len() < decision.starting.len() {
         // The session has been given up for lost: nothing of this happened.
         return Ok(Pass::default());
     }
-    resources::write(&mut transaction, &gates, "engine").await?;
+    let mut pass = write(transaction, &asked, gates, decision, leases, now).await?;
+    let again = was_locked_elsewhere.then_some(LOCKED_ELSEWHERE);
+    pass.next_due_in = pass.next_due_in.into_iter().chain(again).min();
+    Ok(pass)
+}
+
+/// Writes down what the gates have come to, and lets those in who wait for what is left.
+async fn write(
+    mut transaction: Transaction<'static, Postgres>,
+    asked: &Asked,
+    mut gates: Gates,
+    decision: Decision,
+    leases: Vec<Taken>,
+    now: DateTime<Utc>,
+) -> Result<Pass, Error> {
+    let Decision { shut, served, .. } = decision;
+    let mut shutting = resources::write(&mut transaction, &gates, "engine").await?;
     lanes::shut(&mut transaction, &shut).await?;
     lanes::served(&mut transaction, &served).await?;
+    shutting.extend(shut.iter().map(|(_, shut, _)| shut.resource.clone()));
+    gates.resources.retain(|name, _| shutting.contains(name));
     let opened = pass_on(&mut transaction, &gates).await?;
     transaction.commit().await?;
 
     let opens_in = |at: DateTime<Utc>| (at - now).to_std().unwrap_or_default();
     let soonest = shut.iter().filter_map(|(_, shut, _)| shut.opens_at).min().map(opens_in);
-    let again = was_locked_elsewhere.then_some(LOCKED_ELSEWHERE);
+    let again = asked.had_fewer().then_some(TAKEN_BY_OTHERS);
     Ok(Pass {
         // The lanes that were shut have made room for others.
         more: opened > 0 || !shut.is_empty(),
@@ -78,116 +138,37 @@ pub(in crate::queue::postgres) async fn admit(
     })
 }
 
-/// A lane that was asked for.
-struct Asked {
-    lane: Lane,
-    /// At most so many of its jobs.
-    wanted: i32,
-    /// Those of its resources that have a gate.
-    gated: Vec<String>,
-    /// Since when none of its jobs could start.
-    waits_since: Option<DateTime<Utc>>,
+/// Those of these resources that limit how many may run.
+fn limited(resources: &BTreeMap<String, Resource>) -> BTreeSet<String> {
+    let limited = resources.iter().filter(|(_, resource)| resource.max_running.is_some());
+    limited.map(|(name, _)| name.clone()).collect()
 }
 
-/// Those that wait come first, and whoever has waited longest before the others: a lane that is served
-/// again and again takes no place from one that was opened for it. The rest in the order of the turns.
-fn in_line(wanted: &[(i64, i32)], lanes: &BTreeMap<i64, Asked>) -> Vec<i64> {
-    let mut line: Vec<i64> = wanted.iter().map(|(id, _)| *id).collect();
-    line.sort_by_key(|id| {
-        let waits_since = lanes.get(id).and_then(|asked| asked.waits_since);
-        (waits_since.is_none(), waits_since)
-    });
-    line
+/// What becomes of the lanes.
+#[derive(Default)]
+struct Decision {
+    /// These jobs start.
+    starting: Vec<i64>,
+    /// These lanes are shut, by which gate, and whether some of their jobs start all the same.
+    shut: Vec<(i64, Shut, bool)>,
+    /// These lanes waited, and wait no longer.
+    served: Vec<i64>,
 }
 
-#[derive(FromRow)]
-struct UseRow {
-    lane: i64,
-    resource: String,
-    cost: i32,
-    hold: bool,
-    is_gated: bool,
-    is_its_turn: bool,
-    waits_since: Option<DateTime<Utc>>,
-}
-
-async fn lanes_with_uses(
-    connection: &mut PgConnection,
-    wanted: &[(i64, i32)],
-) -> Result<BTreeMap<i64, Asked>, Error> {
-    let rows: Vec<UseRow> = sqlx::query_as(
-        "-- claim_lane_uses
-        select
-            used.lane, used.resource, used.cost, used.hold,
-            engine.is_gated(resources) as is_gated,
-            coalesce(lanes.opens_at <= (select engine.now()), false) as is_its_turn,
-            lanes.waits_since
-        from engine.lane_uses as used
-        join engine.resources on resources.name = used.resource
-        join engine.lanes on lanes.id = used.lane
-        where used.lane = any($1) and lanes.id = any($1)",
-    )
-    .bind(wanted.iter().map(|(lane, _)| *lane).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
-    let mut lanes: BTreeMap<i64, Asked> = wanted
-        .iter()
-        .map(|(id, count)| {
-            let lane = Lane { id: *id, ..Lane::default() };
-            (*id, Asked { lane, wanted: *count, gated: Vec::new(), waits_since: None })
-        })
-        .collect();
-    for row in rows {
-        let Some(asked) = lanes.get_mut(&row.lane) else { continue };
-        if row.is_gated {
-            asked.gated.push(row.resource.clone());
+fn decide(gates: &mut Gates, asked: &Asked, now: DateTime<Utc>) -> Decision {
+    let mut decision = Decision::default();
+    for id in asked.line.iter().copied() {
+        let Some(AskedLane { lane, waits_since, .. }) = asked.lanes.get(&id) else { continue };
+        let admitted = gates.admit(lane, now);
+        decision.starting.extend(lane.ready[..admitted.starts].iter().map(|(job_id, _)| *job_id));
+        match admitted.shut {
+            Some(gate) => decision.shut.push((id, gate, admitted.starts > 0)),
+            // It may be shut: by a limit that has room all the same, or until a time that has passed.
+            None if waits_since.is_some() => decision.served.push(id),
+            None => {}
         }
-        asked.lane.is_its_turn |= row.is_its_turn;
-        asked.waits_since = row.waits_since;
-        let cost = u32::try_from(row.cost).unwrap_or(1);
-        asked.lane.uses.push(Use { resource: row.resource, cost, hold: row.hold });
     }
-    Ok(lanes)
-}
-
-#[derive(FromRow)]
-struct Candidate {
-    lane: i64,
-    id: i64,
-    fence: i32,
-    hold_as: Option<String>,
-}
-
-/// Locks the first jobs of these lanes, in order.
-async fn candidates(
-    connection: &mut PgConnection,
-    lanes: &BTreeMap<i64, Asked>,
-) -> Result<Vec<Candidate>, Error> {
-    let candidates = sqlx::query_as(
-        "-- claim_candidates
-        select job.lane, job.id, job.fence, job.hold_as
-        from unnest($1::bigint[], $2::int[]) as asked (lane, wanted)
-        join engine.lanes on lanes.id = asked.lane
-        cross join lateral (
-            select lane, id, fence, hold_as
-            from engine.jobs
-            where queue = lanes.queue
-              and share = lanes.share
-              and lane = asked.lane
-              and state = 'waiting'
-              and due
-              and blocked_by is null
-            order by priority, run_at, id
-            limit asked.wanted
-            for update skip locked
-        ) as job
-        where lanes.id = any($1)",
-    )
-    .bind(lanes.keys().copied().collect::<Vec<_>>())
-    .bind(lanes.values().map(|asked| asked.wanted).collect::<Vec<_>>())
-    .fetch_all(connection)
-    .await?;
-    Ok(candidates)
+    decision
 }
 
 /// Takes the places that the starting jobs hold. The decision counted one for each job; a holder that
@@ -195,8 +176,7 @@ async fn candidates(
 async fn take_places(
     connection: &mut PgConnection,
     gates: &mut Gates,
-    lanes: &BTreeMap<i64, Asked>,
-    candidates: &[Candidate],
+    Asked { lanes, candidates, .. }: &Asked,
     starting: &[i64],
 ) -> Result<(), Error> {
     let starting: BTreeSet<i64> = starting.iter().copied().collect();
@@ -232,16 +212,15 @@ async fn take(
     session: SessionId,
     now: DateTime<Utc>,
     job_ids: &[i64],
-    gates: &Gates,
-    lanes: &BTreeMap<i64, Asked>,
+    limited: &BTreeSet<String>,
+    Asked { lanes, .. }: &Asked,
 ) -> Result<Vec<Taken>, Error> {
     if job_ids.is_empty() {
         return Ok(Vec::new());
     }
-    let limited =
-        |name: &&String| gates.resources.get(*name).is_some_and(|r| r.max_running.is_some());
+    let is_limited = |name: &&String| limited.contains(*name);
     let slots: Vec<Vec<&String>> =
-        lanes.values().map(|asked| asked.gated.iter().filter(limited).collect()).collect();
+        lanes.values().map(|asked| asked.gated.iter().filter(is_limited).collect()).collect();
     let taken = sqlx::query_as(
         "-- claim_admitted
         update engine.jobs as job

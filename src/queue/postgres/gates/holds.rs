@@ -34,17 +34,20 @@ pub(in crate::queue::postgres) async fn release(
 ) -> Result<bool, Error> {
     let freed: Vec<(String, Option<i32>)> = sqlx::query_as(
         "-- release_holds
-        with places as (
-            delete from engine.holds where holder = $1 returning resource
-        ),
-        locked as (
+        -- The resource before its places, as a claim locks them.
+        with locked as materialized (
             select name from engine.resources
-            where name in (select resource from places)
+            where name in (select resource from engine.holds where holder = $1)
             order by name
             for no key update
+        ),
+        places as (
+            delete from engine.holds
+            where holder = $1 and resource = any(array(select name from locked))
+            returning resource
         )
         update engine.resources set held = held - 1
-        where name in (select name from locked)
+        where name in (select resource from places)
         returning name, max_holds - held as free",
     )
     .bind(holder)

@@ -1,12 +1,14 @@
 //! Gates on Postgres: who may pass, what they hear of how it went, and who may open and shut them.
 //!
-//! One row of `engine.resources` is one lock. Whoever counts on a resource holds it, and rows are
-//! locked in the order of their names; a claim locks what it can at once and waits for nobody.
+//! One row of `engine.resources` is one lock. Whoever counts on a resource holds it. Jobs are locked before
+//! resources, and both in order; a claim takes the jobs that nobody has and waits for none.
 
 mod admit;
+mod asked;
 mod hand;
 mod holds;
 mod lanes;
+mod limits;
 mod resources;
 mod rules;
 mod settle;

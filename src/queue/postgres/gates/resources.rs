@@ -24,6 +24,9 @@ pub(super) struct Row {
     rate: Option<Json<Rate>>,
     quota: Option<Json<Quota>>,
     breaker: Option<Json<Breaker>>,
+    /// When it was locked.
+    #[sqlx(default)]
+    now: Option<DateTime<Utc>>,
 }
 
 impl Row {
@@ -44,70 +47,108 @@ impl Row {
     }
 }
 
+/// What Postgres says when a lock's time is up.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// Resources under their locks, by name, and the time: not before that of whoever had them last.
+pub(super) struct Locked {
+    pub(super) resources: BTreeMap<String, Resource>,
+    pub(super) now: DateTime<Utc>,
+}
+
+impl Locked {
+    async fn of(connection: &mut PgConnection, rows: Vec<Row>) -> Result<Self, Error> {
+        let now = match rows.iter().filter_map(|row| row.now).max() {
+            Some(now) => now,
+            None => crate::clock::now(connection).await?,
+        };
+        Ok(Self { resources: rows.into_iter().map(Row::split).collect(), now })
+    }
+}
+
+/// Reads these resources without locking them. From now on this transaction waits for nobody long.
+pub(super) async fn look(connection: &mut PgConnection, names: &[String]) -> Result<Locked, Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "-- see_resources
+        select
+            name, max_holds, held, max_running, running, not_before, reason,
+            paused_at is not null as is_paused, paused_until, rate, quota, breaker,
+            engine.now() as now, set_config('lock_timeout', '100ms', true)
+        from engine.resources
+        where name = any($1)",
+    )
+    .bind(names)
+    .fetch_all(&mut *connection)
+    .await?;
+    Locked::of(connection, rows).await
+}
+
+/// Locks these resources after a [`look`]. `None` when somebody holds one for too long.
+pub(super) async fn lock_soon(
+    connection: &mut PgConnection,
+    names: &[String],
+) -> Result<Option<BTreeMap<String, Resource>>, Error> {
+    match lock(connection, names).await {
+        Ok(locked) => Ok(Some(locked.resources)),
+        Err(Error::Database(sqlx::Error::Database(error)))
+            if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// Locks those of these resources that nobody else holds now. The others are missing in the answer.
 pub(super) async fn lock_free(
     connection: &mut PgConnection,
     names: &[String],
-) -> Result<BTreeMap<String, Resource>, Error> {
+) -> Result<Locked, Error> {
     let rows: Vec<Row> = sqlx::query_as(
         "-- lock_free_resources
         select
             name, max_holds, held, max_running, running, not_before, reason,
-            paused_at is not null as is_paused, paused_until, rate, quota, breaker
+            paused_at is not null as is_paused, paused_until, rate, quota, breaker,
+            engine.now() as now
         from engine.resources
         where name = any($1)
         order by name
         for no key update skip locked",
     )
     .bind(names)
-    .fetch_all(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(rows.into_iter().map(Row::split).collect())
+    Locked::of(connection, rows).await
 }
 
 /// Locks these resources, and waits for whoever holds one of them.
-pub(super) async fn lock(
-    connection: &mut PgConnection,
-    names: &[String],
-) -> Result<BTreeMap<String, Resource>, Error> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "-- lock_resources
-        select
-            name, max_holds, held, max_running, running, not_before, reason,
-            paused_at is not null as is_paused, paused_until, rate, quota, breaker
-        from engine.resources
-        where name = any($1)
-        order by name
-        for no key update",
-    )
-    .bind(names)
-    .fetch_all(connection)
-    .await?;
-    Ok(rows.into_iter().map(Row::split).collect())
+pub(super) async fn lock(connection: &mut PgConnection, names: &[String]) -> Result<Locked, Error> {
+    lock_to_tell(connection, &BTreeSet::new(), names).await
 }
 
 /// Locks those of these resources that have something to hear of attempts that have ended: the used
 /// ones with a breaker, and the concerned ones.
-pub(super) async fn lock_to_tell(
+pub(super) async fn lock_to_tell<'a>(
     connection: &mut PgConnection,
     used: &BTreeSet<String>,
-    concerned: &BTreeSet<String>,
-) -> Result<BTreeMap<String, Resource>, Error> {
+    concerned: impl IntoIterator<Item = &'a String>,
+) -> Result<Locked, Error> {
     let rows: Vec<Row> = sqlx::query_as(
-        "-- lock_resources_to_tell
+        "-- lock_resources
         select
             name, max_holds, held, max_running, running, not_before, reason,
-            paused_at is not null as is_paused, paused_until, rate, quota, breaker
+            paused_at is not null as is_paused, paused_until, rate, quota, breaker,
+            engine.now() as now
         from engine.resources
         where (name = any($1) and breaker is not null) or name = any($2)
         order by name
         for no key update",
     )
     .bind(used.iter().map(String::as_str).collect::<Vec<_>>())
-    .bind(concerned.iter().map(String::as_str).collect::<Vec<_>>())
-    .fetch_all(connection)
+    .bind(concerned.into_iter().map(String::as_str).collect::<Vec<_>>())
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(rows.into_iter().map(Row::split).collect())
+    Locked::of(connection, rows).await
 }
 
 /// Makes the rows that are missing, so that they can be locked. From now on nobody forgets them.
@@ -137,17 +178,18 @@ pub(super) async fn make(connection: &mut PgConnection, names: &[String]) -> Res
     Ok(())
 }
 
-/// Writes back what locked resources have come to, and what happened to their breakers.
+/// Writes back what locked resources have come to, and what happened to their breakers. Gives the names of
+/// those that keep a lane shut.
 pub(super) async fn write(
     connection: &mut PgConnection,
     gates: &Gates,
     by: &str,
-) -> Result<(), Error> {
+) -> Result<BTreeSet<String>, Error> {
     let rows: Vec<(&String, &Resource)> = gates.resources.iter().collect();
     if rows.is_empty() {
-        return Ok(());
+        return Ok(BTreeSet::new());
     }
-    sqlx::query(
+    let written: Vec<(String, bool)> = sqlx::query_as(
         "-- write_resources
         update engine.resources as resource
         set held = now.held,
@@ -160,7 +202,16 @@ pub(super) async fn write(
         from unnest($1::text[], $2::int[], $3::int[], $4::jsonb[], $5::jsonb[], $6::jsonb[],
             $7::timestamptz[], $8::text[])
             as now (name, held, running, rate, quota, breaker, not_before, reason)
-        where resource.name = now.name and resource.name = any($1)",
+        where resource.name = now.name and resource.name = any($1)
+        returning
+            resource.name,
+            -- The order says which index.
+            (
+                select id from engine.lanes
+                where shut_by = resource.name
+                order by shut_by, waits_since
+                limit 1
+            ) is not null as shuts",
     )
     .bind(rows.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, row)| row.held).collect::<Vec<_>>())
@@ -170,9 +221,10 @@ pub(super) async fn write(
     .bind(rows.iter().map(|(_, row)| row.breaker.as_ref().map(Json)).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, row)| row.not_before).collect::<Vec<_>>())
     .bind(rows.iter().map(|(_, row)| row.reason.as_deref()).collect::<Vec<_>>())
-    .execute(&mut *connection)
+    .fetch_all(&mut *connection)
     .await?;
-    note_changes(connection, &gates.changes, by).await
+    note_changes(connection, &gates.changes, by).await?;
+    Ok(written.into_iter().filter(|(_, shuts)| *shuts).map(|(name, _)| name).collect())
 }
 
 async fn note_changes(

@@ -1,6 +1,6 @@
 //! What people and programs do to gates: set them, pause and resume a resource, open a credential.
 
-use super::{lanes, resources};
+use super::{lanes, limits, resources};
 use crate::queue::error::Error;
 use crate::queue::gate::breaker::Breaker;
 use crate::queue::gate::{Gate, Gates, Resource, Rule};
@@ -12,7 +12,7 @@ use std::time::Duration;
 pub(super) async fn locked(connection: &mut PgConnection, name: &str) -> Result<Resource, Error> {
     let names = [name.to_owned()];
     resources::make(connection, &names).await?;
-    let mut found = resources::lock(connection, &names).await?;
+    let mut found = resources::lock(connection, &names).await?.resources;
     Ok(found.remove(name).unwrap_or_default())
 }
 
@@ -23,7 +23,11 @@ pub(in crate::queue::postgres) async fn set(
     name: &str,
     rule: Rule,
 ) -> Result<(), Error> {
+    if matches!(rule, Rule::Running(Some(_))) {
+        limits::lock_running(connection, name).await?;
+    }
     let mut resource = locked(connection, name).await?;
+    let now = crate::clock::now(&mut *connection).await?;
     let gate = match rule {
         Rule::Holds(max) => {
             resource.max_holds = max;
@@ -31,10 +35,13 @@ pub(in crate::queue::postgres) async fn set(
         }
         Rule::Running(max) => {
             resource.max_running = max;
+            if max.is_some() {
+                resource.running = limits::count_running(connection, name).await?;
+            }
             Gate::Limit
         }
         Rule::Rate(rate) => {
-            resource.rate = join(resource.rate, rate, |new, old| new.in_place_of(&old));
+            resource.rate = join(resource.rate, rate, |new, old| new.in_place_of(&old, now));
             Gate::Rate
         }
         Rule::Quota(quota) => {
@@ -49,7 +56,7 @@ pub(in crate::queue::postgres) async fn set(
         Rule::Weight(weight) => return weigh(connection, name, weight).await,
     };
     let max_running = resource.max_running;
-    limit(connection, name, resource.max_holds, max_running).await?;
+    limits::write(connection, name, resource.max_holds, max_running).await?;
     let resources = BTreeMap::from([(name.to_owned(), resource)]);
     resources::write(connection, &Gates { resources, changes: Vec::new() }, "engine").await?;
     lanes::gate(connection, name).await?;
@@ -64,24 +71,6 @@ fn join<T>(old: Option<T>, new: Option<T>, in_place_of: impl FnOnce(T, T) -> T) 
         (Some(old), Some(new)) => Some(in_place_of(new, old)),
         (_, new) => new,
     }
-}
-
-async fn limit(
-    connection: &mut PgConnection,
-    name: &str,
-    max_holds: Option<i32>,
-    max_running: Option<i32>,
-) -> Result<(), Error> {
-    sqlx::query(
-        "-- limit_resource
-        update engine.resources set max_holds = $2, max_running = $3 where name = $1",
-    )
-    .bind(name)
-    .bind(max_holds)
-    .bind(max_running)
-    .execute(connection)
-    .await?;
-    Ok(())
 }
 
 async fn weigh(connection: &mut PgConnection, name: &str, weight: i16) -> Result<(), Error> {

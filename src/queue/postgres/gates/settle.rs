@@ -36,9 +36,9 @@ impl Ended {
         self.queue.clone()
     }
 
-    /// When it was claimed.
-    pub(in crate::queue::postgres) fn claimed_at(&self) -> Option<DateTime<Utc>> {
-        self.claimed_at
+    /// The job, and the fence of the claim.
+    pub(in crate::queue::postgres) fn key(&self) -> (i64, i32) {
+        (self.id, self.fence)
     }
 
     /// What it used, its queue and kind included.
@@ -54,7 +54,7 @@ pub(in crate::queue::postgres) struct Quiet<'a> {
     pub(in crate::queue::postgres) pause: Duration,
     pub(in crate::queue::postgres) reason: Option<&'a str>,
     /// When the attempt that was told so began; of several, the last.
-    pub(in crate::queue::postgres) began_at: Option<DateTime<Utc>>,
+    pub(in crate::queue::postgres) began_at: DateTime<Utc>,
 }
 
 impl<'a> Quiet<'a> {
@@ -88,26 +88,30 @@ pub(in crate::queue::postgres) async fn settle(
     let used: BTreeSet<String> = ended.iter().flat_map(|(one, _)| one.resources()).collect();
     let slots = ended.iter().filter_map(|(one, _)| one.slots.as_ref()).flatten().cloned();
     let concerned: BTreeSet<String> = slots.chain(named).collect();
-    let resources = resources::lock_to_tell(connection, &used, &concerned).await?;
+    let resources::Locked { resources, now } =
+        resources::lock_to_tell(connection, &used, &concerned).await?;
     if resources.is_empty() {
         return Ok(());
     }
-    let now = crate::clock::now(&mut *connection).await?;
     let mut gates = Gates { resources, changes: Vec::new() };
     for (attempt, went) in ended {
         free_slots(&mut gates, attempt);
         tell_breakers(&mut gates, attempt, *went, now);
     }
+    let mut lowered = Vec::new();
     for (name, wish) in quiet {
         if let Some(resource) = gates.resources.get_mut(*name) {
-            leave_alone(resource, wish, now);
+            lowered.extend(leave_alone(resource, wish, now).map(|why| (*name, why)));
         }
     }
-    resources::write(connection, &gates, "engine").await?;
+    let shutting = resources::write(connection, &gates, "engine").await?;
+    for (name, why) in lowered {
+        resources::note(connection, name, "rate_lowered", "engine", &why).await?;
+    }
     for name in quiet.keys() {
         lanes::gate(connection, name).await?;
     }
-    open_lanes(connection, &gates, &concerned).await
+    open_lanes(connection, &gates, &concerned, &shutting).await
 }
 
 fn free_slots(gates: &mut Gates, attempt: &Ended) {
@@ -140,16 +144,18 @@ fn tell_breakers(
     }
 }
 
-/// A longer wish that was made before stays. Its rate, if it has one, is lowered.
-fn leave_alone(resource: &mut Resource, wish: &Quiet<'_>, now: DateTime<Utc>) {
+/// A longer wish that was made before stays. Its rate, if it has one, is lowered: then it says why.
+fn leave_alone(resource: &mut Resource, wish: &Quiet<'_>, now: DateTime<Utc>) -> Option<String> {
     let until = now + wish.pause;
     if resource.not_before.is_none_or(|already| already < until) {
         resource.not_before = Some(until);
         resource.reason = wish.reason.map(str::to_owned);
     }
-    if let Some(rate) = &mut resource.rate {
-        rate.slow_down(now, wish.began_at.unwrap_or(now));
-    }
+    let rate = resource.rate.as_mut()?;
+    rate.slow_down(now, wish.began_at).then(|| {
+        let said = wish.reason.unwrap_or("asked to be left alone");
+        format!("lowered to {:.0} % of the rule: {said}", rate.scale(now) * 100.0)
+    })
 }
 
 /// Lets those in for whom there is room now.
@@ -157,9 +163,10 @@ async fn open_lanes(
     connection: &mut PgConnection,
     gates: &Gates,
     concerned: &BTreeSet<String>,
+    shutting: &BTreeSet<String>,
 ) -> Result<(), Error> {
     let mut wanted = Vec::new();
-    for name in concerned {
+    for name in concerned.intersection(shutting) {
         let Some(resource) = gates.resources.get(name) else { continue };
         let free = resource.max_running.map_or(i64::MAX, |max| i64::from(max - resource.running));
         if free > 0 {
@@ -167,7 +174,7 @@ async fn open_lanes(
         }
     }
     let changed: BTreeSet<&String> = gates.changes.iter().map(|(name, _)| name).collect();
-    for (name, resource) in &gates.resources {
+    for (name, resource) in gates.resources.iter().filter(|(name, _)| shutting.contains(*name)) {
         // A probe that gave its place back, too, makes room for another.
         let breaker = resource.breaker.as_ref();
         let asks = breaker.is_some_and(|breaker| breaker.phase() == Phase::HalfOpen);

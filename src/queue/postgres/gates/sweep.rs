@@ -24,19 +24,32 @@ pub(in crate::queue::postgres) async fn sweep(connection: &mut PgConnection) -> 
     .fetch_all(&mut *connection)
     .await?;
     // Locked first: a claim that takes a place meanwhile would be counted wrongly.
-    let found = resources::lock(connection, &names).await?;
-    let mut gates = Gates { resources: found, changes: Vec::new() };
-    let now = crate::clock::now(&mut *connection).await?;
+    let resources::Locked { resources, now } = resources::lock(connection, &names).await?;
+    let mut gates = Gates { resources, changes: Vec::new() };
     mended += count_again(connection, &mut gates).await?;
     mended += forget_probes(connection, &mut gates).await?;
     resources::write(connection, &gates, "engine").await?;
-    for (name, resource) in &mut gates.resources {
-        for (gate, free) in open_gates(resource, now) {
-            let opened = lanes::open_stuck(connection, name, gate, free).await?;
-            mended += u64::try_from(opened).unwrap_or(0);
+    for (name, gate) in shut_by(connection).await? {
+        let Some(resource) = gates.resources.get_mut(&name) else { continue };
+        for (open, free) in open_gates(resource, now) {
+            if open.as_str() == gate {
+                let opened = lanes::open_stuck(connection, &name, open, free).await?;
+                mended += u64::try_from(opened).unwrap_or(0);
+            }
         }
     }
     Ok(mended)
+}
+
+/// The resources that keep lanes shut, each with the gate that does.
+async fn shut_by(connection: &mut PgConnection) -> Result<Vec<(String, String)>, Error> {
+    let shut = sqlx::query_as(
+        "-- sweep_shut
+        select distinct shut_by, shut_gate from engine.lanes where shut_by is not null",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(shut)
 }
 
 /// A lane may be forgotten in the moment in which a job comes into it: claim makes it again.

@@ -1,0 +1,95 @@
+//! Gates that are changed while jobs run and wait.
+
+use super::{House, named};
+use anyhow::anyhow;
+use recomamp::queue::gate::Rule;
+use recomamp::queue::gate::rate::Rate;
+use recomamp::queue::{Failure, NewJob, Outcome};
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn using_r(name: usize) -> NewJob {
+    named(&name.to_string()).using(["r".to_owned()])
+}
+
+async fn set(house: &House, resource: &str, rule: Rule) {
+    house.queue.set_gate(&mut *house.connection().await, resource, rule).await.expect("set");
+}
+
+fn rate(tokens: u32, period: Duration) -> Rule {
+    Rule::Rate(Some(Rate::new(tokens, period).expect("a rate")))
+}
+
+#[tokio::test]
+async fn a_limit_counts_what_already_runs_without_it() {
+    let house = House::new().await;
+    house.enqueue(&(0..6).map(using_r).collect::<Vec<_>>()).await;
+    let running = house.claim(3).await;
+    set(&house, "r", Rule::Running(Some(3))).await;
+    assert!(house.claim(10).await.is_empty(), "three run");
+
+    house.end(&running[0], Ok(Outcome::Done)).await;
+    assert_eq!(house.claim(10).await.len(), 1, "one of them has ended");
+    assert_eq!(house.queue.sweep(&mut *house.connection().await).await.expect("swept"), 0);
+}
+
+#[tokio::test]
+async fn a_limit_on_a_queue_or_a_kind_counts_what_already_runs_too() {
+    let house = House::new().await;
+    house.enqueue(&(0..6).map(using_r).collect::<Vec<_>>()).await;
+    let running = house.claim(2).await;
+    set(&house, "queue:default", Rule::Running(Some(2))).await;
+    set(&house, "kind:named", Rule::Running(Some(2))).await;
+    set(&house, "kind:another", Rule::Running(Some(1))).await;
+    assert!(house.claim(10).await.is_empty());
+    for lease in &running {
+        house.end(lease, Ok(Outcome::Done)).await;
+    }
+    assert_eq!(house.claim(10).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_limit_that_was_taken_away_and_set_again_counts_right() {
+    let house = House::new().await;
+    house.enqueue(&(0..9).map(using_r).collect::<Vec<_>>()).await;
+    set(&house, "r", Rule::Running(Some(2))).await;
+    let first = house.claim(10).await;
+    set(&house, "r", Rule::Running(None)).await;
+    house.end(&first[0], Ok(Outcome::Done)).await;
+    assert_eq!(house.claim(3).await.len(), 3, "there is no limit");
+    set(&house, "r", Rule::Running(Some(5))).await;
+    assert_eq!(house.claim(10).await.len(), 1, "four run");
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_slow_rate_goes_on_at_once_when_it_is_raised() {
+    let house = House::new().await;
+    set(&house, "r", rate(1, HOUR)).await;
+    house.enqueue(&(0..100).map(using_r).collect::<Vec<_>>()).await;
+    for _ in 0..5 {
+        // One starts, and the lane queues up for a turn in an hour.
+        house.claim(10).await;
+        house.wait(HOUR + Duration::from_secs(75)).await;
+    }
+    set(&house, "r", rate(1000, Duration::from_secs(1))).await;
+    house.wait(Duration::from_secs(2)).await;
+    assert!(house.claim(10).await.len() >= 10);
+}
+
+#[tokio::test]
+async fn a_rate_that_is_lowered_after_a_refusal_leaves_an_event() {
+    let house = House::new().await;
+    set(&house, "r", rate(1000, Duration::from_secs(1))).await;
+    house.enqueue(&(0..2).map(using_r).collect::<Vec<_>>()).await;
+    let leases = house.claim(2).await;
+    for lease in &leases {
+        let told = Some(Duration::from_secs(5));
+        house.end(lease, Err(Failure::throttled(anyhow!("429: slow down"), told, "r"))).await;
+    }
+    // The second one began before the rate was lowered, and says nothing about it.
+    assert_eq!(
+        house.events().await,
+        ["rate_lowered r engine: lowered to 50 % of the rule: 429: slow down"]
+    );
+}
