@@ -147,15 +147,15 @@ impl Rate {
         Ok(Self { slowing, ..self })
     }
 
-    /// This rule takes the place of another: what was taken under that one stays taken.
+    /// This rule takes the place of another: what was taken under that one stays taken, but for no
+    /// longer than a whole window of this one. The turns that it gave are void, because whoever waits
+    /// looks at the new rule: behind a line that nobody stands in any more, everybody would wait as
+    /// long as the old rule had them wait.
     #[must_use]
-    pub fn in_place_of(self, old: &Self) -> Self {
-        Self {
-            theoretical_arrival: old.theoretical_arrival,
-            slowed: old.slowed,
-            line: old.line,
-            ..self
-        }
+    pub fn in_place_of(self, old: &Self, now: DateTime<Utc>) -> Self {
+        let all_taken = now.timestamp_micros() + self.period_us + self.tolerance_us;
+        let theoretical_arrival = old.arrival_us().map(|tat| instant(tat.min(all_taken)));
+        Self { theoretical_arrival, slowed: old.slowed, line: None, ..self }
     }
 
     /// At most so many …
@@ -379,7 +379,7 @@ mod tests {
 
     #[test]
     fn a_job_that_costs_more_than_a_lowered_rule_takes_a_whole_window() {
-        let mut rate = rate(5, 1000).in_place_of(&rate(100, 1000));
+        let mut rate = rate(5, 1000).in_place_of(&rate(100, 1000), start());
         rate.take(start(), 1);
         let opens = rate.opens_at(start(), 50);
         assert_eq!(rate.available(opens, 50), 1);
@@ -403,6 +403,28 @@ mod tests {
         }
         assert!(rate.is_queued(turns[498]));
         assert!(!rate.is_queued(turns[499]), "the line is empty");
+    }
+
+    #[test]
+    fn behind_a_new_rule_nobody_stands_in_the_line_of_the_old_one() {
+        let mut old = rate(1, 60_000);
+        old.take(start(), 1);
+        let turns: Vec<_> = (0..100).map(|_| old.queue_up(start(), 1)).collect();
+        assert!(turns[99] > start() + TimeDelta::minutes(100));
+        let now = start() + TimeDelta::minutes(2);
+        let mut new = rate(10, 1000).in_place_of(&old, now);
+        assert!(!new.is_queued(now));
+        assert_eq!(new.available(now, 1), 1);
+        new.take(now, 1);
+        assert!(new.queue_up(now, 1) <= now + us(102_000));
+    }
+
+    #[test]
+    fn a_new_rule_waits_for_what_the_old_one_gave_a_window_of_its_own_and_no_longer() {
+        let mut old = rate(1, 3_600_000);
+        old.take(start(), 1);
+        let new = rate(10, 1000).in_place_of(&old, start());
+        assert_eq!(new.opens_at(start(), 1), start() + us(1_000_000));
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub(in crate::queue::postgres) async fn set(
     rule: Rule,
 ) -> Result<(), Error> {
     let mut resource = locked(connection, name).await?;
+    let now = crate::clock::now(&mut *connection).await?;
     let gate = match rule {
         Rule::Holds(max) => {
             resource.max_holds = max;
@@ -34,7 +35,7 @@ pub(in crate::queue::postgres) async fn set(
             Gate::Limit
         }
         Rule::Rate(rate) => {
-            resource.rate = join(resource.rate, rate, |new, old| new.in_place_of(&old));
+            resource.rate = join(resource.rate, rate, |new, old| new.in_place_of(&old, now));
             Gate::Rate
         }
         Rule::Quota(quota) => {
