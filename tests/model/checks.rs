@@ -40,8 +40,9 @@ impl World {
             same(job, row)?;
             read_run_at(job, row, between)?;
         }
+        let running = self.model.running();
         for row in &seen.resources {
-            let running = self.model.running_on(&row.name);
+            let running = running.get(&row.name).copied().unwrap_or(0);
             let resource = self.model.resource(&row.name);
             same_resource(resource, row, running, between)
                 .with_context(|| format!("{} was to be {resource:?}", row.name))?;
@@ -52,7 +53,7 @@ impl World {
 
     /// Learns the ids of the jobs that were enqueued.
     fn adopt(&mut self, seen: &Snapshot) -> Result<()> {
-        for row in seen.jobs.values() {
+        for row in &seen.changed {
             if self.model.jobs.contains_key(&row.id) || self.model.past.contains_key(&row.id) {
                 continue;
             }
@@ -74,7 +75,11 @@ fn same(job: &Job, row: &JobRow) -> Result<()> {
         Place::Cancelled => ("cancelled", None),
     };
     let counters = (job.attempt, job.snoozes, job.throttles, job.denials, job.rescues);
-    let wants_hold = row.wants_hold.iter().map(String::as_str).collect::<BTreeSet<_>>();
+    let wants_hold = || {
+        let mut wanted = row.wants_hold.iter();
+        row.wants_hold.len() == job.wants_hold.len()
+            && wanted.all(|name| job.wants_hold.contains(name.as_str()))
+    };
     let same = row.name == job.name
         && row.state == state
         && (row.parent_id, row.replay_of) == (job.parent, job.replay_of)
@@ -83,9 +88,7 @@ fn same(job: &Job, row: &JobRow) -> Result<()> {
         && row.interruptions == job.interruptions
         && row.blocked_by.as_deref() == job.blocked_by
         && (job.is_finished()
-            || (row.fence == job.fence
-                && row.cancel_asked == job.cancel_asked
-                && wants_hold == job.wants_hold));
+            || (row.fence == job.fence && row.cancel_asked == job.cancel_asked && wants_hold()));
     ensure!(same, "this job\n  {row:?}\nwas to be\n  {job:?}");
     Ok(())
 }

@@ -15,6 +15,15 @@ use std::collections::{BTreeMap, BTreeSet};
 /// So many calls in a row may say that there is more.
 const MOST_CALLS: usize = 40;
 
+/// What decides whether a gate is shut.
+struct Moment {
+    now: DateTime<Utc>,
+    running: BTreeMap<String, usize>,
+    turns: BTreeMap<i64, Turn>,
+    /// How many there are.
+    lanes: i32,
+}
+
 impl World {
     pub async fn claim(
         &mut self,
@@ -177,8 +186,9 @@ impl World {
     /// What has just started has found room.
     fn within_limits(&mut self, started: &[(&Lease, Job)]) -> Result<()> {
         let names: BTreeSet<String> = started.iter().flat_map(|(_, job)| job.resources()).collect();
+        let running = self.model.running();
         for name in names {
-            let running = self.model.running_on(&name);
+            let running = running.get(&name).copied().unwrap_or(0);
             let resource = self.model.resource(&name);
             let fits = |max: Option<i32>, used: usize| {
                 max.is_none_or(|max| used <= usize::try_from(max).unwrap_or(0))
@@ -212,40 +222,33 @@ impl World {
         before: DateTime<Utc>,
     ) -> Result<()> {
         let (turns, lanes) = turns(self.connection()).await?;
+        let moment = Moment { now: before, running: self.model.running(), turns, lanes };
         let lying = self.model.jobs.iter().filter(|(_, job)| {
             job.queue() == queue && job.may_run_by(before) && Self::knows(old, &job.plan)
         });
         for (id, job) in lying {
-            let lane = self.reader.lane(*id);
-            let turn = lane.and_then(|lane| turns.get(&lane));
+            let lane = self.reader.lane(*id).context("it waits somewhere")?;
             ensure!(
-                job.resources().iter().any(|name| self.is_shut(job, name, before, turn, lanes)),
-                "left lying, though no gate is shut: {id} {job:?}\n  in {lane:?} {turn:?}, at \
-                {before}\n  {}",
-                self.gates_of(job)
+                job.resources().iter().any(|name| self.is_shut(job, lane, name, &moment)),
+                "left lying, though no gate is shut: {id} {job:?}\n  in {lane}, at {before}\n  {:?}",
+                job.resources()
+                    .iter()
+                    .map(|name| self.model.resources.get(name))
+                    .collect::<Vec<_>>()
             );
         }
         Ok(())
-    }
-
-    fn gates_of(&self, job: &Job) -> String {
-        let of = |name: &String| {
-            self.model.resources.get(name).map(|resource| {
-                format!("{name}: {} run, {resource:?}\n  ", self.model.running_on(name))
-            })
-        };
-        job.resources().iter().filter_map(of).collect()
     }
 
     /// Whether this resource keeps the job back.
     fn is_shut(
         &self,
         job: &Job,
+        lane: i64,
         name: &str,
-        now: DateTime<Utc>,
-        turn: Option<&Turn>,
-        lanes: i32,
+        Moment { now, running, turns, lanes }: &Moment,
     ) -> bool {
+        let now = *now;
         let Some(resource) = self.model.resources.get(name) else { return false };
         let full = |max: Option<i32>, used: usize| {
             max.is_some_and(|max| used >= usize::try_from(max).unwrap_or(0))
@@ -267,14 +270,14 @@ impl World {
                 i64::try_from(seconds * 1_100 / u64::from(tokens)).unwrap_or(i64::MAX),
             );
             let bound = interval * 2 * slowed * (lanes + 2);
-            turn.is_some_and(|turn| {
+            turns.get(&lane).is_some_and(|turn| {
                 turn.shut_by == name && turn.opens_at > now && turn.opens_at <= self.now + bound
             })
         });
         resource.is_paused(now)
             || breaker
             || resource.not_before.is_some_and(|at| at + spread > now)
-            || full(resource.max_running, self.model.running_on(name))
+            || full(resource.max_running, running.get(name).copied().unwrap_or(0))
             || (job.holds(name) && full(resource.max_holds, resource.holders.len()))
             || quota
             || rate

@@ -172,10 +172,14 @@ impl Model {
         self.resources.entry(name.to_owned()).or_default()
     }
 
-    /// How many run on the resource of those that are counted.
-    pub fn running_on(&self, resource: &str) -> usize {
+    /// How many run on each resource of those that are counted.
+    pub fn running(&self) -> BTreeMap<String, usize> {
         let runs = |job: &&Job| matches!(job.place, Place::Running(_));
-        self.jobs.values().filter(runs).filter(|job| job.slots.contains(resource)).count()
+        let mut running = BTreeMap::new();
+        for name in self.jobs.values().filter(runs).flat_map(|job| &job.slots) {
+            *running.entry(name.clone()).or_default() += 1;
+        }
+        running
     }
 
     fn is_taken(&self, key: &str) -> bool {

@@ -59,6 +59,8 @@ pub struct Snapshot {
     pub now: DateTime<Utc>,
     /// Unfinished jobs, and those that have finished since the last look.
     pub jobs: BTreeMap<i64, Arc<JobRow>>,
+    /// Those among them that are not as they were at the last look.
+    pub changed: Vec<Arc<JobRow>>,
     /// How many there are.
     pub unfinished: i64,
     pub finished: i64,
@@ -116,15 +118,17 @@ impl Reader {
         .fetch_all(&mut *db)
         .await?;
         self.transaction = transaction;
-        let (finishing, changed): (Vec<_>, Vec<_>) = changed
-            .into_iter()
-            .map(|row| (row.id, Arc::new(row)))
-            .partition(|(_, row)| row.finished_at.is_some());
-        self.unfinished.extend(changed);
-        self.unfinished.retain(|id, _| finishing.iter().all(|(finished, _)| finished != id));
+        let changed: Vec<Arc<JobRow>> = changed.into_iter().map(Arc::new).collect();
+        let with_id = |row: &Arc<JobRow>| (row.id, Arc::clone(row));
+        let (finished_now, others): (Vec<_>, Vec<_>) =
+            changed.iter().map(with_id).partition(|(_, row)| row.finished_at.is_some());
+        self.unfinished.extend(others);
+        for (id, _) in &finished_now {
+            self.unfinished.remove(id);
+        }
         let mut jobs = self.unfinished.clone();
-        jobs.extend(finishing);
-        Ok(Snapshot { now, jobs, unfinished, finished, resources: resources(db).await? })
+        jobs.extend(finished_now);
+        Ok(Snapshot { now, jobs, changed, unfinished, finished, resources: resources(db).await? })
     }
 }
 
