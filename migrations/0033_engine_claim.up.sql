@@ -50,11 +50,13 @@ $$;
 comment on function engine.next_lane(text, smallint, bigint, text[], smallint[])
     is 'The first open lane with a ready job after this one, of a kind that the caller knows.';
 
+-- In plpgsql, which plans it once: a claim asks it of many lanes.
 create function engine.is_waited_for(l engine.lanes, known_kinds text[], known_versions smallint[])
 returns boolean
-language sql stable
+language plpgsql stable
 as $$
-    select exists (
+begin
+    return exists (
             select from unnest(known_kinds, known_versions) as known (kind, version)
             where known.kind = l.kind and known.version >= l.version
         )
@@ -62,7 +64,8 @@ as $$
             select from engine.jobs as j
             where j.queue = l.queue and j.share = l.share and j.lane = l.id
               and j.state = 'waiting' and j.due and j.blocked_by is null
-        )
+        );
+end
 $$;
 
 comment on function engine.is_waited_for(engine.lanes, text[], smallint[])
@@ -83,8 +86,8 @@ create function engine.claim(
     created_at timestamptz, claimed_at timestamptz, priority smallint, run_at timestamptz, share smallint
 )
 language plpgsql
--- Whatever the statistics say of tables that were small a moment ago: a claim never scans one, and
--- whatever it is asked for, the plan is the same: to make another takes longer than the claim.
+-- Whatever the statistics say of tables that were small a moment ago: a claim never scans one. And it
+-- plans nothing anew for each lane that it looks at, which took longer than to look.
 set enable_seqscan = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column

@@ -1,6 +1,7 @@
 //! What is checked after every step: the store has come to what the model says, and nothing else.
 
-use super::expected::{Job, Phase, Place, Resource, RunAt};
+use super::expected::{Job, Past, Place, RunAt};
+use super::resources::{Phase, Resource};
 use super::snapshot::{JobRow, ResourceRow, Snapshot};
 use super::world::World;
 use anyhow::{Context, Result, bail, ensure};
@@ -11,19 +12,27 @@ use std::collections::BTreeSet;
 impl World {
     /// Compares everything, and reads back what has jitter.
     pub async fn check(&mut self) -> Result<()> {
-        let seen = self.snapshot().await?;
-        self.adopt(&seen)?;
-        for job_id in &self.finishing {
-            let row = seen.jobs.get(job_id).with_context(|| format!("job {job_id} is lost"))?;
-            let job = self.model.jobs.remove(job_id).context("it finished twice")?;
+        let seen = self.look().await?;
+        self.compare(&seen)
+    }
+
+    pub fn compare(&mut self, seen: &Snapshot) -> Result<()> {
+        self.adopt(seen)?;
+        for job_id in std::mem::take(&mut self.finishing) {
+            let row = seen.jobs.get(&job_id).with_context(|| format!("job {job_id} is lost"))?;
+            let job = self.model.jobs.remove(&job_id).context("it finished twice")?;
             same(&job, row)?;
-            self.finished += 1;
+            let finished_at = row.finished_at.with_context(|| format!("not finished: {row:?}"))?;
+            self.model.past.insert(job_id, Past { job, finished_at, replayed_as: None });
         }
+        let (unfinished, finished) = (self.model.jobs.len(), self.model.past.len());
+        let right = usize::try_from(seen.unfinished)? == unfinished
+            && usize::try_from(seen.finished)? == finished;
         ensure!(
-            seen.finished == self.finished,
-            "{} have finished, not {}",
-            seen.finished,
-            self.finished
+            right,
+            "{} jobs and {} in the history, not {unfinished} and {finished}",
+            seen.unfinished,
+            seen.finished
         );
         let between = (self.now, seen.now);
         for (id, job) in &mut self.model.jobs {
@@ -31,11 +40,9 @@ impl World {
             same(job, row)?;
             read_run_at(job, row, between)?;
         }
-        let known = self.model.jobs.len() + self.finishing.len();
-        ensure!(seen.jobs.len() == known, "{} jobs, not {known}", seen.jobs.len());
-        self.finishing.clear();
+        let running = self.model.running();
         for row in &seen.resources {
-            let running = self.model.running_on(&row.name);
+            let running = running.get(&row.name).copied().unwrap_or(0);
             let resource = self.model.resource(&row.name);
             same_resource(resource, row, running, between)
                 .with_context(|| format!("{} was to be {resource:?}", row.name))?;
@@ -46,27 +53,16 @@ impl World {
 
     /// Learns the ids of the jobs that were enqueued.
     fn adopt(&mut self, seen: &Snapshot) -> Result<()> {
-        for row in seen.jobs.values() {
-            if self.model.jobs.contains_key(&row.id) {
+        for row in &seen.changed {
+            if self.model.jobs.contains_key(&row.id) || self.model.past.contains_key(&row.id) {
                 continue;
             }
             let job = self.model.coming.remove(&row.name);
             let job = job.with_context(|| format!("nobody asked for {row:?}"))?;
-            ensure!(row.parent_id == job.parent, "{row:?} has another parent: {job:?}");
             self.model.jobs.insert(row.id, job);
         }
         ensure!(self.model.coming.is_empty(), "never enqueued: {:?}", self.model.coming);
         Ok(())
-    }
-
-    /// Those that have waited long enough for a credential look by themselves.
-    pub fn wake_overdue(&mut self) {
-        for job in self.model.jobs.values_mut().filter(|job| job.blocked_by.is_some()) {
-            let RunAt::Exactly(run_at) = job.run_at else { continue };
-            if run_at <= self.now {
-                job.blocked_by = None;
-            }
-        }
     }
 }
 
@@ -79,13 +75,20 @@ fn same(job: &Job, row: &JobRow) -> Result<()> {
         Place::Cancelled => ("cancelled", None),
     };
     let counters = (job.attempt, job.snoozes, job.throttles, job.denials, job.rescues);
+    let wants_hold = || {
+        let mut wanted = row.wants_hold.iter();
+        row.wants_hold.len() == job.wants_hold.len()
+            && wanted.all(|name| job.wants_hold.contains(name.as_str()))
+    };
     let same = row.name == job.name
         && row.state == state
+        && (row.parent_id, row.replay_of) == (job.parent, job.replay_of)
         && row.session == session
         && (row.attempt, row.snoozes, row.throttles, row.denials, row.rescues) == counters
         && row.interruptions == job.interruptions
         && row.blocked_by.as_deref() == job.blocked_by
-        && (job.is_finished() || (row.fence, row.wants_hold) == (job.fence, job.wants_hold));
+        && (job.is_finished()
+            || (row.fence == job.fence && row.cancel_asked == job.cancel_asked && wants_hold()));
     ensure!(same, "this job\n  {row:?}\nwas to be\n  {job:?}");
     Ok(())
 }
@@ -150,14 +153,19 @@ fn same_resource(
     Ok(())
 }
 
-/// No lane of starts, wherever a window begins, has more than the rule says.
-pub fn within_rate(started: &[(DateTime<Utc>, u32)], (tokens, seconds): (u32, u64)) -> Result<()> {
-    // A job is claimed a moment after it was let through.
-    let window = TimeDelta::seconds(i64::try_from(seconds)?) - TimeDelta::milliseconds(500);
-    for (begins, _) in started {
+/// Wherever a window begins, no more have started in it than the rule says.
+pub fn within_rate(
+    started: &mut Vec<(DateTime<Utc>, u32)>,
+    (tokens, seconds): (u32, u64),
+) -> Result<()> {
+    let window = TimeDelta::seconds(i64::try_from(seconds)?);
+    let last = started.iter().map(|(at, _)| *at).max();
+    for (begins, _) in &*started {
         let inside = started.iter().filter(|(at, _)| at >= begins && *at < *begins + window);
         let taken: u32 = inside.map(|(_, cost)| (*cost).min(tokens)).sum();
         ensure!(taken <= tokens, "{taken} started in one window of {seconds} s, not {tokens}");
     }
+    // No window of theirs is still open.
+    started.retain(|(at, _)| last.is_none_or(|last| *at + window > last));
     Ok(())
 }

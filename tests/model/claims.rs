@@ -1,18 +1,28 @@
 //! Claims: only jobs that may run are given, in order, and none is left lying that could run.
 
 use super::checks::within_rate;
-use super::expected::{Job, Phase, Place, RunAt};
-use super::snapshot::{LaneRow, lanes};
+use super::expected::{Job, Place};
+use super::resources::Phase;
+use super::snapshot::{ResourceRow, Snapshot, Turn, turns};
 use super::world::World;
 use anyhow::{Context, Result, ensure};
 use chrono::{DateTime, TimeDelta, Utc};
 use recomamp::queue::session::SessionId;
 use recomamp::queue::share::Slots;
 use recomamp::queue::store::{Ask, Lease, Store};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// So many calls in a row may say that there is more.
 const MOST_CALLS: usize = 40;
+
+/// What decides whether a gate is shut.
+struct Moment {
+    now: DateTime<Utc>,
+    running: BTreeMap<String, usize>,
+    turns: BTreeMap<i64, Turn>,
+    /// How many there are.
+    lanes: i32,
+}
 
 impl World {
     pub async fn claim(
@@ -59,33 +69,64 @@ impl World {
         before: DateTime<Utc>,
         leases: &[Lease],
     ) -> Result<()> {
-        let seen = self.snapshot().await?;
-        let was = self.model.jobs.clone();
+        let seen = self.look().await?;
         self.let_probes_in(seen.now, &seen.resources);
+        self.in_order(leases, before)?;
+        let mut started = Vec::new();
         for lease in leases {
-            let row = seen.jobs.get(&lease.job_id).context("a lease on a lost job")?;
-            let job = was.get(&lease.job_id).context("a lease on an unknown job")?;
-            ensure!(job.may_run_by(seen.now), "not to be run now: {job:?}");
+            let job = self.take(session, lease, &seen, before)?;
             ensure!(job.queue() == queue && Self::knows(old, &job.plan), "{job:?}");
-            ensure!(lease.fence == job.fence + 1 && lease.attempt == job.attempt + 1, "{lease:?}");
-            self.pass_gates(lease, job, row.gated, &row.slots, before)
-                .with_context(|| format!("{job:?}"))?;
-            let job = self.model.jobs.get_mut(&lease.job_id).context("it was there")?;
-            ensure!(job.place == Place::Waiting, "leased twice");
-            job.place = Place::Running(session.0);
-            (job.fence, job.attempt) = (lease.fence, lease.attempt);
-            (job.claimed_at, job.gated) = (Some(lease.claimed_at), row.gated);
-            job.slots = row.slots.iter().cloned().collect();
-            job.wants_hold &= !row.gated;
-            self.leases.insert(lease.job_id, lease.clone());
+            started.push((lease, job));
         }
-        self.within_limits(leases, &was)?;
-        in_order(leases, &was, before, |id| matches!(self.model.jobs[&id].place, Place::Waiting))?;
-        self.check().await
+        self.within_limits(&started)?;
+        self.compare(&seen)
+    }
+
+    /// Takes one over. What it was.
+    fn take(
+        &mut self,
+        session: SessionId,
+        lease: &Lease,
+        seen: &Snapshot,
+        before: DateTime<Utc>,
+    ) -> Result<Job> {
+        let row = seen.jobs.get(&lease.job_id).context("a lease on a lost job")?;
+        let was = self.model.jobs.get(&lease.job_id).context("a lease on an unknown job")?.clone();
+        ensure!(was.may_run_by(seen.now), "not to be run now: {was:?}");
+        ensure!(lease.fence == was.fence + 1 && lease.attempt == was.attempt + 1, "{lease:?}");
+        self.pass_gates(lease, &was, row.gated, &row.slots, before)
+            .with_context(|| format!("{was:?}"))?;
+        let job = self.model.jobs.get_mut(&lease.job_id).context("it was there")?;
+        job.place = Place::Running(session.0);
+        (job.fence, job.attempt) = (lease.fence, lease.attempt);
+        (job.claimed_at, job.gated) = (Some(lease.claimed_at), row.gated);
+        job.slots = row.slots.iter().cloned().collect();
+        if row.gated {
+            job.wants_hold.clear();
+        }
+        self.leases.insert(lease.job_id, lease.clone());
+        Ok(was)
+    }
+
+    /// Of each lane, nobody was passed over.
+    fn in_order(&self, leases: &[Lease], before: DateTime<Utc>) -> Result<()> {
+        let leased: BTreeSet<i64> = leases.iter().map(|lease| lease.job_id).collect();
+        let mut first: BTreeMap<String, (i16, DateTime<Utc>, i64)> = BTreeMap::new();
+        let waiting = self.model.jobs.iter().filter(|(_, job)| job.may_run_by(before));
+        for (id, job) in waiting.filter(|(id, _)| !leased.contains(id)) {
+            let rank = job.rank(*id);
+            first.entry(job.lane()).and_modify(|other| *other = rank.min(*other)).or_insert(rank);
+        }
+        for id in &leased {
+            let job = self.model.jobs.get(id).context("a lease on an unknown job")?;
+            let passed_over = first.get(&job.lane()).filter(|rank| **rank < job.rank(*id));
+            ensure!(passed_over.is_none(), "{passed_over:?} was passed over for {job:?}");
+        }
+        Ok(())
     }
 
     /// A breaker whose cool-down is over asks.
-    fn let_probes_in(&mut self, now: DateTime<Utc>, rows: &[super::snapshot::ResourceRow]) {
+    fn let_probes_in(&mut self, now: DateTime<Utc>, rows: &[ResourceRow]) {
         use recomamp::queue::gate::breaker::Phase as Theirs;
         for row in rows {
             let theirs = row.breaker.as_ref().map(|breaker| breaker.phase());
@@ -106,7 +147,6 @@ impl World {
         slots: &[String],
         before: DateTime<Utc>,
     ) -> Result<()> {
-        let holder = job.plan.holder.map(|holder| format!("h{holder}"));
         for name in job.resources() {
             let cost = job.cost(&name);
             let resource = self.model.resource(&name);
@@ -121,7 +161,7 @@ impl World {
                 "{name} does not count it as it should"
             );
             if resource.max_holds.is_some() && job.holds(&name) {
-                resource.holders.extend(holder.clone());
+                resource.holders.extend(job.holder());
             }
             if resource.rate.is_some() {
                 resource.started.push((lease.claimed_at, cost));
@@ -144,25 +184,28 @@ impl World {
     }
 
     /// What has just started has found room.
-    fn within_limits(&mut self, leases: &[Lease], was: &BTreeMap<i64, Job>) -> Result<()> {
-        for lease in leases {
-            let job = &was[&lease.job_id];
-            for name in job.resources() {
-                let running = self.model.running_on(&name);
-                let resource = self.model.resource(&name);
-                let fits = |max: Option<i32>, used: usize| {
-                    max.is_none_or(|max| used <= usize::try_from(max).unwrap_or(0))
-                };
-                ensure!(fits(resource.max_running, running), "{running} run on {name}");
-                ensure!(
-                    !job.holds(&name) || fits(resource.max_holds, resource.holders.len()),
-                    "{:?} hold {name}",
-                    resource.holders
-                );
-                if let Some(rate) = resource.rate {
-                    within_rate(&resource.started, rate).context(name.clone())?;
-                }
-                if let Some(limit) = resource.quota {
+    fn within_limits(&mut self, started: &[(&Lease, Job)]) -> Result<()> {
+        let names: BTreeSet<String> = started.iter().flat_map(|(_, job)| job.resources()).collect();
+        let running = self.model.running();
+        for name in names {
+            let running = running.get(&name).copied().unwrap_or(0);
+            let resource = self.model.resource(&name);
+            let fits = |max: Option<i32>, used: usize| {
+                max.is_none_or(|max| used <= usize::try_from(max).unwrap_or(0))
+            };
+            ensure!(fits(resource.max_running, running), "{running} run on {name}");
+            ensure!(
+                !started.iter().any(|(_, job)| job.holds(&name))
+                    || fits(resource.max_holds, resource.holders.len()),
+                "{:?} hold {name}",
+                resource.holders
+            );
+            if let Some(rate) = resource.rate {
+                within_rate(&mut resource.started, rate).context(name.clone())?;
+            }
+            if let Some(limit) = resource.quota {
+                for (lease, _) in started.iter().filter(|(_, job)| job.resources().contains(&name))
+                {
                     let used = resource.used_of_quota(lease.claimed_at);
                     ensure!(used <= limit, "{name}: {used} started today, not {limit}");
                 }
@@ -178,41 +221,34 @@ impl World {
         old: bool,
         before: DateTime<Utc>,
     ) -> Result<()> {
-        let lanes = lanes(self.connection()).await?;
-        let seen = self.snapshot().await?;
+        let (turns, lanes) = turns(self.connection()).await?;
+        let moment = Moment { now: before, running: self.model.running(), turns, lanes };
         let lying = self.model.jobs.iter().filter(|(_, job)| {
             job.queue() == queue && job.may_run_by(before) && Self::knows(old, &job.plan)
         });
-        let width = i32::try_from(lanes.len())?;
         for (id, job) in lying {
-            let lane = seen.jobs.get(id).and_then(|row| lanes.get(&row.lane));
+            let lane = self.reader.lane(*id).context("it waits somewhere")?;
             ensure!(
-                job.resources().iter().any(|name| self.is_shut(job, name, before, lane, width)),
-                "left lying, though no gate is shut: {id} {job:?}\n  in {lane:?}, at {before}\n  {}",
-                self.gates_of(job)
+                job.resources().iter().any(|name| self.is_shut(job, lane, name, &moment)),
+                "left lying, though no gate is shut: {id} {job:?}\n  in {lane}, at {before}\n  {:?}",
+                job.resources()
+                    .iter()
+                    .map(|name| self.model.resources.get(name))
+                    .collect::<Vec<_>>()
             );
         }
         Ok(())
-    }
-
-    fn gates_of(&self, job: &Job) -> String {
-        let of = |name: &String| {
-            self.model.resources.get(name).map(|resource| {
-                format!("{name}: {} run, {resource:?}\n  ", self.model.running_on(name))
-            })
-        };
-        job.resources().iter().filter_map(of).collect()
     }
 
     /// Whether this resource keeps the job back.
     fn is_shut(
         &self,
         job: &Job,
+        lane: i64,
         name: &str,
-        now: DateTime<Utc>,
-        lane: Option<&LaneRow>,
-        lanes: i32,
+        Moment { now, running, turns, lanes }: &Moment,
     ) -> bool {
+        let now = *now;
         let Some(resource) = self.model.resources.get(name) else { return false };
         let full = |max: Option<i32>, used: usize| {
             max.is_some_and(|max| used >= usize::try_from(max).unwrap_or(0))
@@ -234,40 +270,16 @@ impl World {
                 i64::try_from(seconds * 1_100 / u64::from(tokens)).unwrap_or(i64::MAX),
             );
             let bound = interval * 2 * slowed * (lanes + 2);
-            lane.is_some_and(|lane| {
-                lane.shut_by.as_deref() == Some(name)
-                    && lane.shut_gate.as_deref() == Some("rate")
-                    && lane.opens_at.is_some_and(|at| at > now && at <= now + bound)
+            turns.get(&lane).is_some_and(|turn| {
+                turn.shut_by == name && turn.opens_at > now && turn.opens_at <= self.now + bound
             })
         });
         resource.is_paused(now)
             || breaker
             || resource.not_before.is_some_and(|at| at + spread > now)
-            || full(resource.max_running, self.model.running_on(name))
+            || full(resource.max_running, running.get(name).copied().unwrap_or(0))
             || (job.holds(name) && full(resource.max_holds, resource.holders.len()))
             || quota
             || rate
     }
-}
-
-/// Of each lane, nobody was passed over.
-fn in_order(
-    leases: &[Lease],
-    was: &BTreeMap<i64, Job>,
-    before: DateTime<Utc>,
-    still_waits: impl Fn(i64) -> bool,
-) -> Result<()> {
-    for lease in leases {
-        let job = &was[&lease.job_id];
-        for (id, other) in was {
-            if other.may_run_by(before)
-                && other.lane() == job.lane()
-                && matches!(other.run_at, RunAt::Exactly(_))
-                && other.rank(*id) < job.rank(lease.job_id)
-            {
-                ensure!(!still_waits(*id), "{id} {other:?} was passed over for {job:?}");
-            }
-        }
-    }
-    Ok(())
 }

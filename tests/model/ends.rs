@@ -1,14 +1,17 @@
 //! Steps that end attempts: ack, rescue, give back. What should follow is written here a second time,
 //! apart from the store's policy.
 
-use super::expected::{Place, RunAt, Said};
+use super::expected::{Place, RunAt};
+use super::jobs::{MAX_ATTEMPTS, last_will, result};
+use super::resources::Said;
 use super::steps::How;
-use super::world::{MAX_ATTEMPTS, PATIENCE, World, last_will, result};
+use super::world::{PATIENCE, World, patiently};
 use anyhow::{Context, Result, ensure};
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use recomamp::queue::retry;
 use recomamp::queue::session::SessionId;
 use recomamp::queue::store::{Lease, Store};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 fn after(least: f64, most: f64) -> RunAt {
@@ -83,26 +86,43 @@ impl World {
         };
         self.tell_breakers(job_id, said);
         let job = self.model.jobs.get_mut(&job_id).context("an unknown job")?;
-        job.place = Place::Waiting;
-        let mut quiet = None;
+        // It was told so, also when the job is to end.
+        let quiet = if let How::Throttled(told, resource) = how {
+            Some((*resource, *told, job.throttles))
+        } else {
+            None
+        };
         match how {
             How::Done | How::Then(_) => job.place = Place::Done,
             How::Permanent => job.place = Place::Discarded,
-            How::Cancelled => job.place = Place::Cancelled,
             How::Transient if job.attempt >= MAX_ATTEMPTS => job.place = Place::Discarded,
-            How::Transient => job.run_at = after(0.0, f64::from(1 << (job.attempt - 1)).min(300.0)),
-            _ => job.attempt -= 1,
+            How::Cancelled => job.place = Place::Cancelled,
+            _ if job.cancel_asked => job.place = Place::Cancelled,
+            _ => self.waits_again(job_id, how)?,
+        }
+        self.if_finished(job_id)?;
+        if let Some((resource, told, throttles)) = quiet {
+            self.left_alone(resource, told, throttles);
+        }
+        Ok(())
+    }
+
+    fn waits_again(&mut self, job_id: i64, how: &How) -> Result<()> {
+        let job = self.model.jobs.get_mut(&job_id).context("an unknown job")?;
+        job.place = Place::Waiting;
+        if !matches!(how, How::Transient) {
+            job.attempt -= 1;
         }
         match how {
+            How::Transient => job.run_at = after(0.0, f64::from(1 << (job.attempt - 1)).min(300.0)),
             How::Snooze(ms) => {
                 job.snoozes += 1;
                 (job.rescues, job.throttles, job.denials) = (0, 0, 0);
                 let delay = TimeDelta::milliseconds(i64::try_from(*ms)?);
                 job.run_at = RunAt::After(delay, delay);
             }
-            How::Throttled(told, resource) => {
+            How::Throttled(told, _) => {
                 let pause = pause(*told, job.throttles);
-                quiet = Some((*resource, *told, job.throttles));
                 job.throttles += 1;
                 job.run_at = after(pause, pause * 1.2);
             }
@@ -121,13 +141,17 @@ impl World {
                 job.interruptions += 1;
                 job.run_at = after(0.0, 0.0);
             }
-            _ => {}
+            How::Done | How::Then(_) | How::Permanent | How::Cancelled => {}
         }
+        Ok(())
+    }
+
+    /// A finished job waits for nothing, and goes to the history.
+    pub fn if_finished(&mut self, job_id: i64) -> Result<()> {
+        let job = self.model.jobs.get_mut(&job_id).context("an unknown job")?;
         if job.is_finished() {
+            job.blocked_by = None;
             self.finishing.push(job_id);
-        }
-        if let Some((resource, told, throttles)) = quiet {
-            self.left_alone(resource, told, throttles);
         }
         Ok(())
     }
@@ -155,7 +179,7 @@ impl World {
         Ok(())
     }
 
-    fn leave_will(&mut self, job_id: i64) -> Result<()> {
+    pub fn leave_will(&mut self, job_id: i64) -> Result<()> {
         let job = self.model.jobs.get(&job_id).context("an unknown job")?;
         if job.place == Place::Discarded && job.plan.if_discarded {
             let name = format!("{}d", job.name);
@@ -177,32 +201,34 @@ impl World {
     }
 
     pub async fn rescue(&mut self) -> Result<()> {
-        self.stores[0].rescue(PATIENCE).await?;
+        patiently(async || self.stores[0].rescue(PATIENCE).await).await?;
         let patience = TimeDelta::from_std(PATIENCE)?;
-        let lost: Vec<(i64, bool)> =
-            sqlx::query_as("select id, ended_at is not null from engine.sessions")
+        let sessions: Vec<(i64, DateTime<Utc>, Option<DateTime<Utc>>)> =
+            sqlx::query_as("select id, seen_at, ended_at from engine.sessions")
                 .fetch_all(self.connection())
                 .await?;
         for session in &mut self.sessions {
-            let ended = lost.contains(&(session.id, true));
-            let silent = self.now - session.seen_at;
-            if silent > patience + TimeDelta::milliseconds(500) {
-                ensure!(ended, "{session:?} was silent for {silent}");
-            }
-            if ended && !session.ended {
-                ensure!(silent > patience - TimeDelta::seconds(2), "{session:?} is alive");
+            let (_, seen_at, ended_at) =
+                *sessions.iter().find(|(id, ..)| *id == session.id).context("it began")?;
+            // One that stopped may have tried to renew after that.
+            ensure!(session.ended || seen_at >= session.seen_at, "{session:?} was seen {seen_at}");
+            let Some(ended_at) = ended_at else {
+                ensure!(self.now - seen_at <= patience, "{session:?} was silent, since {seen_at}");
+                continue;
+            };
+            if !session.ended {
+                ensure!(ended_at - seen_at > patience, "{session:?} was seen at {seen_at}");
                 (session.alive, session.ended) = (false, true);
             }
         }
         // Sessions that were replaced have ended all the same.
-        let ended = |id: i64| lost.contains(&(id, true));
-        let dead: Vec<i64> = self
-            .model
-            .jobs
-            .iter()
-            .filter(|(_, job)| matches!(job.place, Place::Running(session) if ended(session)))
-            .map(|(id, _)| *id)
-            .collect();
+        let lost: BTreeSet<i64> =
+            sessions.iter().filter(|(.., ended)| ended.is_some()).map(|(id, ..)| *id).collect();
+        let is_dead =
+            |place: Place| matches!(place, Place::Running(session) if lost.contains(&session));
+        let jobs = self.model.jobs.iter();
+        let dead: Vec<i64> =
+            jobs.filter(|(_, job)| is_dead(job.place)).map(|(id, _)| *id).collect();
         for job_id in dead {
             self.died(job_id)?;
         }
@@ -214,15 +240,17 @@ impl World {
         self.tell_breakers(job_id, Said::Nothing);
         let job = self.model.jobs.get_mut(&job_id).context("an unknown job")?;
         job.rescues += 1;
-        if job.rescues >= retry::MAX_RESCUES {
+        if job.cancel_asked {
+            job.place = Place::Cancelled;
+        } else if job.rescues >= retry::MAX_RESCUES {
             job.place = Place::Discarded;
-            self.finishing.push(job_id);
-            return self.leave_will(job_id);
+        } else {
+            job.place = Place::Waiting;
+            job.attempt -= 1;
+            job.run_at = after(0.0, 10.0 * f64::from(job.rescues - 1));
         }
-        job.place = Place::Waiting;
-        job.attempt -= 1;
-        job.run_at = after(0.0, 10.0 * f64::from(job.rescues - 1));
-        Ok(())
+        self.if_finished(job_id)?;
+        self.leave_will(job_id)
     }
 
     pub async fn give_back(&mut self, at: usize, mask: u64) -> Result<()> {
@@ -245,8 +273,13 @@ impl World {
             self.stale.extend(self.leases.remove(&job_id));
             self.tell_breakers(job_id, Said::Nothing);
             let job = self.model.jobs.get_mut(&job_id).context("an unknown job")?;
-            job.place = Place::Waiting;
-            job.attempt -= 1;
+            if job.cancel_asked {
+                job.place = Place::Cancelled;
+            } else {
+                job.place = Place::Waiting;
+                job.attempt -= 1;
+            }
+            self.if_finished(job_id)?;
         }
         Ok(())
     }

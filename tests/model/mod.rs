@@ -9,8 +9,12 @@ mod checks;
 mod claims;
 mod ends;
 mod expected;
+mod gating;
+mod jobs;
 mod probes;
+mod resources;
 mod snapshot;
+mod steering;
 mod steps;
 mod world;
 

@@ -5,6 +5,7 @@ use recomamp::queue::gate::breaker::Breaker;
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[derive(Debug, Clone, FromRow)]
 pub struct JobRow {
@@ -18,13 +19,16 @@ pub struct JobRow {
     pub rescues: i16,
     pub interruptions: i16,
     pub run_at: Option<DateTime<Utc>>,
+    pub finished_at: Option<DateTime<Utc>>,
     pub blocked_by: Option<String>,
     pub session: Option<i64>,
     pub parent_id: Option<i64>,
+    pub replay_of: Option<i64>,
+    pub cancel_asked: bool,
     pub slots: Vec<String>,
     pub gated: bool,
     pub due: bool,
-    pub wants_hold: bool,
+    pub wants_hold: Vec<String>,
     pub lane: i64,
     pub name: String,
 }
@@ -41,62 +45,112 @@ pub struct ResourceRow {
     pub holders: Vec<String>,
 }
 
+/// A lane that waits for its turn.
 #[derive(Debug, Clone, FromRow)]
-pub struct LaneRow {
+pub struct Turn {
     pub id: i64,
-    pub shut_by: Option<String>,
-    pub shut_gate: Option<String>,
-    pub opens_at: Option<DateTime<Utc>>,
+    pub shut_by: String,
+    pub opens_at: DateTime<Utc>,
 }
 
-#[derive(Debug)]
+/// What there is, whenever it was read.
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     pub now: DateTime<Utc>,
-    pub jobs: BTreeMap<i64, JobRow>,
+    /// Unfinished jobs, and those that have finished since the last look.
+    pub jobs: BTreeMap<i64, Arc<JobRow>>,
+    /// Those among them that are not as they were at the last look.
+    pub changed: Vec<Arc<JobRow>>,
+    /// How many there are.
+    pub unfinished: i64,
     pub finished: i64,
     pub resources: Vec<ResourceRow>,
 }
 
-/// Unfinished jobs, and those of these that have finished.
-pub async fn read(db: &mut PgConnection, ids: &[i64]) -> Result<Snapshot, sqlx::Error> {
-    let jobs: Vec<JobRow> = sqlx::query_as(
-        "select
-            id, state::text as state, fence, attempt, snoozes, throttles, denials, rescues,
-            interruptions, run_at, blocked_by, session, parent_id,
-            coalesce(slots, '{}') as slots, gated, due,
-            coalesce(jsonb_path_exists(uses, '$[*].hold ? (@ == true)'), false) as wants_hold,
-            lane, args ->> 'name' as name
-        from engine.jobs
-        union all
-        select
-            id, state::text, 0, attempt, snoozes, throttles, denials, rescues,
-            interruptions, null, null, null, parent_id, '{}', false, false, false, 0,
-            args ->> 'name'
-        from engine.jobs_history where id = any($1)",
-    )
-    .bind(ids)
-    .fetch_all(&mut *db)
-    .await?;
-    let resources = sqlx::query_as(
+/// Looks at the store again and again, and reads only what has changed in between.
+#[derive(Debug, Default)]
+pub struct Reader {
+    unfinished: BTreeMap<i64, Arc<JobRow>>,
+    /// All older transactions have been seen.
+    transaction: i64,
+}
+
+impl Reader {
+    /// In which lane the unfinished job waits.
+    pub fn lane(&self, id: i64) -> Option<i64> {
+        self.unfinished.get(&id).map(|row| row.lane)
+    }
+
+    /// What there is now; what has finished, from `since` on.
+    pub async fn read(
+        &mut self,
+        db: &mut PgConnection,
+        since: DateTime<Utc>,
+    ) -> Result<Snapshot, sqlx::Error> {
+        let (now, unfinished, finished, transaction) = sqlx::query_as(
+            "select
+                engine.now(),
+                (select count(*) from engine.jobs),
+                (select count(*) from engine.jobs_history),
+                pg_snapshot_xmin(pg_current_snapshot())::text::bigint",
+        )
+        .fetch_one(&mut *db)
+        .await?;
+        let changed: Vec<JobRow> = sqlx::query_as(
+            "select
+                id, state::text as state, fence, attempt, snoozes, throttles, denials, rescues,
+                interruptions, run_at, null::timestamptz as finished_at, blocked_by, session,
+                parent_id, replay_of, cancel_asked_at is not null as cancel_asked,
+                coalesce(slots, '{}') as slots, gated, due,
+                array(select jsonb_path_query(uses, '$[*] ? (@.hold == true).resource') #>> '{}')
+                    as wants_hold,
+                lane, args ->> 'name' as name
+            from engine.jobs where xmin::text::bigint >= $1
+            union all
+            select
+                id, state::text, 0, attempt, snoozes, throttles, denials, rescues,
+                interruptions, null, finished_at, null, null, parent_id, replay_of, false, '{}',
+                false, false, '{}', 0, args ->> 'name'
+            from engine.jobs_history where finished_at >= $2",
+        )
+        .bind(self.transaction)
+        .bind(since)
+        .fetch_all(&mut *db)
+        .await?;
+        self.transaction = transaction;
+        let changed: Vec<Arc<JobRow>> = changed.into_iter().map(Arc::new).collect();
+        let with_id = |row: &Arc<JobRow>| (row.id, Arc::clone(row));
+        let (finished_now, others): (Vec<_>, Vec<_>) =
+            changed.iter().map(with_id).partition(|(_, row)| row.finished_at.is_some());
+        self.unfinished.extend(others);
+        for (id, _) in &finished_now {
+            self.unfinished.remove(id);
+        }
+        let mut jobs = self.unfinished.clone();
+        jobs.extend(finished_now);
+        Ok(Snapshot { now, jobs, changed, unfinished, finished, resources: resources(db).await? })
+    }
+}
+
+async fn resources(db: &mut PgConnection) -> Result<Vec<ResourceRow>, sqlx::Error> {
+    sqlx::query_as(
         "select
             name, held, running, not_before, opened_at, paused_until, breaker,
             array(select holder from engine.holds where resource = name order by holder) as holders
         from engine.resources",
     )
-    .fetch_all(&mut *db)
-    .await?;
-    let (now, finished) =
-        sqlx::query_as("select engine.now(), (select count(*) from engine.jobs_history)")
-            .fetch_one(&mut *db)
-            .await?;
-    let jobs = jobs.into_iter().map(|job| (job.id, job)).collect();
-    Ok(Snapshot { now, jobs, finished, resources })
+    .fetch_all(db)
+    .await
 }
 
-pub async fn lanes(db: &mut PgConnection) -> Result<BTreeMap<i64, LaneRow>, sqlx::Error> {
-    let lanes: Vec<LaneRow> =
-        sqlx::query_as("select id, shut_by, shut_gate, opens_at from engine.lanes")
-            .fetch_all(db)
-            .await?;
-    Ok(lanes.into_iter().map(|lane| (lane.id, lane)).collect())
+/// When each lane opens that waits for its turn under a rate, and how many lanes there are.
+pub async fn turns(db: &mut PgConnection) -> Result<(BTreeMap<i64, Turn>, i32), sqlx::Error> {
+    let turns: Vec<Turn> = sqlx::query_as(
+        "select id, shut_by, opens_at from engine.lanes
+        where shut_gate = 'rate' and opens_at is not null",
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let lanes = sqlx::query_scalar("select count(*)::int from engine.lanes").fetch_one(db).await?;
+    Ok((turns.into_iter().map(|turn| (turn.id, turn)).collect(), lanes))
 }

@@ -2,8 +2,9 @@
 
 use rand::Rng;
 use rand::rngs::StdRng;
-use recomamp::queue::Share;
 use recomamp::queue::job::Priority;
+use recomamp::queue::steer::Replay;
+use recomamp::queue::{Share, State};
 
 /// The outside things that jobs use.
 pub const RESOURCES: [&str; 3] = ["host:a", "host:b", "host:c"];
@@ -27,6 +28,13 @@ pub struct Plan {
     pub priority: Priority,
     pub share: Share,
     pub if_discarded: bool,
+}
+
+impl Plan {
+    /// The names of what it uses.
+    pub fn used(&self) -> impl Iterator<Item = &'static str> {
+        self.uses.iter().map(|(name, _)| *name)
+    }
 }
 
 /// How an attempt ends.
@@ -56,6 +64,23 @@ pub enum Set {
     Weight(i16),
 }
 
+/// Some of the unfinished jobs.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    pub kind: usize,
+    pub share: Share,
+    pub resource: Option<&'static str>,
+    pub state: Option<State>,
+}
+
+/// Some of the jobs that have finished in the last so many seconds.
+#[derive(Debug, Clone)]
+pub struct Recent {
+    pub kind: usize,
+    pub state: Option<State>,
+    pub seconds: i64,
+}
+
 /// One thing that happens. Numbers choose among what is there at that moment.
 #[derive(Debug, Clone)]
 pub enum Step {
@@ -82,6 +107,12 @@ pub enum Step {
     Release(usize),
     Open(&'static str),
     Hasten(u8),
+    Cancel(Vec<usize>),
+    CancelAll(Choice),
+    Discard(Vec<usize>),
+    DiscardAll(Choice),
+    Replay(usize, Replay),
+    ReplayAll(Recent, Replay),
     Sweep,
     Wait(u64),
 }
@@ -156,33 +187,70 @@ fn set(rng: &mut StdRng) -> Set {
     }
 }
 
+fn some(rng: &mut StdRng, most: usize) -> Vec<usize> {
+    (0..rng.random_range(1..=most)).map(|_| rng.random_range(0..1000)).collect()
+}
+
+fn choice(rng: &mut StdRng) -> Choice {
+    Choice {
+        kind: rng.random_range(0..3),
+        share: one(rng, &[Share::Live, Share::Backfill, Share::Maintenance]),
+        resource: maybe(rng, 0.7, |rng| one(rng, &GATED)),
+        state: maybe(rng, 0.5, |rng| one(rng, &[State::Waiting, State::Running])),
+    }
+}
+
+fn recent(rng: &mut StdRng) -> Recent {
+    let ended = [State::Done, State::Discarded, State::Cancelled];
+    Recent {
+        kind: rng.random_range(0..3),
+        state: maybe(rng, 0.5, |rng| one(rng, &ended)),
+        seconds: one(rng, &[5, 60, 600]),
+    }
+}
+
+fn replay(rng: &mut StdRng) -> Replay {
+    Replay {
+        patch: None,
+        per_second: maybe(rng, 0.5, |rng| one(rng, &[0.5, 8.0])),
+        force: rng.random_bool(0.5),
+        done: rng.random_bool(0.7),
+    }
+}
+
 fn step(rng: &mut StdRng) -> Step {
     let session = rng.random_range(0..3);
     match rng.random_range(0..1000) {
-        0..190 => Step::Enqueue(plans(rng, 5)),
-        190..440 => Step::Claim {
+        0..170 => Step::Enqueue(plans(rng, 5)),
+        170..400 => Step::Claim {
             session,
             slots: one(rng, &[1, 2, 5, 10, 64, 64]),
             queue: rng.random_bool(0.2),
             old: rng.random_bool(0.2),
             dry: rng.random_bool(0.6),
         },
-        440..700 => {
+        400..640 => {
             let count = rng.random_range(1..4);
             Step::Ack((0..count).map(|_| (rng.random_range(0..1000), how(rng))).collect())
         }
-        700..720 => Step::AckStale(rng.random_range(0..1000), how(rng)),
-        720..730 => Step::Renew(session),
-        730..742 => Step::Freeze(session),
-        742..747 => Step::Stop(session),
-        747..770 => Step::Rescue,
-        770..780 => Step::GiveBack(session, rng.random()),
-        780..795 => Step::Pause(one(rng, &GATED), maybe(rng, 0.5, |rng| one(rng, &[1, 20, 600]))),
-        795..820 => Step::Resume(one(rng, &GATED)),
-        820..860 => Step::Gate(one(rng, &GATED), set(rng)),
-        860..890 => Step::Release(rng.random_range(0..1000)),
-        890..905 => Step::Open(one(rng, &CREDENTIALS)),
-        905..910 => Step::Hasten(rng.random_range(0..6)),
+        640..660 => Step::AckStale(rng.random_range(0..1000), how(rng)),
+        660..670 => Step::Renew(session),
+        670..682 => Step::Freeze(session),
+        682..687 => Step::Stop(session),
+        687..710 => Step::Rescue,
+        710..720 => Step::GiveBack(session, rng.random()),
+        720..735 => Step::Pause(one(rng, &GATED), maybe(rng, 0.5, |rng| one(rng, &[1, 20, 600]))),
+        735..760 => Step::Resume(one(rng, &GATED)),
+        760..798 => Step::Gate(one(rng, &GATED), set(rng)),
+        798..826 => Step::Release(rng.random_range(0..1000)),
+        826..840 => Step::Open(one(rng, &CREDENTIALS)),
+        840..845 => Step::Hasten(rng.random_range(0..6)),
+        845..868 => Step::Cancel(some(rng, 6)),
+        868..871 => Step::CancelAll(choice(rng)),
+        871..884 => Step::Discard(some(rng, 4)),
+        884..886 => Step::DiscardAll(choice(rng)),
+        886..906 => Step::Replay(rng.random_range(0..100_000), replay(rng)),
+        906..910 => Step::ReplayAll(recent(rng), replay(rng)),
         910..930 => Step::Sweep,
         _ => Step::Wait(match rng.random_range(0..100) {
             0..60 => rng.random_range(1..3_000),

@@ -2,6 +2,7 @@
 
 use super::{House, boom, keyed, name_of, named};
 use anyhow::anyhow;
+use recomamp::queue::gate::rate::Rate;
 use recomamp::queue::gate::{Rule, breaker};
 use recomamp::queue::postgres::inspect;
 use recomamp::queue::share::Slots;
@@ -248,4 +249,23 @@ async fn a_lane_that_is_served_again_and_again_takes_no_place_from_one_that_wait
     }
     let of_named = served.iter().filter(|kind| *kind == "named").count();
     assert!((2..=4).contains(&of_named), "{served:?}");
+}
+
+#[tokio::test]
+async fn a_faster_rate_lets_those_start_whom_the_old_one_gave_turns_hours_ahead() {
+    let house = House::new().await;
+    let mut connection = house.connection().await;
+    let hour = Duration::from_secs(3600);
+    let mut set = async |tokens, period| {
+        let rate = Rule::Rate(Some(Rate::new(tokens, period).expect("a rule")));
+        house.queue.set_gate(&mut connection, "r", rate).await.expect("set");
+    };
+    set(1, hour).await;
+    let of = |lane: u32| named("a").using(["r".to_owned(), format!("tenant:{lane}")]);
+    house.enqueue(&(0..10).map(of).collect::<Vec<_>>()).await;
+    assert_eq!(house.claim(10).await.len(), 1);
+    assert!(house.claim(10).await.is_empty(), "each of the others has a turn of its own");
+    set(10, Duration::from_secs(1)).await;
+    house.wait(Duration::from_secs(1)).await;
+    assert_eq!(house.claim(10).await.len(), 1);
 }

@@ -393,18 +393,6 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_that_is_raised_waits_at_most_a_window_of_its_own_and_has_no_line() {
-        let mut slow = rate(1, 3_600_000);
-        slow.take(start(), 1);
-        for _ in 0..100 {
-            slow.queue_up(start(), 1);
-        }
-        let fast = rate(1000, 1000).in_place_of(&slow, start());
-        assert!(!fast.is_queued(start()));
-        assert_eq!(fast.opens_at(start(), 1), start() + us(1_000_000));
-    }
-
-    #[test]
     fn five_hundred_who_wait_get_five_hundred_turns_and_each_turn_lets_one_start() {
         let mut rate = rate(10, 1000);
         rate.take(start(), 1);
@@ -420,6 +408,28 @@ mod tests {
         }
         assert!(rate.is_queued(turns[498]));
         assert!(!rate.is_queued(turns[499]), "the line is empty");
+    }
+
+    #[test]
+    fn behind_a_new_rule_nobody_stands_in_the_line_of_the_old_one() {
+        let mut old = rate(1, 60_000);
+        old.take(start(), 1);
+        let turns: Vec<_> = (0..100).map(|_| old.queue_up(start(), 1)).collect();
+        assert!(turns[99] > start() + TimeDelta::minutes(100));
+        let now = start() + TimeDelta::minutes(2);
+        let mut new = rate(10, 1000).in_place_of(&old, now);
+        assert!(!new.is_queued(now));
+        assert_eq!(new.available(now, 1), 1);
+        new.take(now, 1);
+        assert!(new.queue_up(now, 1) <= now + us(102_000));
+    }
+
+    #[test]
+    fn a_new_rule_waits_for_what_the_old_one_gave_a_window_of_its_own_and_no_longer() {
+        let mut old = rate(1, 3_600_000);
+        old.take(start(), 1);
+        let new = rate(10, 1000).in_place_of(&old, start());
+        assert_eq!(new.opens_at(start(), 1), start() + us(1_000_000));
     }
 
     #[test]
