@@ -63,11 +63,17 @@ impl World {
         Ok(())
     }
 
-    /// Unfinished jobs, a few that have finished, and one that never was.
+    /// Half of them of those that run; the others of all unfinished jobs, a few that have finished, and
+    /// one that never was.
     fn pick(&self, which: &[usize]) -> Vec<i64> {
+        let running: Vec<i64> = self.leases.keys().copied().collect();
         let finished = self.model.past.keys().rev().take(3);
         let all: Vec<i64> = self.model.jobs.keys().chain(finished).copied().chain([0]).collect();
-        which.iter().map(|nth| all[nth % all.len()]).collect()
+        let of = |nth: &usize| {
+            let among = if nth % 2 == 0 && !running.is_empty() { &running } else { &all };
+            among[nth / 2 % among.len()]
+        };
+        which.iter().map(of).collect()
     }
 
     fn chosen(&self, choice: &Choice) -> Vec<i64> {
