@@ -139,10 +139,10 @@ async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result
             let why = error.to_string();
             tracing::warn!(execution = %execution.id, why, "nobody knows whether AMC took it");
             submits::unknown(&tools.db, execution.id, &answer(&error, &why)).await?;
-            // Keeps the body, if there was one. Whatever it says, the next attempt asks AMC; breakers
-            // hear of a failure, which for all we know it is.
+            // Keeps the body, if there was one; the failure itself is not the point here.
             drop(tools.judge(&who, execution, error).await);
-            Err(Failure::transient(anyhow!("nobody knows whether AMC took it: {why}")))
+            let why = format!("nobody knows whether AMC took it: {why}");
+            Ok(Outcome::Doubt(next_look(tools, Duration::ZERO), why))
         }
     }
 }

@@ -12,6 +12,9 @@ pub enum Outcome {
     Then(Vec<NewJob>),
     /// Run again after this long. Spends no attempt, and keeps no worker busy meanwhile.
     Snooze(Duration),
+    /// Run again after this long, because nobody knows how it went, for this reason: an answer was lost.
+    /// Otherwise a snooze. Breakers hear nothing of it.
+    Doubt(Duration, String),
     /// The job has already finished, inside its own transaction: see
     /// [`Attempt::complete_in`](super::Attempt::complete_in), which is the only source of this value.
     Committed(Committed),

@@ -73,7 +73,11 @@ pub fn verdict(lease: &Lease, result: Result<Outcome, Failure>) -> Option<Ack> {
         Ok(Outcome::Snooze(delay)) if lease.snoozes < lease.limits.snoozes => {
             went_well(wait(true, delay, Spends::Snooze, None), Vec::new())
         }
-        Ok(Outcome::Snooze(_)) => {
+        Ok(Outcome::Doubt(delay, why)) if lease.snoozes < lease.limits.snoozes => {
+            let why = storable(why, ERROR_TEXT_MAX);
+            (wait(true, delay, Spends::Snooze, None), Some(why), None, None, Vec::new())
+        }
+        Ok(Outcome::Snooze(_) | Outcome::Doubt(..)) => {
             let said = given_up(lease.limits.snoozes, "snoozes");
             let failed = Failed { outcome: "snoozed", causes: vec![said.clone()] };
             (Step::Finish(State::Discarded), Some(said), Some(failed), None, Vec::new())
@@ -183,6 +187,7 @@ fn storable(text: String, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::queue::gate::breaker::Observation;
     use anyhow::anyhow;
     use proptest::prelude::*;
 
@@ -297,10 +302,22 @@ mod tests {
     }
 
     #[test]
+    fn an_attempt_in_doubt_says_nothing_to_breakers_and_spends_a_snooze() {
+        let doubt = Outcome::Doubt(Duration::ZERO, "its answer was lost".into());
+        let ack = verdict(&lease(), Ok(doubt)).expect("written down");
+        assert_eq!(ack.observation(), Observation::Neither);
+        assert_eq!(spends(&ack.step), Some(Spends::Snooze));
+        assert_eq!(ack.error.as_deref(), Some("its answer was lost"));
+    }
+
+    #[test]
     fn a_wait_without_end_can_be_stored() {
         let ack = verdict(&lease(), Ok(Outcome::Snooze(Duration::MAX))).expect("written down");
         let Step::Wait { delay, .. } = ack.step else { panic!("it waits") };
         assert_eq!(delay, FOREVER);
+        let throttled = Failure::throttled(anyhow!("429"), Some(Duration::MAX), "r");
+        let ack = verdict(&lease(), Err(throttled)).expect("written down");
+        assert_eq!(ack.leave_alone.expect("the resource is told").1, FOREVER);
     }
 
     #[test]

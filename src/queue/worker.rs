@@ -335,6 +335,11 @@ impl<S: Store> Ending<S> {
                 tracing::debug!(?took, ?delay, "snoozed");
                 "snoozed"
             }
+            Ok(Outcome::Doubt(delay, why)) => {
+                metrics::job_snoozed(kind);
+                tracing::info!(?took, ?delay, why, "nobody knows how it went");
+                "snoozed"
+            }
             Ok(_) => {
                 tracing::debug!(?took, "done");
                 "done"

@@ -150,7 +150,7 @@ impl World {
         for name in job.resources() {
             let cost = job.cost(&name);
             let resource = self.model.resource(&name);
-            ensure!(gated || !resource.is_gated(), "it did not ask {name}");
+            ensure!(gated || !resource.is_gated(lease.claimed_at), "it did not ask {name}");
             ensure!(!resource.is_paused(lease.claimed_at), "{name} is paused");
             ensure!(
                 resource.not_before.is_none_or(|at| at <= lease.claimed_at),

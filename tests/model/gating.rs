@@ -1,6 +1,6 @@
 //! Steps that steer gates: set, paused, resumed, opened; and places that are let go of.
 
-use super::expected::RunAt;
+use super::expected::{Job, Place, RunAt};
 use super::resources::{Phase, Resource};
 use super::steps::Set;
 use super::world::World;
@@ -100,6 +100,17 @@ impl World {
         };
         Queue::new().set_gate(self.connection(), name, rule).await?;
         self.model.resource(name).set(set);
+        if matches!(set, Set::Running(Some(_))) {
+            let runs = |job: &&mut Job| matches!(job.place, Place::Running(_));
+            for job in self.model.jobs.values_mut().filter(runs) {
+                // What runs already counts, and will be heard of.
+                if job.resources().iter().any(|used| used == name)
+                    && job.slots.insert(name.to_owned())
+                {
+                    job.gated = true;
+                }
+            }
+        }
         Ok(())
     }
 }

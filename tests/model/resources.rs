@@ -160,14 +160,14 @@ impl Resource {
         }
     }
 
-    pub fn is_gated(&self) -> bool {
+    pub fn is_gated(&self, now: DateTime<Utc>) -> bool {
         self.max_holds.is_some()
             || self.max_running.is_some()
             || self.rate.is_some()
             || self.quota.is_some()
             || self.breaker.is_some()
-            || self.paused.is_some()
-            || self.not_before.is_some()
+            || self.is_paused(now)
+            || self.not_before.is_some_and(|until| until > now)
     }
 
     pub fn is_paused(&self, now: DateTime<Utc>) -> bool {

@@ -4,7 +4,7 @@ use super::{House, boom, key_of, name_of, named};
 use recomamp::queue::error::Error;
 use recomamp::queue::session::ThisProcess;
 use recomamp::queue::store::{Lease, Store};
-use recomamp::queue::{Outcome, State};
+use recomamp::queue::{Outcome, State, retry};
 use std::time::Duration;
 
 /// A lease that its owner still believes in, although the job was rescued and claimed again.
@@ -45,6 +45,22 @@ async fn a_late_ack_is_refused_even_before_the_job_is_claimed_again() {
     house.store.rescue(Duration::from_secs(9)).await.expect("rescued");
     assert_eq!(house.end(&late, Ok(Outcome::Done)).await.stale, [key_of(&late)]);
     assert_eq!(house.state(id).await, State::Waiting);
+}
+
+#[tokio::test]
+async fn a_late_ack_in_one_batch_with_the_newer_one_is_refused_and_enqueues_nothing() {
+    let house = House::new().await;
+    let (late, newer) = overtaken(&house).await;
+    let acks = [(&late, "of the late one"), (&newer, "of the newer one")].map(|(lease, name)| {
+        retry::verdict(lease, Ok(Outcome::then(named(name)))).expect("something to write down")
+    });
+    let acked = house.store.ack(&acks).await.expect("the store answers");
+    assert_eq!(acked.stale, [key_of(&late)]);
+    let next: Vec<String> = sqlx::query_scalar("select args ->> 'name' from engine.jobs")
+        .fetch_all(house.db.pool())
+        .await
+        .expect("the store answers");
+    assert_eq!(next, ["of the newer one"]);
 }
 
 #[tokio::test]

@@ -87,6 +87,9 @@ async fn what_a_claim_took_whose_answer_was_lost_is_put_back() {
     house.enqueue(&[named("known"), named("lost 1"), named("lost 2")]).await;
     let claimed = house.claim(3).await;
     let known = [key_of(&claimed[0])];
+    let a_minute = Duration::from_secs(60);
+    let young = house.store.give_back(house.session, "default", &known, a_minute).await;
+    assert_eq!(young.expect("the store answers"), 0, "the answer may be on its way");
     let given = house.store.give_back(house.session, "default", &known, Duration::ZERO).await;
     assert_eq!(given.expect("the store answers"), 2);
 

@@ -76,3 +76,24 @@ async fn a_session_that_ended_leaves_no_job_behind() {
     house.store.end_session(house.session).await.expect("ended");
     assert_eq!(rescue(&house).await.requeued, 1);
 }
+
+#[tokio::test]
+async fn a_job_that_somebody_has_locked_is_left_for_the_next_rescue_and_delays_no_other() {
+    let house = House::new().await;
+    let stuck = house.enqueue_one(named("stuck")).await;
+    let other = house.enqueue_one(named("other")).await;
+    house.claim(2).await;
+    house.db.advance_clock(Duration::from_secs(60)).await;
+    // Its process stands still in the middle of its own transaction.
+    let mut transaction = house.db.pool().begin().await.expect("begun");
+    sqlx::query("select from engine.jobs where id = $1 for update")
+        .bind(stuck)
+        .execute(&mut *transaction)
+        .await
+        .expect("locked");
+    assert_eq!(rescue(&house).await.requeued, 1);
+    assert_eq!(house.state(other).await, State::Waiting);
+    transaction.rollback().await.expect("rolled back");
+    assert_eq!(rescue(&house).await.requeued, 1);
+    assert_eq!(house.state(stuck).await, State::Waiting);
+}

@@ -1,10 +1,11 @@
 //! Gates that are changed while jobs run and wait.
 
-use super::{House, named};
+use super::{ANN, House, name_of, named};
 use anyhow::anyhow;
 use recomamp::queue::gate::Rule;
 use recomamp::queue::gate::rate::Rate;
-use recomamp::queue::{Failure, NewJob, Outcome};
+use recomamp::queue::steer::Unfinished;
+use recomamp::queue::{Failure, NewJob, Outcome, State};
 use std::time::Duration;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -75,6 +76,22 @@ async fn whoever_waits_for_a_slow_rate_goes_on_at_once_when_it_is_raised() {
     set(&house, "r", rate(1000, Duration::from_secs(1))).await;
     house.wait(Duration::from_secs(2)).await;
     assert!(house.claim(10).await.len() >= 10);
+}
+
+#[tokio::test]
+async fn whoever_waits_behind_turns_that_nobody_takes_any_more_goes_on() {
+    let house = House::new().await;
+    set(&house, "r", rate(1, Duration::from_secs(60))).await;
+    // Lanes of their own: each uses something else besides.
+    let backfill = |n: usize| named("backfill").using(["r".to_owned(), format!("tenant:{n}")]);
+    house.enqueue(&(0..50).map(backfill).collect::<Vec<_>>()).await;
+    assert_eq!(house.claim(50).await.len(), 1, "the others have turns, for most of an hour");
+    let all = Unfinished { state: Some(State::Waiting), ..Unfinished::default() };
+    let mut connection = house.connection().await;
+    house.queue.cancel_all(&mut connection, &all, &ANN).await.expect("cancelled");
+    house.enqueue(&[named("live").using(["r".to_owned()])]).await;
+    house.wait(Duration::from_secs(62)).await;
+    assert_eq!(house.claim(50).await.iter().map(name_of).collect::<Vec<_>>(), ["live"]);
 }
 
 #[tokio::test]

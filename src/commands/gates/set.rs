@@ -72,7 +72,7 @@ impl Set {
         let mut tx = crate::transaction::begin(&db).await?;
         let count = rules.len();
         for rule in rules {
-            Queue::new().set_gate_by(&mut tx, resource, rule, &by, why).await?;
+            Queue::new().set_gate_by(&mut tx, resource, rule, by, why).await?;
         }
         tx.commit().await?;
         let what = if count == 1 { "1 gate".to_owned() } else { format!("{count} gates") };

@@ -62,7 +62,7 @@ impl Pause {
     pub(super) async fn run(self) -> Result<()> {
         let db = database().await?;
         let (mut tx, by) = (crate::transaction::begin(&db).await?, self.person.name());
-        Queue::new().pause(&mut tx, &self.resource, &by, &self.why, self.lasts).await?;
+        Queue::new().pause(&mut tx, &self.resource, by, &self.why, self.lasts).await?;
         tx.commit().await?;
         let until = match self.lasts {
             Some(lasts) => format!("for {lasts:?}"),
@@ -77,7 +77,7 @@ impl Resume {
         let db = database().await?;
         let (mut tx, by) = (crate::transaction::begin(&db).await?, self.person.name());
         let queue = Queue::new();
-        if !queue.resume_because(&mut tx, &self.resource, &by, &self.why).await? {
+        if !queue.resume_because(&mut tx, &self.resource, by, &self.why).await? {
             bail!("{} is neither paused nor is its breaker open", self.resource);
         }
         tx.commit().await?;
@@ -89,7 +89,7 @@ impl Trip {
     pub(super) async fn run(self) -> Result<()> {
         let db = database().await?;
         let (mut tx, by) = (crate::transaction::begin(&db).await?, self.person.name());
-        Queue::new().trip(&mut tx, &self.resource, &by, &self.why).await?;
+        Queue::new().trip(&mut tx, &self.resource, by, &self.why).await?;
         tx.commit().await?;
         output::line(format!(
             "The breaker of {0} is open until `recomamp gates resume {0}`.",

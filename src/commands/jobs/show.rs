@@ -65,8 +65,24 @@ fn print(job: Whole) -> Result<()> {
         ("process", job.process.unwrap_or_default()),
         ("finished", output::time_if(job.finished_at)),
         ("arguments", job.args.to_string()),
+        ("progress", job.progress.map(|progress| progress.to_string()).unwrap_or_default()),
         ("last error", job.last_error.unwrap_or_default()),
     ];
     let said = rows.into_iter().filter(|(_, value)| !value.is_empty());
-    output::table(["FIELD", "VALUE"], said.map(|(field, value)| [field.to_owned(), value]))
+    output::table(["FIELD", "VALUE"], said.map(|(field, value)| [field.to_owned(), value]))?;
+    if job.log.is_empty() {
+        return Ok(());
+    }
+    output::line("")?;
+    let rows = job.log.into_iter().map(|made| {
+        [
+            made.fence.to_string(),
+            output::time(made.began_at),
+            output::time(made.ended_at),
+            made.outcome,
+            made.host.unwrap_or_default(),
+            made.causes.join(": "),
+        ]
+    });
+    output::table(["ATTEMPT", "BEGAN", "ENDED", "OUTCOME", "HOST", "WHY"], rows)
 }

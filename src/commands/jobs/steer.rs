@@ -1,5 +1,6 @@
 //! What the commands that steer jobs share: which jobs, who asks and why, and how it is told.
 
+use crate::commands::person::Person;
 use crate::commands::{connect, output};
 use crate::config::Database;
 use crate::queue::steer::{Because, Unfinished};
@@ -19,9 +20,8 @@ pub(super) struct Asked {
     /// Why, in a sentence for whoever looks at it later.
     #[arg(long)]
     why: String,
-    /// Who asks.
-    #[arg(long, default_value = "a person")]
-    by: String,
+    #[command(flatten)]
+    person: Person,
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
@@ -29,7 +29,7 @@ pub(super) struct Asked {
 
 impl Asked {
     pub(super) fn because(&self) -> Because<'_> {
-        Because { by: &self.by, why: &self.why }
+        Because { by: self.person.name(), why: &self.why }
     }
 }
 

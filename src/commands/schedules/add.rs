@@ -171,7 +171,7 @@ impl Add {
         let due = request.checked()?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let id = manage::add(&mut tx, &request, &self.asked.by).await?;
+        let id = manage::add(&mut tx, &request, self.asked.person.name()).await?;
         let next = manage::ahead(&due, window, clock::now(&mut *tx).await?, 1).pop();
         tx.commit().await?;
         let next = next.map(|next| next.due_at);
@@ -193,7 +193,7 @@ impl Update {
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
         let timing = self.times.timing();
-        let by = &self.asked.by;
+        let by = self.asked.person.name();
         manage::change(&mut tx, &Queue::new(), &self.schedule_id, &timing, by).await?;
         tx.commit().await?;
         if self.asked.json {

@@ -4,6 +4,7 @@ mod add;
 mod show;
 mod steer;
 
+use super::person::Person;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
@@ -26,9 +27,8 @@ pub enum Schedules {
 /// Who asks, and how to answer.
 #[derive(Debug, Args)]
 struct Asked {
-    /// Who asks.
-    #[arg(long, default_value = "a person")]
-    by: String,
+    #[command(flatten)]
+    person: Person,
     /// Print JSON.
     #[arg(long)]
     json: bool,

@@ -74,7 +74,7 @@ impl Trigger {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let by = &self.asked.by;
+        let by = self.asked.person.name();
         let run = manage::trigger(&mut tx, &Queue::new(), &self.schedule_id, by).await?;
         tx.commit().await?;
         if self.asked.json {
@@ -89,7 +89,7 @@ impl Pause {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let (id, by) = (&self.schedule_id, &self.asked.by);
+        let (id, by) = (&self.schedule_id, self.asked.person.name());
         let schedule = manage::pause(&mut tx, id, &self.why, self.until, by).await?;
         tx.commit().await?;
         say(&self.asked, &schedule.schedule_id, schedule.status.as_str())
@@ -101,7 +101,7 @@ impl Resume {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let schedule = manage::resume(&mut tx, &self.schedule_id, &self.asked.by).await?;
+        let schedule = manage::resume(&mut tx, &self.schedule_id, self.asked.person.name()).await?;
         tx.commit().await?;
         say(&self.asked, &schedule.schedule_id, schedule.status.as_str())
     }
@@ -112,7 +112,7 @@ impl Cancel {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let by = &self.asked.by;
+        let by = self.asked.person.name();
         let runs = manage::cancel_runs(&mut tx, &Queue::new(), &self.schedule_id, by).await?;
         tx.commit().await?;
         if self.asked.json {
@@ -127,7 +127,7 @@ impl Remove {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        manage::remove(&mut tx, &Queue::new(), &self.schedule_id, &self.asked.by).await?;
+        manage::remove(&mut tx, &Queue::new(), &self.schedule_id, self.asked.person.name()).await?;
         tx.commit().await?;
         say(&self.asked, &self.schedule_id, "removed")
     }

@@ -67,18 +67,17 @@ async fn lease_first(
     if leases.len() < all.len() {
         return Ok(Some(Pass::default()));
     }
-    let Some(resources) = resources::lock_soon(&mut transaction, &asked.gated()).await? else {
-        return Ok(None);
-    };
-    if limited != self::limited(&resources) {
-        return Ok(None);
+    let locked = resources::lock_soon(&mut transaction, &asked.gated()).await?;
+    if let Some(resources) = locked.filter(|found| self::limited(found) == limited) {
+        let mut gates = Gates { resources, changes: Vec::new() };
+        let decision = decide(&mut gates, asked, now);
+        if decision.shut.is_empty() {
+            return write(transaction, asked, gates, decision, leases, now).await.map(Some);
+        }
     }
-    let mut gates = Gates { resources, changes: Vec::new() };
-    let decision = decide(&mut gates, asked, now);
-    if !decision.shut.is_empty() {
-        return Ok(None);
-    }
-    write(transaction, asked, gates, decision, leases, now).await.map(Some)
+    // Not left to the drop, which does it later: the jobs are to be locked again at once.
+    transaction.rollback().await?;
+    Ok(None)
 }
 
 /// Locks the gates, as far as nobody else has them, asks them, and leases what they let through.

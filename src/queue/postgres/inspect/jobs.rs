@@ -1,5 +1,6 @@
 //! Jobs as people look at them: pages of them, and one with everything.
 
+use super::{AttemptRow, attempts};
 use crate::queue::job::Use;
 use crate::queue::state::State;
 use chrono::{DateTime, Utc};
@@ -165,6 +166,11 @@ pub struct Whole {
     pub replayed_as: Option<i64>,
     /// What the last failed attempt said.
     pub last_error: Option<String>,
+    /// How far it has come, if it says so.
+    pub progress: Option<serde_json::Value>,
+    /// Its attempts that did not simply go well, the first one first.
+    #[sqlx(skip)]
+    pub log: Vec<AttemptRow>,
 }
 
 /// The job with this id, wherever it is.
@@ -172,7 +178,7 @@ pub async fn whole(
     connection: &mut PgConnection,
     job_id: i64,
 ) -> Result<Option<Whole>, sqlx::Error> {
-    sqlx::query_as(
+    let job: Option<Whole> = sqlx::query_as(
         "-- show_job
         select job.*, session.host || ', pid ' || session.pid as process
         from (
@@ -181,20 +187,23 @@ pub async fn whole(
                 attempt, max_attempts, timeout_ms, snoozes, throttles, denials, rescues,
                 interruptions, run_at, blocked_by, created_at, claimed_at,
                 null::timestamptz as finished_at, parent_id, replay_of,
-                null::bigint as replayed_as, last_error, session
+                null::bigint as replayed_as, last_error, progress, session
             from engine.jobs where id = $1
             union all
             select
                 id, queue, kind, version, state, args, unique_key, priority, share, uses, hold_as,
                 attempt, max_attempts, timeout_ms, snoozes, throttles, denials, rescues,
-                interruptions, null, null, created_at, null, finished_at, parent_id, replay_of,
-                replayed_as, last_error, session
+                interruptions, null, null, created_at, claimed_at, finished_at, parent_id, replay_of,
+                replayed_as, last_error, progress, session
             from engine.jobs_history where id = $1
             limit 1
         ) as job
         left join engine.sessions as session on session.id = job.session",
     )
     .bind(job_id)
-    .fetch_optional(connection)
-    .await
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(mut job) = job else { return Ok(None) };
+    job.log = attempts(connection, job_id).await?;
+    Ok(Some(job))
 }
