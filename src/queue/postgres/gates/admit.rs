@@ -32,6 +32,10 @@ pub(in crate::queue::postgres) async fn admit(
 ) -> Result<Pass, Error> {
     let mut transaction = transaction::begin(db).await?;
     let mut asked = Asked::of(&mut transaction, wanted).await?;
+    if asked.candidates.is_empty() {
+        let next_due_in = asked.had_fewer.then_some(TAKEN_BY_OTHERS);
+        return Ok(Pass { next_due_in, ..Pass::default() });
+    }
     let seen = resources::look(&mut transaction, &asked.gated()).await?;
     if seem_open(&seen, &asked) {
         if let Some(pass) = lease_first(transaction, session, &asked, seen).await? {
@@ -46,7 +50,7 @@ pub(in crate::queue::postgres) async fn admit(
 /// Whether all that was asked for may start. Places are taken under the locks.
 fn seem_open(seen: &Locked, asked: &Asked) -> bool {
     let takes_places = asked.candidates.iter().any(|job| job.hold_as.is_some());
-    !asked.candidates.is_empty() && !takes_places && {
+    !takes_places && {
         let mut gates = Gates { resources: seen.resources.clone(), changes: Vec::new() };
         decide(&mut gates, asked, seen.now).shut.is_empty()
     }
@@ -127,7 +131,7 @@ async fn write(
 
     let opens_in = |at: DateTime<Utc>| (at - now).to_std().unwrap_or_default();
     let soonest = shut.iter().filter_map(|(_, shut, _)| shut.opens_at).min().map(opens_in);
-    let again = asked.had_fewer().then_some(TAKEN_BY_OTHERS);
+    let again = asked.had_fewer.then_some(TAKEN_BY_OTHERS);
     Ok(Pass {
         // The lanes that were shut have made room for others.
         more: opened > 0 || !shut.is_empty(),

@@ -14,6 +14,8 @@ pub(super) struct Asked {
     pub(super) line: Vec<i64>,
     /// The jobs that could start, locked.
     pub(super) candidates: Vec<Candidate>,
+    /// Others have taken some of the jobs that were asked for.
+    pub(super) had_fewer: bool,
 }
 
 /// A lane that was asked for.
@@ -28,7 +30,8 @@ pub(super) struct AskedLane {
 }
 
 impl Asked {
-    /// Reads these lanes, and locks so many of the first jobs of each, but those that others have.
+    /// Reads these lanes, and locks so many of the first jobs of each, but those that others have. A lane
+    /// of which nothing is left is not among them: nobody has to wait for it at the gates.
     pub(super) async fn of(
         connection: &mut PgConnection,
         wanted: &[(i64, i32)],
@@ -42,19 +45,17 @@ impl Asked {
                 asked.lane.ready.push((candidate.id, candidate.fence + 1));
             }
         }
-        Ok(Self { line: in_line(wanted, &lanes), lanes, candidates })
+        let short =
+            |asked: &AskedLane| asked.lane.ready.len() < usize::try_from(asked.wanted).unwrap_or(0);
+        let had_fewer = lanes.values().any(short);
+        lanes.retain(|_, asked| !asked.lane.ready.is_empty());
+        Ok(Self { line: in_line(wanted, &lanes), lanes, candidates, had_fewer })
     }
 
     /// The resources with a gate that these lanes use.
     pub(super) fn gated(&self) -> Vec<String> {
         let names: BTreeSet<&String> = self.lanes.values().flat_map(|lane| &lane.gated).collect();
         names.into_iter().cloned().collect()
-    }
-
-    /// Whether others have taken some of the jobs that were asked for.
-    pub(super) fn had_fewer(&self) -> bool {
-        let wanted = |asked: &AskedLane| usize::try_from(asked.wanted).unwrap_or(0);
-        self.lanes.values().any(|asked| asked.lane.ready.len() < wanted(asked))
     }
 }
 
