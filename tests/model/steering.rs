@@ -70,7 +70,7 @@ impl World {
         let finished = self.model.past.keys().rev().take(3);
         let all: Vec<i64> = self.model.jobs.keys().chain(finished).copied().chain([0]).collect();
         let of = |nth: &usize| {
-            let among = if nth % 2 == 0 && !running.is_empty() { &running } else { &all };
+            let among = if nth.is_multiple_of(2) && !running.is_empty() { &running } else { &all };
             among[nth / 2 % among.len()]
         };
         which.iter().map(of).collect()

@@ -128,15 +128,14 @@ fn job_name(path: &str) -> &str {
 #[test]
 fn only_the_clock_asks_what_time_it_is() {
     let asks = ["Utc::now", "Local::now", "SystemTime::now"];
-    let violations = lines_with(&asks, "src/clock.rs", |source| source.code());
+    let violations = lines_with(&asks, "src/clock.rs", Source::code);
     none("The store's clock decides what time it is: ask clock.rs", &violations);
 }
 
 #[test]
 fn only_one_place_begins_transactions_of_a_pool() {
     let begins = ["db.begin(", "db().begin(", "pool.begin(", "pool().begin(", ".begin_with("];
-    let code = |source: &Source| source.production_code();
-    let violations = lines_with(&begins, "src/transaction.rs", code);
+    let violations = lines_with(&begins, "src/transaction.rs", Source::production_code);
     none("A dropped `begin` leaves a transaction open: use transaction::begin", &violations);
 }
 
