@@ -3,7 +3,6 @@
 set local lock_timeout = '10s';
 
 drop function engine.merge_patch(jsonb, jsonb);
-drop function engine.finish(bigint[], engine.job_state, text[], int);
 
 alter table engine.events drop column jobs;
 

@@ -60,3 +60,22 @@ async fn an_ack_never_fails_because_nobody_made_the_day() {
         .expect("the day in the safety net is skipped");
     assert_eq!(house.state(id).await, State::Done);
 }
+
+#[tokio::test]
+async fn every_column_of_the_history_is_written_when_a_job_finishes() {
+    let house = House::new().await;
+    // A migration that adds a column has to state the function anew, and may forget it.
+    let forgotten: Vec<String> = sqlx::query_scalar(
+        r"select attname::text from pg_attribute
+        where attrelid = 'engine.jobs_history'::regclass and attnum > 0 and not attisdropped
+          and not exists (
+              select from pg_proc
+              where oid = 'engine.finish'::regproc and prosrc ~ ('\m' || attname || '\M')
+          )
+        order by attname",
+    )
+    .fetch_all(house.db.pool())
+    .await
+    .expect("the store answers");
+    assert_eq!(forgotten, ["replayed_as"], "only what happens later is written later");
+}

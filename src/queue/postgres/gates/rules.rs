@@ -90,7 +90,12 @@ async fn weigh(connection: &mut PgConnection, name: &str, weight: i16) -> Result
             join engine.resources on resources.name = lane_uses.resource
             where lane_uses.lane = lanes.id
         )
-        where id in (select lane from engine.lane_uses where resource = $1)",
+        where id = any(array(
+            select id from engine.lanes
+            where id in (select lane from engine.lane_uses where resource = $1)
+            order by id
+            for no key update
+        ))",
     )
     .bind(name)
     .execute(connection)
