@@ -20,7 +20,7 @@
 //! | `PUT /v1/resources/{name}/gates` | gives it exactly these gates: `running`, `holds`, `rate`, `quota`, `breaker`, `weight`, and `why`, `by` |
 //! | `POST /v1/jobs/{id}/cancel`, `/discard`, `/replay` | what the word says, to one job |
 //! | `PATCH /v1/jobs/{id}` | when it runs, and before or after which others |
-//! | `POST /v1/jobs/cancel`, `/v1/jobs/replay` | the same to all of a choice; `dry_run` counts them |
+//! | `POST /v1/jobs/cancel`, `/v1/jobs/discard`, `/v1/jobs/replay` | the same to all of a choice; `dry_run` counts them |
 //!
 //! Nobody has to say who they are yet, so `serve` listens on the machine itself by default. To let
 //! others in, put something in front that knows them.
@@ -80,6 +80,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/resources/{name}/resume", post(resources::resume))
         .route("/v1/resources/{name}/gates", put(resources::set_gates))
         .route("/v1/jobs/cancel", post(jobs::steer::cancel_all))
+        .route("/v1/jobs/discard", post(jobs::steer::discard_all))
         .route("/v1/jobs/replay", post(jobs::steer::replay_all))
         .route("/v1/jobs/{id}", get(jobs::show).patch(jobs::steer::edit))
         .route("/v1/jobs/{id}/cancel", post(jobs::steer::cancel))

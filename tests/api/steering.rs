@@ -67,6 +67,9 @@ async fn a_choice_is_counted_before_it_is_steered() {
     let replay = json!({"state": "cancelled", "why": "a test", "per_second": 1});
     let replayed = read(post(&served, "replay", replay).await).await;
     assert_eq!(replayed["replayed"][0]["id"], id);
+    let discard = json!({"kind": "collect_week", "why": "a test"});
+    let discarded = read(post(&served, "discard", discard).await).await;
+    assert_eq!(discarded, json!({"dry_run": false, "waiting": 1}));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! `/v1/jobs/{id}/…` steers one job, `/v1/jobs/cancel` and `/v1/jobs/replay` those of a choice.
+//! `/v1/jobs/{id}/…` steers one job; `/v1/jobs/cancel`, `/discard` and `/replay` those of a choice.
 //!
 //! Every body says why, and may say who (`by`). What became of one job is `{"id", "result", "detail"}`:
 //! a job that had ended already, or has been asked before, is an answer. What cannot be done is a
@@ -155,15 +155,7 @@ pub async fn cancel_all(
     body: Body,
 ) -> Result<Json<Value>, Problem> {
     let mut fields = Fields::from_request(&headers, body)?;
-    let filter = Unfinished {
-        queue: fields.optional("queue", "the name of a queue")?,
-        kind: fields.optional("kind", "the name of a kind")?,
-        share: fields.optional("share", "live, backfill or maintenance")?,
-        resource: fields.optional("resource", "the name of a resource")?,
-        state: fields.optional("state", "waiting or running")?,
-        created_after: fields.optional("created_after", TIME)?,
-        created_before: fields.optional("created_before", TIME)?,
-    };
+    let filter = unfinished(&mut fields)?;
     let dry_run = flag(&mut fields, "dry_run")?;
     let asked = Asked::read(&mut fields)?;
     fields.end()?;
@@ -177,6 +169,27 @@ pub async fn cancel_all(
     Ok(Json(json!({
         "dry_run": dry_run, "waiting": chosen.waiting, "running": chosen.running,
     })))
+}
+
+/// `POST /v1/jobs/discard`
+pub async fn discard_all(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Value>, Problem> {
+    let mut fields = Fields::from_request(&headers, body)?;
+    let filter = unfinished(&mut fields)?;
+    let dry_run = flag(&mut fields, "dry_run")?;
+    let asked = Asked::read(&mut fields)?;
+    fields.end()?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    let waiting = if dry_run {
+        api.queue.count(&mut tx, &filter).await?.waiting
+    } else {
+        api.queue.discard_all(&mut tx, &filter, &asked.because()).await?
+    };
+    tx.commit().await?;
+    Ok(Json(json!({ "dry_run": dry_run, "waiting": waiting })))
 }
 
 /// `POST /v1/jobs/replay`
@@ -215,6 +228,18 @@ pub async fn replay_all(
     };
     tx.commit().await?;
     Ok(Json(answer))
+}
+
+fn unfinished(fields: &mut Fields) -> Result<Unfinished, Problem> {
+    Ok(Unfinished {
+        queue: fields.optional("queue", "the name of a queue")?,
+        kind: fields.optional("kind", "the name of a kind")?,
+        share: fields.optional("share", "live, backfill or maintenance")?,
+        resource: fields.optional("resource", "the name of a resource")?,
+        state: fields.optional("state", "waiting or running")?,
+        created_after: fields.optional("created_after", TIME)?,
+        created_before: fields.optional("created_before", TIME)?,
+    })
 }
 
 fn read_id(id: Id) -> Result<i64, Problem> {
