@@ -137,7 +137,9 @@ fn installation(amazon: &Simulator) -> Vec<String> {
         "echo '{}' | recomamp users add --email ada@example.com --name Ada --region na",
         user.refresh_token
     )];
-    for account in settings.accounts.iter().filter(|a| user.accounts.contains(&a.account_id)) {
+    // A user without a list sees all accounts.
+    let sees = |id: &String| user.accounts.is_empty() || user.accounts.contains(id);
+    for account in settings.accounts.iter().filter(|account| sees(&account.account_id)) {
         commands.push(format!(
             "recomamp accounts add --account-id {} --name '{}' --marketplace {} --user ada@example.com",
             account.account_id, account.name, account.marketplace_id

@@ -120,7 +120,7 @@ impl From<Error> for Failure {
         match error {
             Error::LeaseLost { .. } => Self::new(Class::Interrupted, error),
             Error::Encode { .. } | Error::Invalid(_) => Self::permanent(error),
-            Error::Database(_) => Self::transient(error),
+            Error::Database(_) | Error::Panicked { .. } => Self::transient(error),
         }
     }
 }
@@ -147,6 +147,15 @@ pub enum Error {
     /// A rule that makes no sense.
     #[error(transparent)]
     Invalid(#[from] Invalid),
+
+    /// A part of this process panicked.
+    #[error(
+        "the part that {part} panicked, which is a bug: this process has stopped, others go on"
+    )]
+    Panicked {
+        /// What it does.
+        part: &'static str,
+    },
 
     /// The store did not do what it was asked.
     #[error("the store did not answer: {0}")]

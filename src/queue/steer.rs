@@ -16,7 +16,7 @@ use super::gate::invalid::Invalid;
 use super::job::Priority;
 use super::share::Share;
 use super::state::State;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -96,8 +96,18 @@ impl Unfinished {
         if self.state.is_some_and(State::is_final) {
             return Err(Invalid::new("state", "give waiting or running"));
         }
+        sane("created_after", self.created_after)?;
+        sane("created_before", self.created_before)?;
         Ok(self)
     }
+}
+
+/// Refuses times that no job has, and of which some are beyond what a store can keep.
+fn sane(field: &'static str, at: Option<DateTime<Utc>>) -> Result<(), Invalid> {
+    if at.is_some_and(|at| !(1970..10_000).contains(&at.year())) {
+        return Err(Invalid::new(field, "give a time between the years 1970 and 9999"));
+    }
+    Ok(())
 }
 
 impl Finished {
@@ -109,6 +119,8 @@ impl Finished {
         if self.state.is_some_and(|state| !state.is_final()) {
             return Err(Invalid::new("state", "give discarded, cancelled or done"));
         }
+        sane("finished_after", self.finished_after)?;
+        sane("finished_before", self.finished_before)?;
         Ok(self)
     }
 
@@ -220,6 +232,9 @@ impl Edit {
     pub(super) fn checked(&self) -> Result<&Self, Invalid> {
         if *self == Self::default() {
             return Err(Invalid::new("edit", "it changes nothing: give run_at or priority"));
+        }
+        if let Some(RunAt::At(at)) = self.run_at {
+            sane("run_at", Some(at))?;
         }
         Ok(self)
     }

@@ -46,7 +46,7 @@ use tracing::Instrument;
 /// running has been handed back.
 ///
 /// # Errors
-/// When the session cannot begin: the store is away.
+/// When the session cannot begin: the store is away. When a part of the dispatcher panicked.
 pub async fn run<S: Store, T: Send + Sync + 'static>(
     store: S,
     catalog: Catalog<T>,
@@ -92,7 +92,7 @@ pub async fn run<S: Store, T: Send + Sync + 'static>(
         tracing::error!(%error, "a worker did not end well");
     }
     dispatcher.finish().await;
-    Ok(())
+    dispatcher.panicked().map_or(Ok(()), |part| Err(Error::Panicked { part }))
 }
 
 /// Never used again by another process: apalis takes two of one name for the same worker.

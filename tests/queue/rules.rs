@@ -110,3 +110,28 @@ async fn a_rate_that_is_lowered_after_a_refusal_leaves_an_event() {
         ["rate_lowered r engine: lowered to 50 % of the rule: 429: slow down"]
     );
 }
+
+#[tokio::test]
+async fn a_pause_of_a_million_years_is_refused_with_the_remedy() {
+    let house = House::new().await;
+    let ages = Some(Duration::from_secs(1_000_000 * 366 * 86_400));
+    let paused =
+        house.queue.pause(&mut *house.connection().await, "r", "ann", "a test", ages).await;
+    let refused = paused.expect_err("nobody means it").to_string();
+    assert!(
+        refused.starts_with("for: ") && refused.contains("until somebody resumes"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_no_resource_can_have_is_refused() {
+    let house = House::new().await;
+    let long = "x".repeat(201);
+    for name in ["", "queue:", ":x", " r", "kind:\u{1b}[31m", "a\tb", &long] {
+        let mut connection = house.connection().await;
+        let paused = house.queue.pause(&mut connection, name, "ann", "a test", None).await;
+        let refused = paused.expect_err(name).to_string();
+        assert!(refused.starts_with("resource: "), "{refused}");
+    }
+}

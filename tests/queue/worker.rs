@@ -312,3 +312,20 @@ async fn a_retry_waits_in_the_store_and_not_in_a_slot() {
     .await;
     running.stop().await;
 }
+
+#[tokio::test]
+async fn a_process_that_has_lost_a_part_of_itself_stops_and_says_which() {
+    let running = Running::listening().await;
+    // A year that Postgres knows and we do not: whoever reads it panics.
+    sqlx::query(
+        "insert into engine.resources (name, paused_at, paused_until, paused_by, pause_reason)
+        values ('r', engine.now(), '275000-01-01', 'somebody', 'a test')",
+    )
+    .execute(running.house.db.pool())
+    .await
+    .expect("written behind the engine's back");
+    running.house.enqueue(&[actor("a", Act::Finish).using(["r".to_owned()])]).await;
+    let ended = tokio::time::timeout(Duration::from_secs(60), running.ended).await;
+    let error = ended.expect("it stops").expect("it does not panic itself").expect_err("it failed");
+    assert!(error.to_string().starts_with("the part that claims panicked"), "{error}");
+}

@@ -16,7 +16,9 @@ use super::share::{Share, Slots};
 use super::store::{Ack, Store};
 use crate::metrics;
 use backon::ExponentialBuilder;
+use futures::FutureExt;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -132,6 +134,7 @@ pub(super) struct Dispatcher<S> {
     hard: CancellationToken,
     /// All acks are written: the renewals may stop.
     finished: CancellationToken,
+    panicked: OnceLock<&'static str>,
 }
 
 impl<S: Store> Dispatcher<S> {
@@ -174,25 +177,52 @@ impl<S: Store> Dispatcher<S> {
             soft,
             hard,
             finished: CancellationToken::new(),
+            panicked: OnceLock::new(),
         });
         let mut receivers = Vec::new();
         for local in &this.local_queues {
             let (deliver, receiver) = mpsc::unbounded_channel();
             receivers.push(receiver);
-            this.tasks.spawn(this.clone().claim_loop(local.clone(), deliver));
-            tokio::spawn(this.clone().look_again_loop(local.clone()));
+            let claims = this.clone().claim_loop(local.clone(), deliver);
+            this.tasks.spawn(this.guarded("claims", claims));
+            let looks = this.clone().look_again_loop(local.clone());
+            tokio::spawn(this.guarded("looks again", looks));
         }
-        tokio::spawn(this.clone().ack_loop(written));
-        tokio::spawn(this.clone().renew_loop());
-        tokio::spawn(this.clone().rescue_loop());
-        tokio::spawn(this.clone().note_loop());
-        tokio::spawn(this.clone().cancel_loop());
-        tokio::spawn(this.clone().hint_loop());
-        tokio::spawn(this.clone().poll_loop());
+        tokio::spawn(this.guarded("writes acks", this.clone().ack_loop(written)));
+        tokio::spawn(this.guarded("renews leases", this.clone().renew_loop()));
+        tokio::spawn(this.guarded("rescues", this.clone().rescue_loop()));
+        tokio::spawn(this.guarded("writes notes", this.clone().note_loop()));
+        tokio::spawn(this.guarded("cancels", this.clone().cancel_loop()));
+        tokio::spawn(this.guarded("listens", this.clone().hint_loop()));
+        tokio::spawn(this.guarded("polls", this.clone().poll_loop()));
         this.tasks.spawn(this.clone().let_go());
         this.tasks.close();
         tracing::info!(session = session.0, queues = ?this.settings.queues, "working");
         Ok((this, receivers))
+    }
+
+    /// A process that has lost a part of itself looks alive and works no more: it stops, and others take
+    /// its jobs.
+    fn guarded(
+        self: &Arc<Self>,
+        part: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let this = self.clone();
+        async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                tracing::error!(part, "panicked, which is a bug: this process stops");
+                // The first one is the reason.
+                let _ = this.panicked.set(part);
+                this.soft.cancel();
+                this.hard.cancel();
+            }
+        }
+    }
+
+    /// The part that panicked, if one did.
+    pub(super) fn panicked(&self) -> Option<&'static str> {
+        self.panicked.get().copied()
     }
 
     pub(super) fn local_queues(&self) -> &[Arc<LocalQueue>] {

@@ -3,13 +3,35 @@
 use super::{lanes, limits, resources};
 use crate::queue::error::Error;
 use crate::queue::gate::breaker::Breaker;
+use crate::queue::gate::invalid::Invalid;
 use crate::queue::gate::{Gate, Gates, Resource, Rule};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// Ten years, as nobody means more.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10 * 366 * 86_400);
+/// In characters.
+const LONGEST_NAME: usize = 200;
+
+/// Refuses a name that no resource can have, so that nobody believes to have paused what was misspelt.
+fn check(name: &str) -> Result<(), Invalid> {
+    let (before, after) = name.split_once(':').unwrap_or((name, name));
+    let is_name = !before.is_empty() && !after.is_empty();
+    let is_short = name.chars().count() <= LONGEST_NAME;
+    if is_name && is_short && name.trim() == name && !name.chars().any(char::is_control) {
+        return Ok(());
+    }
+    let remedy = format!(
+        "a resource is called host:api.example.com, queue:amc or kind:poll_status: up to \
+        {LONGEST_NAME} characters on one line"
+    );
+    Err(Invalid::new("resource", remedy))
+}
+
 /// Makes the resource's row if need be, and locks it.
 pub(super) async fn locked(connection: &mut PgConnection, name: &str) -> Result<Resource, Error> {
+    check(name)?;
     let names = [name.to_owned()];
     resources::make(connection, &names).await?;
     let mut found = resources::lock(connection, &names).await?.resources;
@@ -111,6 +133,11 @@ pub(in crate::queue::postgres) async fn pause(
     why: &str,
     lasts: Option<Duration>,
 ) -> Result<(), Error> {
+    if lasts.is_some_and(|lasts| lasts > LONGEST_PAUSE) {
+        let remedy = "a pause with an end lasts ten years at most; \
+            without one it lasts until somebody resumes";
+        return Err(Invalid::new("for", remedy).into());
+    }
     locked(connection, name).await?;
     sqlx::query(
         "-- pause_resource
