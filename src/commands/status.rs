@@ -1,9 +1,11 @@
 //! `recomamp status`: what the engine does now, or where one collection stands.
 
+use super::gates::list;
 use super::{Exit, connect, output, watch};
 use crate::backfill::status::{self as standing, Detailed, Status as Backfill};
 use crate::clock;
 use crate::config::Database;
+use crate::queue::postgres::inspect::gates::{self, GatesRow};
 use crate::queue::postgres::inspect::{self, Count, ResourceRow, SessionRow};
 use crate::store::credentials::{self, TokenState};
 use crate::store::instances::{self, InstanceStatus};
@@ -43,6 +45,7 @@ struct Overview {
     now: DateTime<Utc>,
     jobs: Vec<Count>,
     resources: Vec<ResourceRow>,
+    gates: Vec<GatesRow>,
     sessions: Vec<SessionRow>,
     collections: Vec<Backfill>,
     credentials: Vec<Credential>,
@@ -111,6 +114,7 @@ impl Overview {
             now: clock::now(&mut *connection).await?,
             jobs: inspect::counts(connection).await?,
             resources: inspect::resources(connection).await?,
+            gates: gates::list(connection, None, list::LIMIT).await?,
             sessions: inspect::sessions(connection).await?,
             collections: standing::newest(connection, NEWEST).await?,
             credentials: credentials
@@ -159,21 +163,20 @@ impl Overview {
                 late,
             ]
         });
-        output::table(["QUEUE", "JOB", "STATE", "COUNT", "BLOCKED", "OLDEST DUE"], rows)
+        output::table(["QUEUE", "JOB", "STATE", "COUNT", "NO CREDENTIAL", "OLDEST DUE"], rows)
     }
 
     fn print_resources(&self) -> Result<()> {
-        let rows = self.resources.iter().map(|resource| {
-            let places = match resource.max_holds {
-                Some(max) => format!("{} of {max}", resource.held),
-                None => String::new(),
-            };
-            let pause = resource.not_before.map(said).unwrap_or_default();
-            let why = resource.reason.clone().unwrap_or_default();
-            [resource.name.clone(), places, resource.blocked.to_string(), pause, why]
-        });
         output::line("")?;
-        output::table(["RESOURCE", "PLACES TAKEN", "WAITING", "PAUSED UNTIL", "WHY"], rows)
+        list::print(&self.gates, self.now)?;
+        let refused = self.resources.iter().filter(|resource| resource.blocked > 0);
+        let rows: Vec<_> =
+            refused.map(|refused| [refused.name.clone(), refused.blocked.to_string()]).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        output::line("")?;
+        output::table(["CREDENTIAL", "JOBS WAITING"], rows)
     }
 
     fn print_sessions(&self) -> Result<()> {

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 
 /// The most that is listed.
-const LIMIT: i64 = 1000;
+pub const LIMIT: i64 = 1000;
 
 /// Lists the resources that have a gate, and how each gate stands.
 #[derive(Debug, Args)]
@@ -37,13 +37,17 @@ impl List {
         if self.json {
             return output::json(&rows);
         }
-        let rows = rows.into_iter().map(|row| {
-            let standing = standing(&row, now);
-            let shut = row.lanes_shut.to_string();
-            [row.name.clone(), gates_of(&row, now).join(", "), standing, shut]
-        });
-        output::table(["RESOURCE", "GATES", "SHUT NOW", "LANES WAITING"], rows)
+        print(&rows, now)
     }
+}
+
+/// One line for each resource.
+pub fn print(rows: &[GatesRow], now: DateTime<Utc>) -> Result<()> {
+    let rows = rows.iter().map(|row| {
+        let shut = row.lanes_shut.to_string();
+        [row.name.clone(), gates_of(row, now).join(", "), standing(row, now), shut]
+    });
+    output::table(["RESOURCE", "GATES", "SHUT NOW", "LANES WAITING"], rows)
 }
 
 /// Each gate in a phrase.

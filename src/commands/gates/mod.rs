@@ -1,7 +1,7 @@
 //! `recomamp gates`: what keeps jobs from starting, looked at and set.
 
 mod events;
-mod list;
+pub mod list;
 mod set;
 mod show;
 mod steer;
