@@ -201,7 +201,7 @@ begin
             -- knows, or to one of another queue that has no slot for them.
             for row_of_lane in
                 select l.* from (
-                    select distinct used.resource from (
+                    select used.resource from (
                         select offered.id from engine.lanes as offered
                         where offered.shut_by is null and offered.waits_since is not null
                         order by offered.id
@@ -211,6 +211,21 @@ begin
                     cross join lateral (
                         select resource from engine.lane_uses where lane = offered.id limit 100
                     ) as used
+                    union
+                    -- And, as a net under that, the first ones that keep any lane shut, by leaps.
+                    select keeper from (
+                        with recursive keepers as (
+                            select min(shut_by) as keeper, 1 as nth from engine.lanes
+                            where shut_by is not null
+                            union all
+                            select (
+                                select min(shut_by) from engine.lanes where shut_by > keepers.keeper
+                            ), keepers.nth + 1
+                            from keepers
+                            where keepers.keeper is not null and keepers.nth < 100
+                        )
+                        select keeper from keepers where keeper is not null
+                    ) as leaps
                 ) as needed
                 cross join lateral (
                     select * from engine.resources where name = needed.resource limit 1

@@ -51,7 +51,9 @@ impl World {
             let full = claimed.leases.len() == slots.free();
             self.taken(session, queue, old, before, &claimed.leases).await?;
             if !claimed.more && !full {
-                return self.none_is_left_lying(queue, old, before).await;
+                let lying = self.none_is_left_lying(queue, old, before).await;
+                return lying
+                    .with_context(|| format!("it comes again in {:?}", claimed.next_due_in));
             }
             if !dry || full {
                 return Ok(());
@@ -223,6 +225,7 @@ impl World {
     ) -> Result<()> {
         let (turns, lanes) = turns(self.connection()).await?;
         let moment = Moment { now: before, running: self.model.running(), turns, lanes };
+        let rows = super::snapshot::lane_rows(self.connection()).await?;
         let lying = self.model.jobs.iter().filter(|(_, job)| {
             job.queue() == queue && job.may_run_by(before) && Self::knows(old, &job.plan)
         });
@@ -230,7 +233,8 @@ impl World {
             let lane = self.reader.lane(*id).context("it waits somewhere")?;
             ensure!(
                 job.resources().iter().any(|name| self.is_shut(job, lane, name, &moment)),
-                "left lying, though no gate is shut: {id} {job:?}\n  in {lane}, at {before}\n  {:?}",
+                "left lying, though no gate is shut: {id} {job:?}\n  in {lane}: {:?}, at {before}\n  {:?}",
+                rows.get(&lane),
                 job.resources()
                     .iter()
                     .map(|name| self.model.resources.get(name))

@@ -154,3 +154,10 @@ pub async fn turns(db: &mut PgConnection) -> Result<(BTreeMap<i64, Turn>, i32), 
     let lanes = sqlx::query_scalar("select count(*)::int from engine.lanes").fetch_one(db).await?;
     Ok((turns.into_iter().map(|turn| (turn.id, turn)).collect(), lanes))
 }
+
+/// Every lane as it stands, for the story of a failure.
+pub async fn lane_rows(db: &mut PgConnection) -> Result<BTreeMap<i64, String>, sqlx::Error> {
+    let rows: Vec<(i64, String)> =
+        sqlx::query_as("select id, to_jsonb(lanes)::text from engine.lanes").fetch_all(db).await?;
+    Ok(rows.into_iter().collect())
+}
