@@ -168,7 +168,8 @@ begin
             where l.queue = its_queue and l.share = my_share and l.opens_at <= right_now
               and engine.is_waited_for(l, known_kinds, known_versions)
             order by l.opens_at
-            limit wanted
+            -- Those that were asked already in this claim, when the share comes once more, are no answer.
+            limit wanted + cardinality(asked_lanes)
         );
         first_lane := null;
         wrapped := false;
