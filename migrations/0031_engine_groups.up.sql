@@ -108,4 +108,3 @@ alter table engine.jobs_history
 
 comment on column engine.jobs_history.group_id is 'The group that waited for it.';
 comment on column engine.jobs_history.member is 'The member in whose name it worked; null when it was a member itself.';
-

@@ -41,7 +41,6 @@ impl World {
             self.check().await?;
             return self.begin_session(at).await;
         }
-        let mut looked_again = false;
         for _ in 0..MOST_CALLS {
             let mut slots = Slots::free_of_all(slots);
             slots.used = self.used(session.0, queue);
@@ -53,11 +52,6 @@ impl World {
             self.taken(session, queue, old, before, &claimed.leases).await?;
             if !claimed.more && !full {
                 let lying = self.none_is_left_lying(queue, old, before).await;
-                // What came to its turn while this claim was under way is found by the next look.
-                if lying.is_err() && !looked_again {
-                    looked_again = true;
-                    continue;
-                }
                 return lying
                     .with_context(|| format!("it comes again in {:?}", claimed.next_due_in));
             }

@@ -95,6 +95,21 @@ async fn whoever_waits_behind_turns_that_nobody_takes_any_more_goes_on() {
 }
 
 #[tokio::test]
+async fn a_claim_with_two_slots_starts_both_lanes_whose_turns_have_come() {
+    let house = House::new().await;
+    let resources = ["r", "s"];
+    for resource in resources {
+        set(&house, resource, rate(1, Duration::from_secs(60))).await;
+        let using = |name: &str| named(name).using([resource.to_owned()]);
+        house.enqueue(&[using("first"), using("next")]).await;
+    }
+    assert_eq!(house.claim(10).await.len(), 2, "one of each; the others have a turn in a minute");
+    house.wait(Duration::from_secs(62)).await;
+    let claimed = house.claim_as(house.session, 2).await;
+    assert_eq!(claimed.leases.len(), 2);
+}
+
+#[tokio::test]
 async fn a_rate_that_is_lowered_after_a_refusal_leaves_an_event() {
     let house = House::new().await;
     set(&house, "r", rate(1000, Duration::from_secs(1))).await;

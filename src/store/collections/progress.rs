@@ -157,7 +157,7 @@ mod tests {
         let ends = week_ids.into_iter().map(|week| {
             let db = house.db();
             async move {
-                let mut tx = crate::transaction::begin(db).await.unwrap();
+                let mut tx = db.begin().await.unwrap();
                 assert!(weeks::fail(&mut *tx, week, "no").await.unwrap());
                 let finished = finish_if_done(&mut tx, collection).await.unwrap();
                 tx.commit().await.unwrap();
