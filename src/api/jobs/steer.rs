@@ -52,6 +52,32 @@ impl Asked {
     }
 }
 
+/// A choice of unfinished jobs, and who asks for what becomes of them.
+struct Choice {
+    filter: Unfinished,
+    dry_run: bool,
+    asked: Asked,
+}
+
+impl Choice {
+    fn read(headers: &HeaderMap, body: Body) -> Result<Self, Problem> {
+        let mut fields = Fields::from_request(headers, body)?;
+        let filter = Unfinished {
+            queue: fields.optional("queue", "the name of a queue")?,
+            kind: fields.optional("kind", "the name of a kind")?,
+            share: fields.optional("share", "live, backfill or maintenance")?,
+            resource: fields.optional("resource", "the name of a resource")?,
+            state: fields.optional("state", "waiting or running")?,
+            created_after: fields.optional("created_after", TIME)?,
+            created_before: fields.optional("created_before", TIME)?,
+        };
+        let dry_run = flag(&mut fields, "dry_run")?;
+        let asked = Asked::read(&mut fields)?;
+        fields.end()?;
+        Ok(Self { filter, dry_run, asked })
+    }
+}
+
 /// `POST /v1/jobs/{id}/cancel`
 pub async fn cancel(
     State(api): State<Api>,
@@ -154,11 +180,7 @@ pub async fn cancel_all(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    let mut fields = Fields::from_request(&headers, body)?;
-    let filter = unfinished(&mut fields)?;
-    let dry_run = flag(&mut fields, "dry_run")?;
-    let asked = Asked::read(&mut fields)?;
-    fields.end()?;
+    let Choice { filter, dry_run, asked } = Choice::read(&headers, body)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     let chosen = if dry_run {
         api.queue.count(&mut tx, &filter).await?
@@ -177,11 +199,7 @@ pub async fn discard_all(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Value>, Problem> {
-    let mut fields = Fields::from_request(&headers, body)?;
-    let filter = unfinished(&mut fields)?;
-    let dry_run = flag(&mut fields, "dry_run")?;
-    let asked = Asked::read(&mut fields)?;
-    fields.end()?;
+    let Choice { filter, dry_run, asked } = Choice::read(&headers, body)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     let waiting = if dry_run {
         api.queue.count(&mut tx, &filter).await?.waiting
@@ -228,18 +246,6 @@ pub async fn replay_all(
     };
     tx.commit().await?;
     Ok(Json(answer))
-}
-
-fn unfinished(fields: &mut Fields) -> Result<Unfinished, Problem> {
-    Ok(Unfinished {
-        queue: fields.optional("queue", "the name of a queue")?,
-        kind: fields.optional("kind", "the name of a kind")?,
-        share: fields.optional("share", "live, backfill or maintenance")?,
-        resource: fields.optional("resource", "the name of a resource")?,
-        state: fields.optional("state", "waiting or running")?,
-        created_after: fields.optional("created_after", TIME)?,
-        created_before: fields.optional("created_before", TIME)?,
-    })
 }
 
 fn read_id(id: Id) -> Result<i64, Problem> {
