@@ -46,8 +46,7 @@ impl Queue {
         by: &str,
         why: &str,
     ) -> Result<(), Error> {
-        let mut found = rules::locked(connection, resource).await?;
-        let now = crate::clock::now(&mut *connection).await?;
+        let (mut found, now) = rules::locked(connection, resource).await?;
         let by_hand = || Breaker::new(breaker::Rule { trips: Vec::new(), ..Default::default() });
         let mut breaker = found.breaker.take().map_or_else(by_hand, Ok)?;
         let change = breaker.trip(now, by, why);

@@ -57,12 +57,16 @@ pub(super) struct Locked {
 }
 
 impl Locked {
-    async fn of(connection: &mut PgConnection, rows: Vec<Row>) -> Result<Self, Error> {
-        let now = match rows.iter().filter_map(|row| row.now).max() {
-            Some(now) => now,
-            None => crate::clock::now(connection).await?,
-        };
-        Ok(Self { resources: rows.into_iter().map(Row::split).collect(), now })
+    /// `None` when there are none: then nobody has asked for the time.
+    fn of(rows: Vec<Row>) -> Option<Self> {
+        let now = rows.iter().filter_map(|row| row.now).max()?;
+        Some(Self { resources: rows.into_iter().map(Row::split).collect(), now })
+    }
+
+    /// None of them, now.
+    async fn none(connection: &mut PgConnection) -> Result<Self, Error> {
+        let now = crate::clock::now(connection).await?;
+        Ok(Self { resources: BTreeMap::new(), now })
     }
 }
 
@@ -80,7 +84,10 @@ pub(super) async fn look(connection: &mut PgConnection, names: &[String]) -> Res
     .bind(names)
     .fetch_all(&mut *connection)
     .await?;
-    Locked::of(connection, rows).await
+    match Locked::of(rows) {
+        Some(seen) => Ok(seen),
+        None => Locked::none(connection).await,
+    }
 }
 
 /// Locks these resources after a [`look`]. `None` when somebody holds one for too long.
@@ -89,7 +96,7 @@ pub(super) async fn lock_soon(
     names: &[String],
 ) -> Result<Option<BTreeMap<String, Resource>>, Error> {
     match lock(connection, names).await {
-        Ok(locked) => Ok(Some(locked.resources)),
+        Ok(locked) => Ok(Some(locked.map(|locked| locked.resources).unwrap_or_default())),
         Err(Error::Database(sqlx::Error::Database(error)))
             if error.code().as_deref() == Some(LOCK_NOT_AVAILABLE) =>
         {
@@ -118,21 +125,27 @@ pub(super) async fn lock_free(
     .bind(names)
     .fetch_all(&mut *connection)
     .await?;
-    Locked::of(connection, rows).await
+    match Locked::of(rows) {
+        Some(locked) => Ok(locked),
+        None => Locked::none(connection).await,
+    }
 }
 
-/// Locks these resources, and waits for whoever holds one of them.
-pub(super) async fn lock(connection: &mut PgConnection, names: &[String]) -> Result<Locked, Error> {
+/// Locks these resources, and waits for whoever holds one of them. `None` when there are none.
+pub(super) async fn lock(
+    connection: &mut PgConnection,
+    names: &[String],
+) -> Result<Option<Locked>, Error> {
     lock_to_tell(connection, &BTreeSet::new(), names).await
 }
 
 /// Locks those of these resources that have something to hear of attempts that have ended: the used
-/// ones with a breaker, and the concerned ones.
+/// ones with a breaker, and the concerned ones. `None` when none has.
 pub(super) async fn lock_to_tell<'a>(
     connection: &mut PgConnection,
     used: &BTreeSet<String>,
     concerned: impl IntoIterator<Item = &'a String>,
-) -> Result<Locked, Error> {
+) -> Result<Option<Locked>, Error> {
     let rows: Vec<Row> = sqlx::query_as(
         "-- lock_resources
         select
@@ -146,9 +159,9 @@ pub(super) async fn lock_to_tell<'a>(
     )
     .bind(used.iter().map(String::as_str).collect::<Vec<_>>())
     .bind(concerned.into_iter().map(String::as_str).collect::<Vec<_>>())
-    .fetch_all(&mut *connection)
+    .fetch_all(connection)
     .await?;
-    Locked::of(connection, rows).await
+    Ok(Locked::of(rows))
 }
 
 /// Makes the rows that are missing, so that they can be locked. From now on nobody forgets them.

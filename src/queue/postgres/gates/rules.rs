@@ -1,10 +1,12 @@
 //! What people and programs do to gates: set them, pause and resume a resource, open a credential.
 
+use super::resources::Locked;
 use super::{lanes, limits, resources};
 use crate::queue::error::Error;
 use crate::queue::gate::breaker::Breaker;
 use crate::queue::gate::invalid::Invalid;
 use crate::queue::gate::{Gate, Gates, Resource, Rule};
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -29,13 +31,18 @@ fn check(name: &str) -> Result<(), Invalid> {
     Err(Invalid::new("resource", remedy))
 }
 
-/// Makes the resource's row if need be, and locks it.
-pub(super) async fn locked(connection: &mut PgConnection, name: &str) -> Result<Resource, Error> {
+/// Makes the resource's row if need be, and locks it. Gives the time, too.
+pub(super) async fn locked(
+    connection: &mut PgConnection,
+    name: &str,
+) -> Result<(Resource, DateTime<Utc>), Error> {
     check(name)?;
     let names = [name.to_owned()];
     resources::make(connection, &names).await?;
-    let mut found = resources::lock(connection, &names).await?.resources;
-    Ok(found.remove(name).unwrap_or_default())
+    let locked = resources::lock(connection, &names).await?;
+    // It has just been made, and nobody forgets it meanwhile.
+    let Locked { mut resources, now } = locked.ok_or(sqlx::Error::RowNotFound)?;
+    Ok((resources.remove(name).unwrap_or_default(), now))
 }
 
 /// Sets a gate of the resource, or takes it away. What a rate, a quota or a breaker has seen stays.
@@ -48,8 +55,7 @@ pub(in crate::queue::postgres) async fn set(
     if matches!(rule, Rule::Running(Some(_))) {
         limits::lock_running(connection, name).await?;
     }
-    let mut resource = locked(connection, name).await?;
-    let now = crate::clock::now(&mut *connection).await?;
+    let (mut resource, now) = locked(connection, name).await?;
     let gate = match rule {
         Rule::Holds(max) => {
             resource.max_holds = max;
@@ -169,9 +175,8 @@ pub(in crate::queue::postgres) async fn resume(
     by: &str,
     why: &str,
 ) -> Result<bool, Error> {
-    let mut resource = locked(connection, name).await?;
+    let (mut resource, now) = locked(connection, name).await?;
     let was_paused = resource.paused.take().is_some();
-    let now = crate::clock::now(&mut *connection).await?;
     let change = resource.breaker.as_mut().and_then(|breaker| breaker.resume(now, by));
     let resumed = was_paused || change.is_some();
     let changes = change.into_iter().map(|change| (name.to_owned(), change)).collect();

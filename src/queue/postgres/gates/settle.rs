@@ -1,6 +1,7 @@
 //! What gates hear of attempts that have ended: a place on a limit is free again, a breaker learns how
 //! it went, a resource that asked for quiet gets it.
 
+use super::resources::Locked;
 use super::{lanes, resources};
 use crate::queue::error::Error;
 use crate::queue::gate::breaker::{Observation, Phase};
@@ -88,11 +89,8 @@ pub(in crate::queue::postgres) async fn settle(
     let used: BTreeSet<String> = ended.iter().flat_map(|(one, _)| one.resources()).collect();
     let slots = ended.iter().filter_map(|(one, _)| one.slots.as_ref()).flatten().cloned();
     let concerned: BTreeSet<String> = slots.chain(named).collect();
-    let resources::Locked { resources, now } =
-        resources::lock_to_tell(connection, &used, &concerned).await?;
-    if resources.is_empty() {
-        return Ok(());
-    }
+    let locked = resources::lock_to_tell(connection, &used, &concerned).await?;
+    let Some(Locked { resources, now }) = locked else { return Ok(()) };
     let mut gates = Gates { resources, changes: Vec::new() };
     for (attempt, went) in ended {
         free_slots(&mut gates, attempt);

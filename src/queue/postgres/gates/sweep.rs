@@ -1,5 +1,6 @@
 //! Puts right what should never be wrong with gates, and counts it.
 
+use super::resources::Locked;
 use super::{lanes, resources};
 use crate::queue::error::Error;
 use crate::queue::gate::breaker::{Phase, State};
@@ -24,7 +25,8 @@ pub(in crate::queue::postgres) async fn sweep(connection: &mut PgConnection) -> 
     .fetch_all(&mut *connection)
     .await?;
     // Locked first: a claim that takes a place meanwhile would be counted wrongly.
-    let resources::Locked { resources, now } = resources::lock(connection, &names).await?;
+    let locked = resources::lock(connection, &names).await?;
+    let Some(Locked { resources, now }) = locked else { return Ok(mended) };
     let mut gates = Gates { resources, changes: Vec::new() };
     mended += count_again(connection, &mut gates).await?;
     mended += forget_probes(connection, &mut gates).await?;
