@@ -34,8 +34,8 @@ impl Job for FetchResult {
     const KIND: &'static str = "fetch_result";
     const QUEUE: &'static str = "results";
     const TIMEOUT: Duration = Duration::from_secs(3600);
-    /// An outage of Amazon's is not the job's fault: this is days of trying.
-    const MAX_ATTEMPTS: i16 = 1000;
+    /// An outage of Amazon's is not the job's fault: this is weeks of trying.
+    const MAX_ATTEMPTS: i16 = 10_000;
 
     fn unique_key(&self) -> Option<String> {
         Some(self.execution_id.to_string())
@@ -54,7 +54,7 @@ impl Job for FetchResult {
             Described::NotYet => return wait(tools, attempt, &execution).await,
             Described::Never(why) => return fail(tools, attempt, &execution, &why).await,
         };
-        let folder = tempfile::tempdir().map_err(Failure::transient)?;
+        let folder = tempfile::tempdir().map_err(ours)?;
         let Some(files) = download(tools, &execution, &who, folder.path()).await? else {
             return wait(tools, attempt, &execution).await;
         };
@@ -65,7 +65,7 @@ impl Job for FetchResult {
             Err(error) if error.is_permanent() => {
                 return fail(tools, attempt, &execution, &error.to_string()).await;
             }
-            Err(error) => return Err(Failure::transient(error)),
+            Err(error) => return Err(ours(error)),
         };
         let uri = keep(tools, &execution, &files).await?;
         store(tools, attempt, &execution, &parsed, uri.as_deref()).await
@@ -148,13 +148,19 @@ async fn download_file(
 ) -> Result<(), Failure> {
     let mut body = match tools.amc.download(url).await {
         Ok(body) => body,
-        Err(error) => return Err(tools.judge(who, execution, error).await),
+        // Where AMC keeps its files is another service than AMC.
+        Err(error) => return Err(tools.judge(who, execution, error).await.blameless()),
     };
-    let mut file = tokio::fs::File::create(path).await.map_err(Failure::transient)?;
-    while let Some(bytes) = body.chunk().await.map_err(Failure::transient)? {
-        file.write_all(&bytes).await.map_err(Failure::transient)?;
+    let mut file = tokio::fs::File::create(path).await.map_err(ours)?;
+    while let Some(bytes) = body.chunk().await.map_err(ours)? {
+        file.write_all(&bytes).await.map_err(ours)?;
     }
-    file.flush().await.map_err(Failure::transient)
+    file.flush().await.map_err(ours)
+}
+
+/// It may pass by itself, and AMC has no part in it.
+fn ours(error: impl Into<anyhow::Error>) -> Failure {
+    Failure::transient(error).blameless()
 }
 
 /// Keeps the whole result beside the database, every file as it came, packed.
@@ -167,7 +173,7 @@ async fn keep(
     for (number, path) in files.iter().enumerate() {
         let key = format!("{}/{}/{number}.csv", execution.amc_instance_id, execution.id);
         let stored = tools.files.put_file(&key, path).await.context("the result file");
-        let stored = stored.map_err(Failure::transient)?;
+        let stored = stored.map_err(ours)?;
         first.get_or_insert(stored.uri);
     }
     Ok(first)

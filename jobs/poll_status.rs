@@ -60,15 +60,17 @@ impl Job for PollStatus {
         let who = tools.sign_in(&execution).await?;
         let open = executions::open_on_instance(&tools.db, &execution.amc_instance_id).await?;
         // One that is overdue may have ended well while nobody could look.
-        if open.len() > FEW && !execution.is_overdue {
-            look_at_all(tools, &execution, &who, &open).await?;
+        let asked = if open.len() > FEW && !execution.is_overdue {
+            look_at_all(tools, &execution, &who, &open).await?
         } else {
             look_at_one(tools, &execution, &who).await?;
-        }
+            true
+        };
         match executions::by_id(&tools.db, self.execution_id).await? {
             Some(now) if !is_at_amc(now.status) => Ok(Outcome::Done),
             Some(now) if now.is_overdue => give_up(tools, attempt, &now, &who).await,
-            _ => Ok(Outcome::Snooze(pause(tools, attempt.snoozes()))),
+            _ if asked => Ok(Outcome::Snooze(pause(tools, attempt.snoozes()))),
+            _ => Ok(Outcome::Idle(pause(tools, attempt.snoozes()))),
         }
     }
 }
@@ -106,16 +108,16 @@ async fn look_at_one(tools: &Tools, execution: &Execution, who: &SignedIn) -> Re
     }
 }
 
-/// One list call for all that are open, unless somebody has just made it.
+/// One list call for all that are open. False when somebody else has just made it.
 async fn look_at_all(
     tools: &Tools,
     execution: &Execution,
     who: &SignedIn,
     open: &[OpenExecution],
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let fresh = tools.polling.first / 2;
     if !instances::begin_listing(&tools.db, &execution.amc_instance_id, fresh).await? {
-        return Ok(());
+        return Ok(false);
     }
     let oldest = open.iter().map(|one| one.amc_created_at.unwrap_or(one.submitted_at)).min();
     let since = oldest.unwrap_or(execution.created_at) - SKEW;
@@ -134,7 +136,7 @@ async fn look_at_all(
     if !by_id.contains_key(execution.amc_execution_id.as_deref().unwrap_or_default()) {
         look_at_one(tools, execution, who).await?;
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Writes down what AMC says of an execution, and asks for what follows, in one transaction.

@@ -22,8 +22,6 @@ const TRY_AGAIN_MAX: Duration = Duration::from_secs(3600);
 
 /// A token this young is not renewed again. Seconds.
 const SETTLES: i64 = 5;
-/// What is left alone when Login with Amazon asks for fewer calls.
-const TOKEN_HOST: &str = "lwa:token";
 
 /// Buys a user a new access token.
 #[derive(Debug, Serialize, Deserialize)]
@@ -40,7 +38,7 @@ impl Job for RefreshToken {
     const QUEUE: &'static str = "tokens";
     const PRIORITY: Priority = Priority::Urgent;
     const TIMEOUT: Duration = Duration::from_secs(60);
-    const MAX_ATTEMPTS: i16 = 1000;
+    const MAX_ATTEMPTS: i16 = 10_000;
 
     fn unique_key(&self) -> Option<String> {
         Some(self.user_id.to_string())
@@ -60,7 +58,9 @@ impl Job for RefreshToken {
             let left = u64::try_from(SETTLES - age).unwrap_or(0);
             return Ok(Outcome::Snooze(Duration::from_secs(left)));
         }
-        let secret = tools.unseal(&credential.encrypted).map_err(Failure::transient)?;
+        let secret = tools
+            .unseal(&credential.encrypted)
+            .map_err(|error| Failure::transient(error).blameless())?;
         let client_id = credential.lwa_client_id.as_deref();
         match tools.refresh(credential.region, client_id, &secret).await {
             Ok(tokens) => self.store(tools, attempt, credential.generation, tokens).await,
@@ -74,7 +74,7 @@ impl Job for RefreshToken {
 
 /// The job that renews this user's token, if it is still of this generation.
 pub fn job(user_id: UserId, generation: i64) -> Result<NewJob, crate::queue::Error> {
-    Ok(NewJob::of(&RefreshToken { user_id, generation })?.using([TOKEN_HOST.to_owned()]))
+    Ok(NewJob::of(&RefreshToken { user_id, generation })?.using([resources::TOKENS.to_owned()]))
 }
 
 /// Tries a user's token again at once, should a refused one be waiting for its next try.
@@ -152,7 +152,7 @@ impl RefreshToken {
                 Ok(Outcome::Snooze(try_again_in(attempt.snoozes())))
             }
             TokenClass::Throttled { retry_after } => {
-                Err(Failure::throttled(error, retry_after, TOKEN_HOST))
+                Err(Failure::throttled(error, retry_after, resources::TOKENS))
             }
             TokenClass::Permanent | TokenClass::Transient => Err(Failure::transient(error)),
         }

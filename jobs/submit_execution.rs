@@ -44,8 +44,8 @@ impl Job for SubmitExecution {
     const KIND: &'static str = "submit_execution";
     const QUEUE: &'static str = "amc";
     const TIMEOUT: Duration = Duration::from_secs(180);
-    /// An outage of Amazon's is not the job's fault: this is days of trying.
-    const MAX_ATTEMPTS: i16 = 1000;
+    /// An outage of Amazon's is not the job's fault: this is weeks of trying.
+    const MAX_ATTEMPTS: i16 = 10_000;
 
     fn unique_key(&self) -> Option<String> {
         Some(self.execution_id.to_string())
@@ -61,7 +61,7 @@ impl Job for SubmitExecution {
                 let detail = "the process that sent it did not live to see the answer";
                 let answer = Answer { http_status: None, request_id: None, detail };
                 submits::unknown(&tools.db, execution.id, &answer).await?;
-                Ok(Outcome::Snooze(next_look(tools, Duration::ZERO)))
+                Ok(Outcome::Idle(next_look(tools, Duration::ZERO)))
             }
             ExecutionStatus::SubmitUnknown => reconcile(tools, attempt, &execution).await,
             ExecutionStatus::Pending | ExecutionStatus::Running => {
@@ -121,7 +121,7 @@ async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result
     let began = Instant::now();
     let Some(sent_at) = submits::begin(&tools.db, execution.id, &intent).await? else {
         // Somebody else has begun it; look again.
-        return Ok(Outcome::Snooze(Duration::ZERO));
+        return Ok(Outcome::Idle(Duration::ZERO));
     };
     if attempt.cancelled().is_cancelled() || began.elapsed() > STALE {
         let answer = Answer { http_status: None, request_id: None, detail: "not sent: too late" };

@@ -1,6 +1,7 @@
 //! What a job may hold in its hands.
 
 mod access;
+pub mod gates;
 mod judge;
 pub mod resources;
 

@@ -10,12 +10,11 @@ use crate::store::accounts;
 use crate::store::events::{self, NewEvent};
 use crate::store::instances::{self, InstanceStatus, NewInstance};
 use crate::telemetry::Mode;
-use crate::tools::resources;
+use crate::tools::{gates, resources};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
-use sqlx::PgConnection;
 use std::collections::HashMap;
 use url::Url;
 
@@ -28,7 +27,7 @@ pub enum Instances {
     Limit(Limit),
 }
 
-/// Adds an instance, and limits how many executions may be open there.
+/// Adds an instance, limits how many executions may be open there, and gives it a breaker.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  recomamp instances add --instance-id amcibersblt --name Shop --account ENTITY1A2B3C4D5E6F"
@@ -113,25 +112,14 @@ impl Add {
             let taken = format!("there is an instance {} already", self.instance_id);
             refused::insert(error, taken)
         })?;
-        self.limit(&mut tx, limits).await?;
+        let (instance_id, account) = (self.instance_id.as_str(), self.account.as_str());
+        gates::of_new_instance(&Queue::new(), &mut tx, instance_id, account, &limits).await?;
         tx.commit().await?;
         if self.json {
             return output::json(&json!({"id": id, "instance_id": self.instance_id}));
         }
         output::line(id)?;
         eprintln!("Next: recomamp workflows add --instance {} --help", self.instance_id);
-        Ok(())
-    }
-
-    async fn limit(&self, connection: &mut PgConnection, limits: Limits) -> Result<()> {
-        let queue = Queue::new();
-        for (resource, places) in [
-            (resources::instance(self.instance_id.as_str()), limits.max_open_per_instance),
-            (resources::account(self.account.as_str()), limits.max_open_per_account),
-        ] {
-            let places = i32::try_from(places).unwrap_or(i32::MAX);
-            queue.set_gate(connection, &resource, Rule::Holds(Some(places))).await?;
-        }
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use crate::telemetry;
 use crate::tools::{self, Tools};
 use anyhow::{Result, bail};
 use clap::Args;
+use sqlx::PgPool;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ impl Work {
         self.lifeline.hold(&shutdown);
         let tools =
             Arc::new(Tools::new(db.clone(), Queue::new(), tools, jobs::refresh_token::job)?);
+        guard(&db, &tools).await?;
         let catalog = jobs::catalog();
         let mut settings = Settings::new(lanes(&catalog.queues(), &worker)?);
         let mode = if database.polling_only { Mode::Poll } else { Mode::Listen };
@@ -69,6 +71,17 @@ impl Work {
             _ => std::env::var(name).ok(),
         })
     }
+}
+
+/// Installations of an earlier build, and hosts that are new in the settings, get their breakers here.
+async fn guard(db: &PgPool, tools: &Tools) -> Result<()> {
+    let mut transaction = crate::transaction::begin(db).await?;
+    let given = tools.guard(&mut transaction).await?;
+    transaction.commit().await?;
+    if given > 0 {
+        tracing::info!(given, "breakers were given to what had none");
+    }
+    Ok(())
 }
 
 fn lanes(queues: &[&str], worker: &config::Worker) -> Result<Vec<(String, usize)>> {

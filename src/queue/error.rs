@@ -1,6 +1,7 @@
 //! The two ways to go wrong: an attempt fails, or the queue itself does.
 
 use super::gate::invalid::Invalid;
+use super::gate::trips::Cause;
 use std::fmt;
 use std::time::Duration;
 
@@ -51,12 +52,14 @@ pub struct Failure {
     /// What is to be done about it.
     pub class: Class,
     error: anyhow::Error,
+    /// Nothing that the job uses is to blame.
+    blameless: bool,
 }
 
 impl Failure {
     /// A failure of this class.
     pub fn new(class: Class, error: impl Into<anyhow::Error>) -> Self {
-        Self { class, error: error.into() }
+        Self { class, error: error.into(), blameless: false }
     }
 
     /// May pass by itself.
@@ -81,6 +84,19 @@ impl Failure {
     /// The credential behind this resource was refused.
     pub fn unauthorized(error: impl Into<anyhow::Error>, credential: impl Into<String>) -> Self {
         Self::new(Class::Unauthorized { credential: credential.into() }, error)
+    }
+
+    /// The same, but nothing that the job uses is to blame: breakers hear nothing of it. Such as a disk
+    /// that is full, or an answer that says "not yet".
+    #[must_use]
+    pub fn blameless(mut self) -> Self {
+        self.blameless = true;
+        self
+    }
+
+    /// In which way a resource that the job uses failed, if one did.
+    pub fn cause(&self) -> Option<Cause> {
+        if self.blameless { None } else { Cause::of(&self.class) }
     }
 
     /// What went wrong and why, the outermost first.
@@ -108,10 +124,10 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// A database that is away may come back.
+/// A database that is away may come back, and says nothing about the outside.
 impl From<sqlx::Error> for Failure {
     fn from(error: sqlx::Error) -> Self {
-        Self::transient(error)
+        Self::transient(error).blameless()
     }
 }
 
@@ -120,7 +136,7 @@ impl From<Error> for Failure {
         match error {
             Error::LeaseLost { .. } => Self::new(Class::Interrupted, error),
             Error::Encode { .. } | Error::Invalid(_) => Self::permanent(error),
-            Error::Database(_) | Error::Panicked { .. } => Self::transient(error),
+            Error::Database(_) | Error::Panicked { .. } => Self::transient(error).blameless(),
         }
     }
 }

@@ -12,8 +12,11 @@ pub enum Outcome {
     Then(Vec<NewJob>),
     /// Run again after this long. Spends no attempt, and keeps no worker busy meanwhile.
     Snooze(Duration),
+    /// Run again after this long; nobody outside was asked this time. Otherwise a snooze. Breakers hear
+    /// nothing of it: it does not show that what they guard works.
+    Idle(Duration),
     /// Run again after this long, because nobody knows how it went, for this reason: an answer was lost.
-    /// Otherwise a snooze. Breakers hear nothing of it.
+    /// Otherwise a snooze. To breakers a lost answer is a failure.
     Doubt(Duration, String),
     /// The job has already finished, inside its own transaction: see
     /// [`Attempt::complete_in`](super::Attempt::complete_in), which is the only source of this value.

@@ -23,7 +23,7 @@ use super::error::{Class, Failure};
 use super::gate::trips::Cause;
 use super::outcome::Outcome;
 use super::state::State;
-use super::store::{Ack, Failed, Lease, Spends, Step};
+use super::store::{Ack, Evidence, Failed, Lease, Spends, Step};
 use rand::Rng;
 use std::time::Duration;
 
@@ -64,20 +64,22 @@ const CAUSE_TEXT_MAX: usize = 2048;
 /// What is to be written down about an attempt that went like this; nothing, if the handler has
 /// done so itself.
 pub fn verdict(lease: &Lease, result: Result<Outcome, Failure>) -> Option<Ack> {
-    let cause = result.as_ref().err().and_then(|failure| Cause::of(&failure.class));
+    let evidence = evidence(&result);
     let went_well = |step, follow_ups| (step, None, None, None, follow_ups);
     let (step, error, failed, leave_alone, follow_ups) = match result {
         Ok(Outcome::Committed(_)) => return None,
         Ok(Outcome::Done) => went_well(Step::Finish(State::Done), Vec::new()),
         Ok(Outcome::Then(jobs)) => went_well(Step::Finish(State::Done), jobs),
-        Ok(Outcome::Snooze(delay)) if lease.snoozes < lease.limits.snoozes => {
+        Ok(Outcome::Snooze(delay) | Outcome::Idle(delay))
+            if lease.snoozes < lease.limits.snoozes =>
+        {
             went_well(wait(true, delay, Spends::Snooze, None), Vec::new())
         }
         Ok(Outcome::Doubt(delay, why)) if lease.snoozes < lease.limits.snoozes => {
             let why = storable(why, ERROR_TEXT_MAX);
             (wait(true, delay, Spends::Snooze, None), Some(why), None, None, Vec::new())
         }
-        Ok(Outcome::Snooze(_) | Outcome::Doubt(..)) => {
+        Ok(Outcome::Snooze(_) | Outcome::Idle(_) | Outcome::Doubt(..)) => {
             let said = given_up(lease.limits.snoozes, "snoozes");
             let failed = Failed { outcome: "snoozed", causes: vec![said.clone()] };
             (Step::Finish(State::Discarded), Some(said), Some(failed), None, Vec::new())
@@ -101,12 +103,22 @@ pub fn verdict(lease: &Lease, result: Result<Outcome, Failure>) -> Option<Ack> {
         claimed_at: lease.claimed_at,
         step,
         error,
-        cause,
+        evidence,
         leave_alone,
         follow_ups,
         failed,
         progress: None,
     })
+}
+
+/// What the attempt says about the resources that it used.
+fn evidence(result: &Result<Outcome, Failure>) -> Evidence {
+    match result {
+        Ok(Outcome::Idle(_)) => Evidence::Nothing,
+        Ok(Outcome::Doubt(..)) => Evidence::Failed(Cause::Transient),
+        Ok(_) => Evidence::Good,
+        Err(failure) => failure.cause().map_or(Evidence::Nothing, Evidence::Failed),
+    }
 }
 
 /// What is to be said first when the class would have let the job wait, had it not done so too often.
@@ -302,12 +314,25 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_in_doubt_says_nothing_to_breakers_and_spends_a_snooze() {
+    fn a_lost_answer_is_a_failure_to_breakers_and_spends_a_snooze() {
         let doubt = Outcome::Doubt(Duration::ZERO, "its answer was lost".into());
         let ack = verdict(&lease(), Ok(doubt)).expect("written down");
-        assert_eq!(ack.observation(), Observation::Neither);
+        let failed = Observation::Failed { cause: Cause::Transient, error: "its answer was lost" };
+        assert_eq!(ack.observation(), failed);
         assert_eq!(spends(&ack.step), Some(Spends::Snooze));
         assert_eq!(ack.error.as_deref(), Some("its answer was lost"));
+    }
+
+    #[test]
+    fn who_asked_nobody_and_what_nobody_outside_is_to_blame_for_say_nothing_to_breakers() {
+        let idle = verdict(&lease(), Ok(Outcome::Idle(Duration::ZERO))).expect("written down");
+        assert_eq!(idle.observation(), Observation::Neither);
+        assert_eq!(spends(&idle.step), Some(Spends::Snooze));
+        let away = verdict(&lease(), Err(sqlx::Error::PoolTimedOut.into())).expect("written down");
+        assert_eq!(away.observation(), Observation::Neither);
+        assert_eq!(spends(&away.step), Some(Spends::Attempt));
+        let asked = verdict(&lease(), Ok(Outcome::Snooze(Duration::ZERO))).expect("written down");
+        assert_eq!(asked.observation(), Observation::Good);
     }
 
     #[test]

@@ -123,8 +123,8 @@ pub struct Ack {
     pub step: Step,
     /// What went wrong, if something did.
     pub error: Option<String>,
-    /// In which way, if breakers may count it.
-    pub cause: Option<Cause>,
+    /// What it says about the resources that it used.
+    pub evidence: Evidence,
     /// A resource that everybody is to leave alone, for how long, and why.
     pub leave_alone: Option<(String, Duration)>,
     /// Jobs to enqueue in the same transaction.
@@ -133,6 +133,17 @@ pub struct Ack {
     pub failed: Option<Failed>,
     /// How far it came, if nobody has written that yet.
     pub progress: Option<Progress>,
+}
+
+/// What an attempt says about the resources that it used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// They work.
+    Good,
+    /// One of them failed, in this way.
+    Failed(Cause),
+    /// Nothing: none was asked, or what went wrong was not theirs.
+    Nothing,
 }
 
 /// An attempt that did not simply go well, as the log keeps it.
@@ -163,10 +174,13 @@ impl Ack {
 
     /// What the attempt says about the resources it used.
     pub fn observation(&self) -> Observation<'_> {
-        match (self.cause, self.error.as_deref()) {
-            (Some(cause), error) => Observation::Failed { cause, error: error.unwrap_or_default() },
-            (None, None) => Observation::Good,
-            (None, Some(_)) => Observation::Neither,
+        match self.evidence {
+            Evidence::Good => Observation::Good,
+            Evidence::Nothing => Observation::Neither,
+            Evidence::Failed(cause) => {
+                let error = self.error.as_deref().unwrap_or_default();
+                Observation::Failed { cause, error }
+            }
         }
     }
 }

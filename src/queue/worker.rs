@@ -330,7 +330,7 @@ impl<S: Store> Ending<S> {
         let took = self.began.elapsed();
         let kind = self.lease.kind.as_str();
         let outcome = match result {
-            Ok(Outcome::Snooze(delay)) => {
+            Ok(Outcome::Snooze(delay) | Outcome::Idle(delay)) => {
                 metrics::job_snoozed(kind);
                 tracing::debug!(?took, ?delay, "snoozed");
                 "snoozed"

@@ -30,11 +30,11 @@ impl Tools {
             }
             Class::Blocked => self.block(execution, error).await,
             Class::Permanent => Failure::permanent(error),
-            Class::Transient
-            | Class::NotFoundYet
-            | Class::NotReady
-            | Class::ExpiredUrl
-            | Class::Unknown => Failure::transient(error),
+            Class::Transient | Class::Unknown => Failure::transient(error),
+            // AMC has answered, if only "not yet".
+            Class::NotFoundYet | Class::NotReady | Class::ExpiredUrl => {
+                Failure::transient(error).blameless()
+            }
         }
     }
 

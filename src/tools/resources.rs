@@ -18,6 +18,9 @@ pub fn account(entity_id: &str) -> String {
     format!("amc_account:{entity_id}")
 }
 
+/// Where Login with Amazon refreshes tokens: when it asks for fewer calls, it means everybody.
+pub const TOKENS: &str = "lwa:token";
+
 /// The tokens of a user.
 pub fn credential(user: UserId) -> String {
     format!("lwa_user:{user}")

@@ -3,6 +3,7 @@
 mod endings;
 mod flow;
 mod installation;
+mod outage;
 mod sharing;
 pub mod site;
 mod submits;

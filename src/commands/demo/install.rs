@@ -7,13 +7,12 @@ use crate::commands::{simulate, users};
 use crate::config::{Database, Keys, Limits};
 use crate::jobs::collect_week;
 use crate::queue::Queue;
-use crate::queue::gate::Rule;
 use crate::simulator::{Settings, Simulator};
 use crate::store::accounts::{self, NewAccount};
 use crate::store::instances::{self, NewInstance};
 use crate::store::workflows::{self, NewWorkflow};
 use crate::store::{Region, credentials, versions};
-use crate::tools::resources;
+use crate::tools::gates;
 use anyhow::{Context, Result};
 use chrono::Weekday;
 use chrono_tz::Tz;
@@ -110,13 +109,8 @@ async fn installation(
         endpoint_url: None,
     };
     let instance = instances::insert(&mut *transaction, &instance).await?;
-    for (resource, places) in [
-        (resources::instance(&there.instance_id), limits.max_open_per_instance),
-        (resources::account(&place.account_id), limits.max_open_per_account),
-    ] {
-        let places = i32::try_from(places).unwrap_or(i32::MAX);
-        Queue::new().set_gate(transaction, &resource, Rule::Holds(Some(places))).await?;
-    }
+    let (queue, id, owner) = (Queue::new(), &there.instance_id, &place.account_id);
+    gates::of_new_instance(&queue, transaction, id, owner, limits).await?;
     let workflow = NewWorkflow {
         workflow_id: WORKFLOW,
         name: "Weekly campaigns",

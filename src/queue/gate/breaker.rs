@@ -130,7 +130,7 @@ pub struct Breaker {
 impl<'a> Observation<'a> {
     /// What a failure says. `error` is its text.
     pub fn of(failure: &Failure, error: &'a str) -> Self {
-        Cause::of(&failure.class).map_or(Self::Neither, |cause| Self::Failed { cause, error })
+        failure.cause().map_or(Self::Neither, |cause| Self::Failed { cause, error })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::queue::notes::Progress;
 use crate::queue::outcome::{Committed, Outcome};
 use crate::queue::retry;
 use crate::queue::state::State;
-use crate::queue::store::{Ack, Acked, Failed, Lease, Spends, Step};
+use crate::queue::store::{Ack, Acked, Evidence, Failed, Lease, Spends, Step};
 use sqlx::types::Json;
 use sqlx::{FromRow, PgConnection, PgPool};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -57,7 +57,7 @@ async fn ack_one_by_one(db: &PgPool, acks: &[Ack]) -> Result<Acked, Error> {
                     claimed_at: ack.claimed_at,
                     step: Step::Finish(State::Discarded),
                     error: Some(said),
-                    cause: Some(Cause::Permanent),
+                    evidence: Evidence::Failed(Cause::Permanent),
                     leave_alone: None,
                     follow_ups: Vec::new(),
                     failed: Some(failed),

@@ -3,7 +3,7 @@
 use super::wake::Coalescer;
 use super::{enqueue, gates, groups, prune};
 use crate::queue::error::Error;
-use crate::queue::gate::Rule;
+use crate::queue::gate::{Rule, breaker};
 use crate::queue::group::{Made, NewGroup, Progress};
 use crate::queue::job::{Enqueued, NewJob, unique_key};
 use crate::queue::state::State;
@@ -55,6 +55,20 @@ impl Queue {
         rule: Rule,
     ) -> Result<(), Error> {
         gates::set(connection, resource, rule).await
+    }
+
+    /// Gives those of these resources a breaker with this rule that have none; what somebody has set
+    /// stays. How many got one.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when the rule makes no sense.
+    pub async fn give_breaker(
+        &self,
+        connection: &mut PgConnection,
+        resources: &[String],
+        rule: &breaker::Rule,
+    ) -> Result<usize, Error> {
+        gates::give_breaker(connection, resources, rule).await
     }
 
     /// No job that uses the resource starts until it is resumed, or the pause has lasted so long.

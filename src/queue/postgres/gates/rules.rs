@@ -3,7 +3,7 @@
 use super::resources::Locked;
 use super::{lanes, limits, resources};
 use crate::queue::error::Error;
-use crate::queue::gate::breaker::Breaker;
+use crate::queue::gate::breaker::{self, Breaker};
 use crate::queue::gate::invalid::Invalid;
 use crate::queue::gate::{Gate, Gates, Resource, Rule};
 use chrono::{DateTime, Utc};
@@ -91,6 +91,30 @@ pub(in crate::queue::postgres) async fn set(
     // Whoever waits for it looks at the new rule.
     lanes::open(connection, name, &[gate], i64::MAX).await?;
     Ok(())
+}
+
+/// Gives those of these resources a breaker that have none. How many.
+pub(in crate::queue::postgres) async fn give_breaker(
+    connection: &mut PgConnection,
+    names: &[String],
+    rule: &breaker::Rule,
+) -> Result<usize, Error> {
+    let without: Vec<String> = sqlx::query_scalar(
+        "-- resources_without_breaker
+        select distinct name from unnest($1::text[]) as name
+        where not exists (
+            select from engine.resources as known
+            where known.name = name.name and known.breaker is not null
+        )
+        order by name",
+    )
+    .bind(names)
+    .fetch_all(&mut *connection)
+    .await?;
+    for name in &without {
+        set(&mut *connection, name, Rule::Breaker(Some(rule.clone()))).await?;
+    }
+    Ok(without.len())
 }
 
 /// What was seen under the old rule is kept under the new one.
