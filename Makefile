@@ -1,6 +1,6 @@
 # Everything a person does with this repository: `make` alone explains.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench build
+.PHONY: help demo test check bench weekend build
 
 help: ## Show what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,13 @@ bench: ## Measure the queue on durable servers (BENCH_ARGS="--json")
 	@.ci/install redis
 	cargo build --locked --release
 	.ci/with-servers --durable sh -c 'DATABASE_URL=$$RECOMAMP_TEST_DATABASE_URL exec cargo run --locked --release --quiet -- bench $(BENCH_ARGS)'
+
+weekend: ## Live through a weekend with a dead API in a few minutes: the last line is the verdict
+	@.ci/install redis
+	cargo test --locked --no-run
+	@rm -f target/tmp/weekend.txt
+	.ci/with-servers cargo test --locked --test promises a_weekend_with_a_dead_api -- --ignored --nocapture
+	@tail -n 1 target/tmp/weekend.txt
 
 build: ## Build the program as it runs in production: target/release/recomamp
 	cargo build --locked --release

@@ -18,3 +18,4 @@ mod sources;
 mod statements;
 mod tidy;
 mod transactions;
+mod weekend;

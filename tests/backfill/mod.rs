@@ -1,6 +1,7 @@
 //! Whole backfills: real Postgres, real HTTP to the simulated Amazon, workers in this process.
 
 mod endings;
+mod first_version;
 mod flow;
 mod installation;
 mod outage;
