@@ -1,5 +1,6 @@
 //! The laws of the house that the compiler cannot check.
 
+mod docs;
 mod files;
 mod layers;
 mod processes;
