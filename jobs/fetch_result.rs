@@ -202,7 +202,12 @@ async fn store(
     };
     let mut transaction = crate::transaction::begin(&tools.db).await?;
     results::insert(&mut *transaction, &result).await?;
-    executions::succeed(&mut *transaction, execution.id).await?;
+    let owner = Owner::of(execution);
+    owner.lock(&mut transaction).await?;
+    if !executions::succeed(&mut *transaction, execution.id).await? {
+        // Somebody has called it off meanwhile.
+        return Ok(Outcome::Done);
+    }
     tools.queue.release(&mut transaction, &resources::holder(execution.id)).await?;
     let summary = WeekResult {
         row_count: parsed.row_count,
@@ -210,7 +215,7 @@ async fn store(
         schema_checksum: parsed.schema_sha256,
         metrics: &sums,
     };
-    Owner::of(execution).succeed(tools, &mut transaction, &summary).await?;
+    owner.succeed(tools, &mut transaction, &summary).await?;
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;
     metrics::execution_finished("succeeded");

@@ -10,12 +10,14 @@
 //! refresh_token ── asked for by whoever meets an expired token; the others wait for it
 //! ```
 //!
-//! `owner` is no job: it is what the three in the middle do for a week or for a run.
+//! `owner` is no job: it is what the three in the middle do for a week or for a run. Neither is `feed`,
+//! which gives the weeks of a collection to the queue, a few at a time.
 //!
 //! To add one, copy the file nearest to it, then name it twice below.
 
 pub mod aggregate_report;
 pub mod collect_week;
+pub mod feed;
 pub mod fetch_result;
 mod owner;
 pub mod poll_status;

@@ -4,7 +4,8 @@
 //!
 //! No job itself: what `submit_execution`, `poll_status` and `fetch_result` share.
 
-use super::collect_week::{self, CollectWeek};
+use super::collect_week::CollectWeek;
+use super::feed;
 use super::run_schedule::{self, RunSchedule};
 use super::submit_execution::resources_of;
 use super::{fetch_result, poll_status, submit_execution};
@@ -13,7 +14,7 @@ use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Share};
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, Trouble};
 use crate::store::runs::RunStatus;
 use crate::store::weeks::{self, WeekResult, WeekStatus};
-use crate::store::{ExecutionUuid, ScheduleRunUuid, WeekId};
+use crate::store::{ExecutionUuid, ScheduleRunUuid, WeekId, collections};
 use crate::tools::{Tools, resources};
 use sqlx::PgConnection;
 use std::time::Duration;
@@ -66,6 +67,14 @@ impl Owner {
         })
     }
 
+    /// Locks what the result will be written into, before the execution: everybody does so in this order.
+    pub async fn lock(self, connection: &mut PgConnection) -> Result<(), Failure> {
+        if let Self::Week(week) = self {
+            collections::lock_of_week(connection, week).await?;
+        }
+        Ok(())
+    }
+
     /// Amazon does not let us in, or nobody knows how the execution stands: a person has to look.
     pub async fn block(
         self,
@@ -94,8 +103,8 @@ impl Owner {
         match self {
             Self::Week(week) => {
                 if weeks::succeed(&mut *connection, week, result).await? {
-                    collect_week::after_week(tools, connection, week, WeekStatus::Succeeded)
-                        .await?;
+                    let (queue, succeeded) = (&tools.queue, WeekStatus::Succeeded);
+                    feed::after_week(queue, connection, week, succeeded, None).await?;
                 }
             }
             Self::Run(run) => {
@@ -139,13 +148,31 @@ pub async fn end_execution(
     execution: &Execution,
     trouble: &Trouble<'_>,
 ) -> Result<bool, Failure> {
+    if !close(tools, &mut *connection, execution, trouble).await? {
+        return Ok(false);
+    }
+    let owner = Owner::of(execution);
+    if let (Owner::Week(week), Some(_)) = (owner, execution.cancel_requested_at) {
+        // Whoever has asked for the week again waits for this.
+        feed::look_after(&tools.queue, connection, &[week]).await?;
+    } else if let Some(job) = owner.looks(None)? {
+        tools.queue.enqueue(connection, &[job.after(pause_after(execution.attempt))]).await?;
+    }
+    Ok(true)
+}
+
+/// Ends an execution that gave no result, and lets go of its places at AMC. False when somebody else has
+/// ended it before.
+pub async fn close(
+    tools: &Tools,
+    connection: &mut PgConnection,
+    execution: &Execution,
+    trouble: &Trouble<'_>,
+) -> Result<bool, Failure> {
     if !executions::finish_unsuccessfully(&mut *connection, execution.id, trouble).await? {
         return Ok(false);
     }
     tools.queue.release(connection, &resources::holder(execution.id)).await?;
-    if let Some(job) = Owner::of(execution).looks(None)? {
-        tools.queue.enqueue(connection, &[job.after(pause_after(execution.attempt))]).await?;
-    }
     let outcome = trouble.ending.status().as_str();
     metrics::execution_finished(outcome);
     tracing::warn!(

@@ -6,7 +6,7 @@ use super::fields::Fields;
 use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanError, PlanRequest};
 use crate::backfill::start::{self, Request, StartError};
 use crate::backfill::status::{self, Detailed};
-use crate::jobs::collect_week;
+use crate::jobs::feed;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -36,7 +36,7 @@ pub async fn create(
     let request = read(&headers, body, api.week_attempts)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     let created = start::create(&mut tx, &request).await.map_err(explained)?;
-    collect_week::begin(&api.queue, &mut tx, created.collection, &created.weeks).await?;
+    feed::top_up(&api.queue, &mut tx, created.collection).await?;
     tx.commit().await?;
     tracing::info!(
         collection = created.collection_id,

@@ -6,7 +6,10 @@
 //! | `GET /readyz` | it can do its work; 503 and the reason when not |
 //! | `GET /metrics` | for Prometheus |
 //! | `POST /v1/collections` | starts a backfill |
-//! | `GET /v1/collections/{id}` | how far it is, week by week |
+//! | `GET /v1/collections`, `/v1/collections/{id}` | the newest; how far one is, week by week |
+//! | `POST /v1/collections/{id}/pause`, `/resume`, `/cancel` | what the word says: `why`, `by`, `until` |
+//! | `POST /v1/collections/{id}/retry`, `/recollect` | once more: the failed `week`s, the last `weeks` |
+//! | `POST /v1/collections/{id}/widen`, `/shrink` | more weeks or fewer: `from`, `until` |
 //! | `GET`, `POST /v1/schedules` | what runs by itself; adds to it |
 //! | `GET /v1/schedules/{id}`, `/preview` | how it stands, with its newest runs; when it is due next |
 //! | `POST /v1/schedules/{id}/trigger`, `/pause`, `/resume` | what the word says, to one schedule |
@@ -36,6 +39,7 @@ pub mod query;
 pub mod request;
 pub mod resources;
 pub mod schedules;
+pub mod steering;
 
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
@@ -64,8 +68,15 @@ pub struct Api {
 /// Every route there is.
 pub fn router(api: Api) -> Router {
     let v1 = Router::new()
-        .route("/v1/collections", post(collections::create))
+        .route("/v1/collections", get(steering::list).post(collections::create))
         .route("/v1/collections/{id}", get(collections::show))
+        .route("/v1/collections/{id}/pause", post(steering::pause))
+        .route("/v1/collections/{id}/resume", post(steering::resume))
+        .route("/v1/collections/{id}/cancel", post(steering::cancel))
+        .route("/v1/collections/{id}/retry", post(steering::retry))
+        .route("/v1/collections/{id}/recollect", post(steering::recollect))
+        .route("/v1/collections/{id}/widen", post(steering::widen))
+        .route("/v1/collections/{id}/shrink", post(steering::shrink))
         .route("/v1/schedules", get(schedules::list).post(schedules::create))
         .route("/v1/schedules/{id}", get(schedules::show))
         .route("/v1/schedules/{id}/preview", get(schedules::preview))

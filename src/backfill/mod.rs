@@ -10,11 +10,11 @@
 //! In the store:
 //!
 //! - [`start`]: a request becomes a collection with all its weeks.
-//! - [`group`]: the queue waits for the weeks, and asks for the report once.
+//! - [`budget`]: how many weeks may fail before a collection is paused.
 //! - [`status`]: where a collection stands.
 
+pub mod budget;
 pub mod fingerprint;
-pub mod group;
 pub mod plan;
 pub mod progress;
 pub mod start;

@@ -101,7 +101,8 @@ fn eta(counts: &WeekCounts, timing: Timing) -> Option<Duration> {
     if left == 0 {
         return (counts.blocked == 0).then_some(Duration::ZERO);
     }
-    let settled = counts.settled().saturating_sub(timing.settled_before);
+    // Skipping is no pace.
+    let settled = (counts.settled() - counts.skipped).saturating_sub(timing.settled_before);
     let millis = u128::from(left) * timing.elapsed.as_millis();
     let left_millis = millis.checked_div(u128::from(settled))?;
     u64::try_from(left_millis).ok().map(Duration::from_millis)

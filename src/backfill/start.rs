@@ -7,7 +7,7 @@ use super::fingerprint::{Slice, fingerprint};
 use super::plan::{Plan, PlanError, PlanRequest, plan};
 use crate::clock;
 use crate::store::collections::{
-    self, CollectionGrain, CollectionKind, CollectionStatus, NewCollection, NewWeek,
+    self, CollectionGrain, CollectionKind, CollectionStatus, NewCollection, NewWeek, Rules,
 };
 use crate::store::events::{self, NewEvent};
 use crate::store::instances::{self, Instance, InstanceStatus};
@@ -175,6 +175,7 @@ pub async fn create(
         week_starts_on: i16::try_from(request.week_starts_on.number_from_monday()).unwrap_or(1),
         parameters: &request.parameters,
         max_attempts_per_week: request.max_attempts_per_week,
+        rules: Rules::default(),
     };
     let workflow = prepared.workflow.id;
     let same =

@@ -5,7 +5,7 @@ use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanRequest};
 use crate::backfill::start::{self, Prepared, Request};
 use crate::backfill::{status, week::Week};
 use crate::config::{Database, Limits};
-use crate::jobs::collect_week;
+use crate::jobs::feed;
 use crate::queue::Queue;
 use crate::queue::postgres::inspect;
 use crate::telemetry::Mode;
@@ -93,7 +93,7 @@ impl Backfill {
             return self.show(&request, &prepared).map(Exit::done);
         }
         let created = start::create(&mut tx, &request).await?;
-        collect_week::begin(&Queue::new(), &mut tx, created.collection, &created.weeks).await?;
+        feed::top_up(&Queue::new(), &mut tx, created.collection).await?;
         tx.commit().await?;
 
         if let Some(warning) = &created.warning {

@@ -10,6 +10,7 @@ mod work;
 // What a person does once, and looks at often.
 mod backfill;
 mod bench;
+mod collections;
 mod demo;
 mod doctor;
 mod gates;
@@ -76,6 +77,8 @@ enum Command {
     Workflows(workflows::Workflows),
     Backfill(backfill::Backfill),
     #[command(subcommand)]
+    Collections(collections::Collections),
+    #[command(subcommand)]
     Schedules(schedules::Schedules),
     #[command(subcommand)]
     Jobs(jobs::Jobs),
@@ -102,6 +105,7 @@ impl Cli {
             Command::Instances(command) => command.run().await.map(Exit::done),
             Command::Workflows(command) => command.run().await.map(Exit::done),
             Command::Backfill(command) => Box::pin(command.run()).await,
+            Command::Collections(command) => Box::pin(command.run()).await.map(Exit::done),
             Command::Schedules(command) => Box::pin(command.run()).await.map(Exit::done),
             Command::Jobs(command) => command.run().await.map(Exit::done),
             Command::Gates(command) => command.run().await.map(Exit::done),

@@ -91,6 +91,7 @@ impl House {
             week_starts_on: 1,
             parameters: &json!({}),
             max_attempts_per_week: 5,
+            rules: collections::Rules::default(),
         };
         collections::insert(self.db(), &collection, &weeks).await.unwrap()
     }

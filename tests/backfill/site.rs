@@ -15,6 +15,7 @@ use recomamp::queue::{Catalog, Queue, worker};
 use recomamp::simulator::{self, Counts, Fault, Simulator};
 use recomamp::store::collections::{
     self, CollectionGrain, CollectionKind, CollectionStatus, NewCollection, NewWeek, Progress,
+    Rules,
 };
 use recomamp::store::{AccountUuid, CollectionUuid, InstanceUuid, UserId, WorkflowUuid};
 use recomamp::store::{instances, versions};
@@ -47,6 +48,7 @@ pub struct Site {
 pub struct Wish<'a> {
     pub weeks: u32,
     pub attempts: i32,
+    pub rules: Rules,
     pub instance: InstanceUuid,
     pub user: UserId,
     pub sql: &'a str,
@@ -103,7 +105,8 @@ impl Site {
 
     /// What [`Site::backfill`] asks for.
     pub fn wish(&self, weeks: u32) -> Wish<'static> {
-        Wish { weeks, attempts: 5, instance: self.instance, user: self.user, sql: SQL }
+        let rules = Rules::default();
+        Wish { weeks, attempts: 5, rules, instance: self.instance, user: self.user, sql: SQL }
     }
 
     pub async fn ask(&self, wish: &Wish<'_>) -> CollectionUuid {
@@ -129,12 +132,11 @@ impl Site {
             week_starts_on: 1,
             parameters: &json!({}),
             max_attempts_per_week: wish.attempts,
+            rules: wish.rules,
         };
         let weeks = new_weeks(&slices, &place, wish.sql);
-        let (id, week_ids) =
-            collections::insert(&mut *transaction, &new, &weeks).await.expect("added");
-        let queue = &self.tools.queue;
-        let begun = jobs::collect_week::begin(queue, &mut transaction, id, &week_ids).await;
+        let (id, _) = collections::insert(&mut *transaction, &new, &weeks).await.expect("added");
+        let begun = jobs::feed::top_up(&self.tools.queue, &mut transaction, id).await;
         begun.expect("begun");
         transaction.commit().await.expect("committed");
         id

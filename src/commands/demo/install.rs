@@ -5,7 +5,7 @@ use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanRequest};
 use crate::backfill::start::{self, Created, Request};
 use crate::commands::{simulate, users};
 use crate::config::{Database, Keys, Limits};
-use crate::jobs::collect_week;
+use crate::jobs::feed;
 use crate::queue::Queue;
 use crate::queue::gate::Rule;
 use crate::simulator::{Settings, Simulator};
@@ -143,6 +143,6 @@ async fn backfill(transaction: &mut PgConnection, weeks: u32, limits: &Limits) -
         actor: "demo",
     };
     let created = start::create(transaction, &request).await?;
-    collect_week::begin(&Queue::new(), transaction, created.collection, &created.weeks).await?;
+    feed::top_up(&Queue::new(), transaction, created.collection).await?;
     Ok(created)
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgExecutor};
 
+use crate::store::collections::CollectionStatus;
 use crate::store::ids::{
     CollectionUuid, ExecutionUuid, InstanceUuid, ScheduleRunUuid, UserId, VersionId, WeekId,
     WorkflowUuid,
@@ -150,6 +151,8 @@ pub struct Execution {
     pub deadline_at: Option<DateTime<Utc>>,
     /// Whether the deadline has passed, by the store's clock.
     pub is_overdue: bool,
+    /// When somebody asked for it to be stopped.
+    pub cancel_requested_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
     /// What kind of trouble ended it.
@@ -167,6 +170,8 @@ pub struct Execution {
     pub week_end_date: Option<NaiveDate>,
     /// That week's collection.
     pub collection_id: Option<CollectionUuid>,
+    /// Where that collection stands.
+    pub collection_status: Option<CollectionStatus>,
     /// The run of a schedule it belongs to.
     pub schedule_run_id: Option<ScheduleRunUuid>,
     /// When it was queued.
@@ -250,21 +255,41 @@ pub async fn by_id(
         select execution.id, execution.status, origin, attempt, execution.user_id,
             execution.instance_id, amc_instance_id, endpoint_url, instance.status as instance_status,
             block_reason, entity_id, marketplace_id, region,
-            version.workflow_id, amc_workflow_id, workflow_version_id, sql_query, input_parameters,
-            version.sha256 as version_sha256, parameters, submit_mode, window_start, window_end, window_tz,
+            version.workflow_id, amc_workflow_id, execution.workflow_version_id, sql_query,
+            input_parameters, version.sha256 as version_sha256, execution.parameters, submit_mode, window_start, window_end, window_tz,
             client_ref, request_body, request_fingerprint, submit_started_at, submitted_at,
             amc_execution_id, amc_status, amc_status_reason, amc_created_at, last_polled_at, deadline_at,
             coalesce(deadline_at < (select engine.now()), false) as is_overdue,
-            finished_at, error_class, error_code, execution.error_message,
-            week_id, week_start_date, week_end_date, collection_id, schedule_run_id, execution.created_at
+            cancel_requested_at, execution.finished_at, error_class, error_code, execution.error_message,
+            week_id, week_start_date, week_end_date, week.collection_id,
+            collection.status as collection_status, schedule_run_id, execution.created_at
         from workflow_executions execution
         join amc_instances instance on instance.id = execution.instance_id
-        join workflow_versions version on version.id = workflow_version_id
+        join workflow_versions version on version.id = execution.workflow_version_id
         join workflows on workflows.id = version.workflow_id
         left join report_data_weeks week on week.id = week_id
+        left join report_data_collections collection on collection.id = week.collection_id
         where execution.id = $1",
     )
     .bind(execution)
+    .fetch_optional(db)
+    .await
+}
+
+/// The week's execution that has not ended; there is at most one.
+pub async fn open_of_week(
+    db: impl PgExecutor<'_>,
+    week: WeekId,
+) -> Result<Option<ExecutionUuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- executions_open_of_week
+        select id
+        from workflow_executions
+        where week_id = $1
+          and status in
+              ('queued', 'submitting', 'submit_unknown', 'pending', 'running', 'fetching')",
+    )
+    .bind(week)
     .fetch_optional(db)
     .await
 }

@@ -43,7 +43,8 @@ pub async fn same_slice(
 
 /// pending, running → succeeded with the rows of another week that asked the same question.
 ///
-/// Refused when `source` asked another one or has no answer, and when this week has an execution.
+/// Refused when `source` asked another one or has no answer, when this week has an execution under way,
+/// and when it is collected again: then the answer is to come from AMC.
 pub async fn reuse(
     db: impl PgExecutor<'_>,
     week: WeekId,
@@ -65,7 +66,8 @@ pub async fn reuse(
         from report_data_weeks source
         where week.id = $1
           and week.status in ('pending', 'running')
-          and week.workflow_execution_id is null
+          and (week.workflow_execution_id is null or week.status = 'pending')
+          and week.previous_execution_id is null
           and source.id = $2
           and source.status = 'succeeded'
           and source.slice_key = week.slice_key",
