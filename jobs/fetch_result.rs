@@ -235,7 +235,7 @@ fn unsigned(count: i64) -> u64 {
 
 /// Not ready yet; not for ever, though.
 async fn wait(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result<Outcome, Failure> {
-    if execution.is_overdue {
+    if executions::not_ready(&tools.db, execution.id).await? {
         return fail(tools, attempt, execution, "AMC never made the result available").await;
     }
     Ok(Outcome::Snooze(NOT_READY.min(tools.polling.first)))

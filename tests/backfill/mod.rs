@@ -5,6 +5,7 @@ mod flow;
 mod installation;
 mod sharing;
 pub mod site;
+mod steering;
 mod submits;
 mod surprises;
 mod tokens;

@@ -23,6 +23,6 @@ pub use row::{
     open_of_week,
 };
 pub use steps::{
-    Ending, Observation, Trouble, finish_unsuccessfully, observe, succeed, to_fetching,
+    Ending, Observation, Trouble, finish_unsuccessfully, not_ready, observe, succeed, to_fetching,
 };
 pub use stopping::{Stopping, ask_to_cancel};
