@@ -5,7 +5,8 @@
 
 use super::aggregate_report::AggregateReport;
 use super::collect_week::CollectWeek;
-use crate::backfill::budget;
+use crate::backfill::start::Made;
+use crate::backfill::{budget, plans};
 use crate::metrics;
 use crate::queue::{Enqueued, Error, Failure, Job, NewJob, Queue};
 use crate::store::collections::{self, Collection, CollectionStatus, Pause};
@@ -29,6 +30,18 @@ pub async fn top_up(
     let weeks = weeks::take_turns(&mut *connection, collection).await?;
     look_after(queue, connection, &weeks).await?;
     Ok(weeks.len())
+}
+
+/// Begins all that a request made, in the transaction that made it.
+pub async fn begin(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    made: &[Made],
+) -> Result<(), Error> {
+    for one in made {
+        top_up(queue, &mut *connection, one.collection).await?;
+    }
+    Ok(())
 }
 
 /// Asks for the jobs of these weeks, at once.
@@ -107,7 +120,8 @@ pub async fn ended(
     collection_id: CollectionUuid,
 ) -> Result<(), Error> {
     let report = NewJob::of(&AggregateReport { collection_id })?;
-    queue.enqueue(connection, &[report]).await?;
+    queue.enqueue(&mut *connection, &[report]).await?;
+    plans::after_collection(connection, collection_id, ENGINE).await?;
     Ok(())
 }
 

@@ -99,17 +99,17 @@ pub async fn shrink(State(api): State<Api>, id: Id, headers: HeaderMap, body: Bo
     answer(tx, steered).await
 }
 
-/// Which backfill, and what every verb understands besides its own fields.
-struct Asked {
+/// Which backfill or plan, and what every verb understands besides its own fields.
+pub(super) struct Asked {
     id: String,
-    fields: Fields,
+    pub(super) fields: Fields,
 }
 
 impl Asked {
-    fn read(id: Id, headers: &HeaderMap, body: Body) -> Result<Self, Problem> {
+    pub(super) fn read(id: Id, headers: &HeaderMap, body: Body) -> Result<Self, Problem> {
         let Path(id) = id.map_err(|_| Problem::not_found("the id is not text"))?;
         if id.contains('\0') {
-            return Err(Problem::not_found("no collection's id has a NUL character in it"));
+            return Err(Problem::not_found("no id has a NUL character in it"));
         }
         Ok(Self { id, fields: Fields::from_request(headers, body)? })
     }
@@ -121,7 +121,7 @@ impl Asked {
     }
 
     /// The backfill, who asks, and why.
-    fn end(mut self) -> Result<(String, String, Option<String>), Problem> {
+    pub(super) fn end(mut self) -> Result<(String, String, Option<String>), Problem> {
         let why = self.fields.optional("why", "the reason, as text")?;
         let by = self.fields.optional("by", "who asks, as text")?;
         self.fields.end()?;
@@ -129,14 +129,15 @@ impl Asked {
     }
 }
 
-fn because<'a>(by: &'a str, why: Option<&'a str>) -> Because<'a> {
+pub(super) fn because<'a>(by: &'a str, why: Option<&'a str>) -> Because<'a> {
     Because { by, why }
 }
 
-async fn answer(
+/// Commits what was done, and says so.
+pub(super) async fn answer<T>(
     transaction: Transaction<'static, Postgres>,
-    steered: Result<Steered, SteerError>,
-) -> Answer {
+    steered: Result<T, SteerError>,
+) -> Result<Json<T>, Problem> {
     let steered = steered.map_err(explained)?;
     transaction.commit().await?;
     Ok(Json(steered))
@@ -149,10 +150,8 @@ fn explained(error: SteerError) -> Problem {
     let problem = match error {
         SteerError::Database(error) => return error.into(),
         SteerError::Queue(error) => return error.into(),
-        SteerError::Unknown(_) => Problem::not_found(detail),
-        SteerError::Ended { .. } | SteerError::Grain(_) | SteerError::Unreadable { .. } => {
-            Problem::conflict(detail)
-        }
+        SteerError::Unknown(_) | SteerError::UnknownPlan(_) => Problem::not_found(detail),
+        SteerError::Ended { .. } | SteerError::Unreadable { .. } => Problem::conflict(detail),
         SteerError::NoReason => Problem::invalid("why", detail),
         SteerError::ResumesTooEarly => Problem::invalid("until", detail),
         SteerError::NoSuchWeek(_) => Problem::invalid("week", detail),
@@ -160,7 +159,7 @@ fn explained(error: SteerError) -> Problem {
         SteerError::NoBounds | SteerError::NotWider { .. } | SteerError::NothingLeft => {
             Problem::invalid("from", detail)
         }
-        SteerError::Plan(PlanError::NotAWeekStart { field, .. }) => Problem::invalid(field, detail),
+        SteerError::Plan(PlanError::NotABorder { field, .. }) => Problem::invalid(field, detail),
         SteerError::Plan(PlanError::TooRecent { .. }) => Problem::invalid("until", detail),
         SteerError::Plan(_) => Problem::invalid("from", detail),
     };

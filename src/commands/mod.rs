@@ -17,6 +17,7 @@ mod gates;
 mod jobs;
 mod keys;
 mod migrate;
+mod plans;
 mod schedules;
 mod status;
 
@@ -75,7 +76,9 @@ enum Command {
     Instances(instances::Instances),
     #[command(subcommand)]
     Workflows(workflows::Workflows),
-    Backfill(backfill::Backfill),
+    Backfill(Box<backfill::Backfill>),
+    #[command(subcommand)]
+    Plans(plans::Plans),
     #[command(subcommand)]
     Collections(collections::Collections),
     #[command(subcommand)]
@@ -105,7 +108,8 @@ impl Cli {
             Command::Instances(command) => command.run().await.map(Exit::done),
             Command::Workflows(command) => command.run().await.map(Exit::done),
             Command::Backfill(command) => Box::pin(command.run()).await,
-            Command::Collections(command) => Box::pin(command.run()).await.map(Exit::done),
+            Command::Collections(command) => Box::pin(command.run()).await,
+            Command::Plans(command) => command.run().await.map(Exit::done),
             Command::Schedules(command) => Box::pin(command.run()).await.map(Exit::done),
             Command::Jobs(command) => command.run().await.map(Exit::done),
             Command::Gates(command) => command.run().await.map(Exit::done),

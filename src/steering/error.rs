@@ -1,7 +1,7 @@
 //! Why a backfill is not steered. Each says what to do instead, after the last colon.
 
 use crate::backfill::plan::PlanError;
-use crate::store::collections::{CollectionGrain, CollectionStatus};
+use crate::store::collections::CollectionStatus;
 use chrono::NaiveDate;
 
 /// Why a backfill is not steered.
@@ -10,6 +10,9 @@ pub enum SteerError {
     /// There is none.
     #[error("there is no collection {0:?}: `recomamp collections list` shows those there are")]
     Unknown(String),
+    /// There is no such plan.
+    #[error("there is no plan {0:?}: `recomamp plans list` shows those there are")]
+    UnknownPlan(String),
     /// It has ended.
     #[error(
         "collection {id:?} has ended ({status}): `recomamp collections retry {id}` takes up what failed"
@@ -46,11 +49,6 @@ pub enum SteerError {
     /// Nothing would be left.
     #[error("no week would be left: cancel it instead")]
     NothingLeft,
-    /// Its slices are not weeks.
-    #[error(
-        "its slices are {0}s, and only weeks can be added: make a new collection for the others"
-    )]
-    Grain(CollectionGrain),
     /// The weeks cannot be collected.
     #[error(transparent)]
     Plan(#[from] PlanError),

@@ -9,18 +9,21 @@
 //! | [`retry`] | the failed and the cancelled ones begin anew |
 //! | [`recollect`] | the last ones are asked again, and keep their rows until the new ones are stored |
 //! | [`widen`] | earlier or later ones are added |
+//! | [`pause_plan`], [`resume_plan`], [`cancel_plan`] | the same, for every collection of a plan |
 //! | [`shrink`] | those outside that have not begun are skipped; [`widen`] takes them up again |
 
 mod again;
 mod cancelling;
 mod error;
 mod pausing;
+mod plans;
 mod range;
 
 pub use again::{recollect, retry};
 pub use cancelling::cancel;
 pub use error::SteerError;
 pub use pausing::{pause, resume, resume_due};
+pub use plans::{SteeredPlan, cancel_plan, pause_plan, resume_plan};
 pub use range::{Bounds, shrink, widen};
 
 use crate::store::collections::{self, Collection, CollectionStatus};

@@ -3,12 +3,12 @@
 use super::again::go_on;
 use super::{Because, SteerError, Steered, done, locked, unchanged, weeks as some_weeks};
 use crate::backfill::fingerprint::{Slice, fingerprint};
-use crate::backfill::plan::{PlanRequest, plan};
+use crate::backfill::plan::{Cut, PlanRequest, plan};
 use crate::backfill::week::Week;
 use crate::clock;
 use crate::jobs::feed;
 use crate::queue::Queue;
-use crate::store::collections::{self, Collection, CollectionGrain, NewWeek};
+use crate::store::collections::{self, Collection, NewWeek};
 use crate::store::{instances, versions, weeks};
 use chrono::{NaiveDate, Weekday};
 use chrono_tz::Tz;
@@ -98,9 +98,6 @@ async fn planned(
     from: NaiveDate,
     until: NaiveDate,
 ) -> Result<Vec<NewWeek>, SteerError> {
-    if collection.grain != CollectionGrain::Week {
-        return Err(SteerError::Grain(collection.grain));
-    }
     let unreadable = |field, value: &dyn std::fmt::Display| SteerError::Unreadable {
         field,
         value: value.to_string(),
@@ -111,8 +108,9 @@ async fn planned(
     let lag = u16::try_from(lag_days).map_err(|_| unreadable("lag_days", &lag_days))?;
     let starts_on = weekday(collection.week_starts_on)
         .ok_or_else(|| unreadable("week_starts_on", &collection.week_starts_on))?;
+    let cut = Cut::of(collection.grain, starts_on);
     let now = clock::now(&mut *transaction).await?;
-    let plan = plan(now, PlanRequest::Range { from, until }, zone, lag, starts_on)?;
+    let plan = plan(now, PlanRequest::Range { from, until }, zone, lag, cut)?;
     let version = versions::by_id(&mut *transaction, collection.workflow_version_id).await?;
     let version = version.ok_or(sqlx::Error::RowNotFound)?;
     let instance = instances::by_id(&mut *transaction, collection.instance_id).await?;

@@ -6,6 +6,7 @@
 //!                           └─ workflows ── workflow_versions
 //!                                 └─ workflow_schedules ── schedule_runs ── workflow_executions
 //!                                                └─ report_data_collections ── report_data_aggregates
+//!                                                            │   └─ collection_plans
 //!                                                            └─ report_data_weeks
 //!                                                                    └─ workflow_executions
 //!                                                                          ├─ submit_attempts
@@ -27,6 +28,7 @@ pub mod events;
 pub mod executions;
 pub mod ids;
 pub mod instances;
+pub mod plans;
 pub mod results;
 pub mod runs;
 pub mod schedules;
@@ -41,8 +43,8 @@ pub mod workflows;
 mod text;
 
 pub use ids::{
-    AccountUuid, CollectionUuid, ExecutionUuid, InstanceUuid, ScheduleRunUuid, ScheduleUuid,
-    UserId, VersionId, WeekId, WorkflowUuid,
+    AccountUuid, CollectionUuid, ExecutionUuid, InstanceUuid, PlanUuid, ScheduleRunUuid,
+    ScheduleUuid, UserId, VersionId, WeekId, WorkflowUuid,
 };
 pub use words::{Region, Sealed, Sha256};
 

@@ -3,6 +3,7 @@
 mod endings;
 mod flow;
 mod installation;
+mod plans;
 mod sharing;
 pub mod site;
 mod steering;

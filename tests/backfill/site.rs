@@ -6,7 +6,7 @@ use crate::harness::database::TestDatabase;
 use crate::harness::eventually::{DEADLINE, eventually_some};
 use crate::harness::process::{Process, Program};
 use recomamp::backfill::fingerprint::{Slice, fingerprint};
-use recomamp::backfill::plan::{PlanRequest, plan};
+use recomamp::backfill::plan::{Cut, PlanRequest, plan};
 use recomamp::backfill::week::Week;
 use recomamp::config::Settings as _;
 use recomamp::queue::dispatcher::Settings as WorkerSettings;
@@ -112,8 +112,9 @@ impl Site {
     pub async fn ask(&self, wish: &Wish<'_>) -> CollectionUuid {
         let now = clock::now(self.db.pool()).await.expect("the time");
         let weeks = PlanRequest::Last(wish.weeks);
-        let slices =
-            plan(now, weeks, chrono_tz::UTC, 14, chrono::Weekday::Mon).expect("a plan").slices;
+        let slices = plan(now, weeks, chrono_tz::UTC, 14, Cut::Weeks(chrono::Weekday::Mon))
+            .expect("a plan")
+            .slices;
         let mut transaction = self.db.pool().begin().await.expect("begun");
         let place = instances::by_id(&mut *transaction, wish.instance).await.expect("read");
         let place = place.expect("there is such an instance").instance_id;

@@ -5,7 +5,7 @@ use crate::harness::process::Program;
 use fernet::Fernet;
 
 /// Every command of one's own, and what it must offer to programs.
-const COMMANDS: [(&str, bool); 54] = [
+const COMMANDS: [(&str, bool); 60] = [
     ("serve", false),
     ("work", false),
     ("schedule", false),
@@ -33,6 +33,12 @@ const COMMANDS: [(&str, bool); 54] = [
     ("collections recollect", true),
     ("collections widen", true),
     ("collections shrink", true),
+    ("plans list", true),
+    ("plans show", true),
+    ("collections report", true),
+    ("plans pause", true),
+    ("plans resume", true),
+    ("plans cancel", true),
     ("schedules add", true),
     ("schedules update", true),
     ("schedules list", true),

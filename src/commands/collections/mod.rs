@@ -2,11 +2,12 @@
 
 mod again;
 mod range;
+mod report;
 mod show;
 mod steer;
 
 use super::person::Person;
-use super::{connect, output};
+use super::{Exit, connect, output};
 use crate::config::Database;
 use crate::steering::Steered;
 use crate::telemetry::Mode;
@@ -19,6 +20,7 @@ use sqlx::PgPool;
 pub enum Collections {
     List(show::List),
     Show(show::Show),
+    Report(report::Report),
     Pause(steer::Pause),
     Resume(steer::Resume),
     Cancel(steer::Cancel),
@@ -30,8 +32,9 @@ pub enum Collections {
 
 impl Collections {
     /// Runs it.
-    pub async fn run(self) -> Result<()> {
-        match self {
+    pub async fn run(self) -> Result<Exit> {
+        let done = match self {
+            Self::Report(command) => return command.run().await,
             Self::List(command) => command.run().await,
             Self::Show(command) => command.run().await,
             Self::Pause(command) => command.run().await,
@@ -41,7 +44,8 @@ impl Collections {
             Self::Recollect(command) => command.run().await,
             Self::Widen(command) => command.run().await,
             Self::Shrink(command) => command.run().await,
-        }
+        };
+        done.map(Exit::done)
     }
 }
 

@@ -23,7 +23,7 @@ pub use lookup::{Names, hungry, names, resuming, same_unfinished};
 pub use progress::{Progress, finish_if_done, progress};
 pub use row::{
     Collection, CollectionGrain, CollectionKind, CollectionStatus, NewCollection, NewWeek,
-    by_collection_id, by_id, insert, list, set_last_error,
+    by_collection_id, by_id, insert, list, reuse_after, set_last_error,
 };
 pub use rules::{FeedOrder, Rules};
 pub use steps::{Pause, cancel, count_failure, cover, lock, lock_of_week, pause, reopen, resume};

@@ -311,6 +311,25 @@ pub async fn set_last_error(
     Ok(done.rows_affected() == 1)
 }
 
+/// Answers that other collections got before this moment are too old to be taken over by these.
+pub async fn reuse_after(
+    db: impl PgExecutor<'_>,
+    collections: &[CollectionUuid],
+    moment: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- collections_reuse_after
+        update report_data_collections
+        set reuse_after = $2
+        where id = any($1)",
+    )
+    .bind(collections)
+    .bind(moment)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use chrono::Days;

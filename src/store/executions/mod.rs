@@ -13,11 +13,13 @@
 //! as it is, and what runs never waits again, in whatever order answers arrive.
 
 mod at_amc;
+mod pace;
 mod row;
 mod steps;
 mod stopping;
 
 pub use at_amc::{OpenExecution, bound_amc_ids, mark_polled, open_on_instance};
+pub use pace::{Pace, paces};
 pub use row::{
     Execution, ExecutionStatus, NewExecution, Origin, SubmitMode, by_id, insert_queued,
     open_of_week,

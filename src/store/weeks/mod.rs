@@ -7,7 +7,7 @@
 //!    │              block start
 //!    │                ▼   │            pending, running, blocked ──fail──▶ failed
 //!    ├────block────▶ blocked                                   ──cancel──▶ cancelled
-//!    └────skip_outside────▶ skipped
+//!    └─skip, skip_outside─▶ skipped
 //! ```
 //!
 //! Every change names the statuses it starts from and says whether it happened; what has ended stays
@@ -15,12 +15,16 @@
 //! ([`take_turns`]). One that is collected again keeps its rows meanwhile, and ends with them when that
 //! comes to nothing.
 
+mod evidence;
+mod known;
 mod many;
 mod row;
 mod slices;
 mod steps;
 mod turns;
 
+pub use evidence::{Evidence, evidence};
+pub use known::{Known, known, skip};
 pub use many::{add, cancel_all, collect_again, retry, skip_outside};
 pub use row::{
     Filter, Summary, Week, WeekInCollection, WeekStatus, blocked_on, by_id, list, summaries,

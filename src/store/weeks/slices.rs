@@ -21,7 +21,8 @@ pub struct SameSlice {
 
 /// Another week that asks the same question as this one and has the answer, or is about to.
 ///
-/// One that succeeded comes before one that is running, the newest answer first.
+/// One that succeeded comes before one that is running, the newest answer first. Answers that are too
+/// old for the week's collection are none.
 pub async fn same_slice(
     db: impl PgExecutor<'_>,
     week: WeekId,
@@ -30,9 +31,11 @@ pub async fn same_slice(
         r"-- weeks_same_slice
         select other.id, other.status, other.workflow_execution_id, other.completed_at
         from report_data_weeks week
+        join report_data_collections collection on collection.id = week.collection_id
         join report_data_weeks other on other.slice_key = week.slice_key and other.id <> week.id
         where week.id = $1
           and other.status in ('running', 'succeeded')
+          and (reuse_after is null or other.status = 'running' or other.completed_at >= reuse_after)
         order by other.status = 'succeeded' desc, other.completed_at desc
         limit 1",
     )
