@@ -122,8 +122,8 @@ impl Completion {
             });
         }
         for (count, what) in [
-            (self.coverage.overlaps.len() as i64, "overlaps"),
-            (self.coverage.outside.len() as i64, "outside the period"),
+            (count(self.coverage.overlaps.len()), "overlaps"),
+            (count(self.coverage.outside.len()), "outside the period"),
             (self.duplicates, "taken twice by AMC"),
         ] {
             if count > 0 {
@@ -137,6 +137,10 @@ impl Completion {
             troubles.join(", ")
         )
     }
+}
+
+fn count(days: usize) -> i64 {
+    i64::try_from(days).unwrap_or(i64::MAX)
 }
 
 fn piece(evidence: &Evidence) -> Piece {

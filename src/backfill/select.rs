@@ -120,7 +120,6 @@ impl Mode {
     pub fn judge(self, known: &Known, now: DateTime<Utc>) -> Verdict {
         let last_failed = known.failed_at.is_some() && known.failed_at > known.collected_at;
         match (self, known.collected_at) {
-            (Self::All, Some(_)) => Verdict::Reuse,
             (Self::Missing, Some(_)) => Verdict::LeaveOut("it is collected already"),
             (Self::Failed, Some(_)) if !last_failed => {
                 Verdict::LeaveOut("it is collected, its last try did not fail")
@@ -128,8 +127,8 @@ impl Mode {
             (Self::Failed, None) if !last_failed => {
                 Verdict::LeaveOut("it was never tried to its end")
             }
-            // An older answer is still an answer.
-            (Self::Failed, Some(_)) => Verdict::Reuse,
+            // After a failure, an older answer is still an answer.
+            (Self::All | Self::Failed, Some(_)) => Verdict::Reuse,
             (Self::Stale(_), None) => Verdict::LeaveOut("it was never collected"),
             (Self::Stale(_), Some(at)) if Some(at) >= self.reuse_after(now) => {
                 Verdict::LeaveOut("it was collected not long enough ago")

@@ -65,7 +65,7 @@ pub struct Backfill {
     /// How old the rows are that the mode stale collects anew, as in 30d.
     #[arg(long, value_name = "DURATION", value_parser = config::duration)]
     older_than: Option<Duration>,
-    /// Which slices have their turn first: oldest_first, newest_first, or interleaved from both ends.
+    /// Which slices have their turn first: `oldest_first`, `newest_first`, or `interleaved`, from both ends.
     #[arg(long, default_value_t = FeedOrder::OldestFirst)]
     order: FeedOrder,
     /// How many failed slices pause the collection; 3 when not given.
