@@ -6,7 +6,7 @@
 //! may run at any time, and twice. Nothing begins in a collection that is paused: the week is handed back,
 //! and has its turn again when the collection goes on.
 
-use super::{feed, owner, run_schedule, submit_execution};
+use super::{feed, owner, run_batch_member, run_schedule, submit_execution};
 use crate::backfill::week::Week;
 use crate::queue::{Attempt, Failure, Job, Outcome, Queue, Share};
 use crate::store::collections::{self, CollectionStatus};
@@ -87,6 +87,7 @@ pub async fn unblock(
     let access = resources::access(&found.instance_id);
     queue.open(connection, &access).await?;
     run_schedule::opened(&mut *connection, &access).await?;
+    run_batch_member::opened(queue, &mut *connection, instance).await?;
     let weeks = weeks::blocked_on(&mut *connection, instance).await?;
     feed::look_after(queue, connection, &weeks).await?;
     Ok(weeks.len())
@@ -258,6 +259,7 @@ async fn insert_execution(
         origin: Origin::Collection,
         week_id: Some(week.week.id),
         schedule_run_id: None,
+        batch_member_id: None,
         attempt: week.week.attempts + 1,
         submit_mode: SubmitMode::Inline,
         parameters: &week.parameters,

@@ -6,6 +6,7 @@
 //!      └──── again, when an execution ended badly or its job was discarded ─┘
 //!
 //! run_schedule ─▶ submit_execution ──▶ … the same way: one execution for each time a schedule fires
+//! run_batch_member ─▶ submit_execution ──▶ … the same way: one execution for each instance of a batch
 //!
 //! refresh_token ── asked for by whoever meets an expired token; the others wait for it
 //! ```
@@ -22,6 +23,7 @@ pub mod fetch_result;
 mod owner;
 pub mod poll_status;
 pub mod refresh_token;
+pub mod run_batch_member;
 pub mod run_schedule;
 pub mod submit_execution;
 
@@ -36,6 +38,7 @@ pub fn catalog() -> Catalog<Tools> {
         .add::<fetch_result::FetchResult>()
         .add::<poll_status::PollStatus>()
         .add::<refresh_token::RefreshToken>()
+        .add::<run_batch_member::RunBatchMember>()
         .add::<run_schedule::RunSchedule>()
         .add::<submit_execution::SubmitExecution>()
 }

@@ -1,6 +1,6 @@
 //! `/v1/collections`: backfills, started and looked at.
 
-mod body;
+pub(super) mod body;
 
 use super::error::Problem;
 use super::{Api, plans};

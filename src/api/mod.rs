@@ -13,6 +13,8 @@
 //! | `GET /v1/plans`, `/v1/plans/{id}` | collections that were asked for together, and how far they are |
 //! | `POST /v1/plans/{id}/pause`, `/resume`, `/cancel` | what the word says, to each of them: `why`, `by`, `until` |
 //! | `GET /v1/collections/{id}/report` | the proof that it has every day once, or what it lacks |
+//! | `GET`, `POST /v1/batches`, `GET /v1/batches/{id}` | one workflow on many instances: `instances`, `start`, `end`, `parameters`, `parameters_for` |
+//! | `POST /v1/batches/{id}/cancel`, `/retry` | what the word says: `why`, `by` |
 //! | `GET`, `POST /v1/schedules` | what runs by itself; adds to it |
 //! | `GET /v1/schedules/{id}`, `/preview` | how it stands, with its newest runs; when it is due next |
 //! | `POST /v1/schedules/{id}/trigger`, `/pause`, `/resume` | what the word says, to one schedule |
@@ -33,6 +35,7 @@
 //!
 //! Errors are [problem documents](https://www.rfc-editor.org/rfc/rfc9457), see [`error`].
 
+pub mod batches;
 pub mod collections;
 pub mod error;
 pub mod fields;
@@ -90,6 +93,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/plans/{id}/pause", post(plans::pause))
         .route("/v1/plans/{id}/resume", post(plans::resume))
         .route("/v1/plans/{id}/cancel", post(plans::cancel))
+        .route("/v1/batches", get(batches::list).post(batches::create))
+        .route("/v1/batches/{id}", get(batches::show))
+        .route("/v1/batches/{id}/cancel", post(batches::cancel))
+        .route("/v1/batches/{id}/retry", post(batches::retry))
         .route("/v1/schedules", get(schedules::list).post(schedules::create))
         .route("/v1/schedules/{id}", get(schedules::show))
         .route("/v1/schedules/{id}/preview", get(schedules::preview))

@@ -18,8 +18,10 @@
 //! - [`start`]: it becomes collections with all their weeks, and a plan when they are several.
 //! - [`plans`]: where a plan stands, which is what its collections sum up to.
 //! - [`status`]: where a collection stands.
+//! - [`batches`]: where a batch stands.
 //! - [`completion`]: the proof that it has every day once, or what it lacks.
 
+pub mod batches;
 pub mod budget;
 pub mod completion;
 pub mod coverage;

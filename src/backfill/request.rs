@@ -141,9 +141,10 @@ pub async fn prepare(
     let mut targets = Vec::new();
     for id in &request.workflows {
         let (workflow, version, sql_sha256) = workflow(&mut *connection, id).await?;
-        let own = match instances.is_empty() {
-            true => Some(own_instance(&mut *connection, &workflow).await?),
-            false => None,
+        let own = if instances.is_empty() {
+            Some(own_instance(&mut *connection, &workflow).await?)
+        } else {
+            None
         };
         targets.extend(instances.values().chain(&own).map(|instance| Target {
             workflow: workflow.clone(),
@@ -173,7 +174,8 @@ impl Target {
     }
 }
 
-async fn workflow(
+/// The workflow with this public id if it can run, what it runs, and the sha256 of that.
+pub async fn workflow(
     connection: &mut PgConnection,
     id: &str,
 ) -> Result<(Workflow, VersionId, Sha256), StartError> {
@@ -200,7 +202,8 @@ async fn own_instance(
     usable(own.ok_or(sqlx::Error::RowNotFound)?)
 }
 
-fn usable(instance: Instance) -> Result<Instance, StartError> {
+/// The instance, if work on it may start.
+pub fn usable(instance: Instance) -> Result<Instance, StartError> {
     match instance.status {
         InstanceStatus::Active => Ok(instance),
         InstanceStatus::Disabled => Err(StartError::Disabled(instance.instance_id)),

@@ -9,6 +9,7 @@ mod work;
 
 // What a person does once, and looks at often.
 mod backfill;
+mod batches;
 mod bench;
 mod collections;
 mod demo;
@@ -80,6 +81,8 @@ enum Command {
     #[command(subcommand)]
     Plans(plans::Plans),
     #[command(subcommand)]
+    Batches(batches::Batches),
+    #[command(subcommand)]
     Collections(collections::Collections),
     #[command(subcommand)]
     Schedules(schedules::Schedules),
@@ -109,6 +112,7 @@ impl Cli {
             Command::Workflows(command) => command.run().await.map(Exit::done),
             Command::Backfill(command) => Box::pin(command.run()).await,
             Command::Collections(command) => Box::pin(command.run()).await,
+            Command::Batches(command) => Box::pin(command.run()).await.map(Exit::done),
             Command::Plans(command) => command.run().await.map(Exit::done),
             Command::Schedules(command) => Box::pin(command.run()).await.map(Exit::done),
             Command::Jobs(command) => command.run().await.map(Exit::done),

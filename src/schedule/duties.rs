@@ -2,7 +2,7 @@
 
 use super::Desk;
 use crate::clock;
-use crate::jobs::{feed, refresh_token, run_schedule};
+use crate::jobs::{feed, refresh_token, run_batch_member, run_schedule};
 use crate::queue::postgres;
 use crate::steering;
 use crate::store::{collections, credentials};
@@ -31,6 +31,8 @@ pub enum Duty {
     TendWeeks,
     /// Pick up runs of schedules that no job works on.
     TendRuns,
+    /// Pick up members of batches that no job works on.
+    TendBatches,
 }
 
 impl Duty {
@@ -43,6 +45,7 @@ impl Duty {
         Self::ResumeCollections,
         Self::TendWeeks,
         Self::TendRuns,
+        Self::TendBatches,
     ];
 
     /// The word in logs.
@@ -55,6 +58,7 @@ impl Duty {
             Self::ResumeCollections => "resume_collections",
             Self::TendWeeks => "tend_weeks",
             Self::TendRuns => "tend_runs",
+            Self::TendBatches => "tend_batches",
         }
     }
 
@@ -65,7 +69,7 @@ impl Duty {
             Self::Prune => Duration::from_secs(3600),
             Self::Sweep | Self::ResumeCollections => Duration::from_secs(15),
             Self::Rescue => Duration::from_secs(5),
-            Self::TendWeeks | Self::TendRuns => Duration::from_secs(300),
+            Self::TendWeeks | Self::TendRuns | Self::TendBatches => Duration::from_secs(300),
         }
     }
 
@@ -83,6 +87,7 @@ impl Duty {
             }
             Self::TendWeeks => tend_weeks(desk).await,
             Self::TendRuns => tend_runs(desk).await,
+            Self::TendBatches => tend_batches(desk).await,
         }
     }
 }
@@ -147,6 +152,17 @@ async fn tend_weeks(desk: &Desk) -> Result<()> {
         if weeks > 0 {
             tracing::warn!(%collection, weeks, "weeks whose turn was missed go on");
         }
+    }
+    Ok(())
+}
+
+async fn tend_batches(desk: &Desk) -> Result<()> {
+    let mut transaction = crate::transaction::begin(&desk.db).await?;
+    let members = run_batch_member::forgotten(&mut transaction).await?;
+    run_batch_member::look_after(&desk.queue, &mut transaction, &members).await?;
+    transaction.commit().await?;
+    if !members.is_empty() {
+        tracing::warn!(members = members.len(), "members of batches that no job worked on go on");
     }
     Ok(())
 }

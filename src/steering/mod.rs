@@ -13,6 +13,7 @@
 //! | [`shrink`] | those outside that have not begun are skipped; [`widen`] takes them up again |
 
 mod again;
+mod batches;
 mod cancelling;
 mod error;
 mod pausing;
@@ -20,6 +21,7 @@ mod plans;
 mod range;
 
 pub use again::{recollect, retry};
+pub use batches::{BatchError, BatchRequest, SteeredBatch, cancel_batch, retry_batch, start_batch};
 pub use cancelling::cancel;
 pub use error::SteerError;
 pub use pausing::{pause, resume, resume_due};

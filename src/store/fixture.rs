@@ -105,6 +105,7 @@ impl House {
             origin: Origin::Collection,
             week_id: Some(week),
             schedule_run_id: None,
+            batch_member_id: None,
             attempt,
             submit_mode: SubmitMode::Inline,
             parameters: &self.parameters,

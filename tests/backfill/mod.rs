@@ -1,5 +1,6 @@
 //! Whole backfills: real Postgres, real HTTP to the simulated Amazon, workers in this process.
 
+mod batches;
 mod endings;
 mod flow;
 mod installation;

@@ -5,7 +5,7 @@ use crate::harness::process::Program;
 use fernet::Fernet;
 
 /// Every command of one's own, and what it must offer to programs.
-const COMMANDS: [(&str, bool); 60] = [
+const COMMANDS: [(&str, bool); 65] = [
     ("serve", false),
     ("work", false),
     ("schedule", false),
@@ -33,6 +33,11 @@ const COMMANDS: [(&str, bool); 60] = [
     ("collections recollect", true),
     ("collections widen", true),
     ("collections shrink", true),
+    ("batches add", true),
+    ("batches list", true),
+    ("batches show", true),
+    ("batches cancel", true),
+    ("batches retry", true),
     ("plans list", true),
     ("plans show", true),
     ("collections report", true),

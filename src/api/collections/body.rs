@@ -156,7 +156,8 @@ fn rules(fields: &mut Fields) -> Result<Rules, Problem> {
     Ok(Rules { feed_order, max_failed_weeks, max_failed_percent, ..usual })
 }
 
-fn zone(fields: &mut Fields) -> Result<Tz, Problem> {
+/// The zone in which days begin.
+pub fn zone(fields: &mut Fields) -> Result<Tz, Problem> {
     const MUST_BE: &str = "an IANA time zone such as America/New_York";
     Ok(fields.optional("timezone", MUST_BE)?.unwrap_or(Tz::UTC))
 }
@@ -211,7 +212,7 @@ fn unplanned(error: &PlanError) -> Problem {
 }
 
 /// What is wrong, and what to do about it: our messages say both, with a colon between them.
-fn halves(message: &str) -> (String, String) {
+pub fn halves(message: &str) -> (String, String) {
     let (detail, remedy) = message.rsplit_once(": ").unwrap_or((message, ""));
     (detail.to_owned(), remedy.to_owned())
 }

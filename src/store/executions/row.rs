@@ -6,8 +6,8 @@ use sqlx::{FromRow, PgExecutor};
 
 use crate::store::collections::CollectionStatus;
 use crate::store::ids::{
-    CollectionUuid, ExecutionUuid, InstanceUuid, ScheduleRunUuid, UserId, VersionId, WeekId,
-    WorkflowUuid,
+    BatchMemberId, CollectionUuid, ExecutionUuid, InstanceUuid, ScheduleRunUuid, UserId, VersionId,
+    WeekId, WorkflowUuid,
 };
 use crate::store::instances::InstanceStatus;
 use crate::store::words::{Region, Sha256, words};
@@ -174,6 +174,8 @@ pub struct Execution {
     pub collection_status: Option<CollectionStatus>,
     /// The run of a schedule it belongs to.
     pub schedule_run_id: Option<ScheduleRunUuid>,
+    /// The member of a batch it belongs to.
+    pub batch_member_id: Option<BatchMemberId>,
     /// When it was queued.
     pub created_at: DateTime<Utc>,
 }
@@ -193,6 +195,8 @@ pub struct NewExecution<'a> {
     pub week_id: Option<WeekId>,
     /// The run it belongs to; given exactly when a schedule asked.
     pub schedule_run_id: Option<ScheduleRunUuid>,
+    /// The member it belongs to; given exactly when a batch asked.
+    pub batch_member_id: Option<BatchMemberId>,
     /// The how-manieth execution for the same purpose it is, from 1.
     pub attempt: i32,
     /// How the query reaches AMC.
@@ -220,8 +224,8 @@ pub async fn insert_queued(
         insert into workflow_executions
             (id, workflow_version_id, instance_id, user_id, origin, week_id, schedule_run_id, attempt,
              submit_mode, parameters, window_start, window_end, window_tz,
-             amc_instance_id, entity_id, marketplace_id, region)
-        select $1, $2, instance.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+             batch_member_id, amc_instance_id, entity_id, marketplace_id, region)
+        select $1, $2, instance.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
             instance.instance_id, account.account_id, account.marketplace_id, account.region
         from amc_instances instance
         join amc_accounts account on account.id = instance.account_id
@@ -241,6 +245,7 @@ pub async fn insert_queued(
     .bind(execution.window_start)
     .bind(execution.window_end)
     .bind(execution.window_tz)
+    .bind(execution.batch_member_id)
     .fetch_one(db)
     .await
 }
@@ -262,7 +267,8 @@ pub async fn by_id(
             coalesce(deadline_at < (select engine.now()), false) as is_overdue,
             cancel_requested_at, execution.finished_at, error_class, error_code, execution.error_message,
             week_id, week_start_date, week_end_date, week.collection_id,
-            collection.status as collection_status, schedule_run_id, execution.created_at
+            collection.status as collection_status, schedule_run_id, batch_member_id,
+            execution.created_at
         from workflow_executions execution
         join amc_instances instance on instance.id = execution.instance_id
         join workflow_versions version on version.id = execution.workflow_version_id
