@@ -3,11 +3,13 @@
 //! Doing it twice changes nothing: an aggregate whose source weeks are the same is not written again.
 
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Share};
-use crate::reports::aggregate::{self, Aggregate, Grain, WeekSummary};
+use crate::reports::aggregate::{self, Aggregate, Grain, Length, WeekSummary};
 use crate::reports::metrics::Metrics;
 use crate::store::aggregates::{self, AggregateGrain, NewAggregate};
+use crate::store::collections::{self, CollectionGrain};
 use crate::store::{CollectionUuid, weeks};
 use crate::tools::Tools;
+use chrono::Weekday;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 
@@ -30,10 +32,11 @@ impl Job for AggregateReport {
 
     async fn run(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
         let mut transaction = crate::transaction::begin(&tools.db).await?;
+        let length = self.length(&mut transaction).await?;
         let weeks = self.weeks(&mut transaction).await?;
         let mut changed = 0;
         for grain in Grain::ALL {
-            let sums = aggregate::aggregate(grain, &weeks).map_err(Failure::permanent)?;
+            let sums = aggregate::aggregate(grain, length, &weeks).map_err(Failure::permanent)?;
             for sum in &sums {
                 changed += usize::from(self.write(&mut transaction, grain, sum).await?);
             }
@@ -49,6 +52,17 @@ impl AggregateReport {
     /// The job for this collection.
     pub fn job(collection_id: CollectionUuid) -> Result<NewJob, Failure> {
         Ok(NewJob::of(&Self { collection_id })?)
+    }
+
+    /// How long the slices of the collection are.
+    async fn length(&self, connection: &mut PgConnection) -> Result<Length, Failure> {
+        let collection = collections::by_id(connection, self.collection_id).await?;
+        let collection = collection.ok_or(sqlx::Error::RowNotFound)?;
+        Ok(match collection.grain {
+            CollectionGrain::Day => Length::Day(weekday(collection.week_starts_on)),
+            CollectionGrain::Week => Length::Week,
+            CollectionGrain::Month => Length::Month,
+        })
     }
 
     async fn weeks(&self, connection: &mut PgConnection) -> Result<Vec<WeekSummary>, Failure> {
@@ -90,6 +104,14 @@ impl AggregateReport {
         };
         Ok(aggregates::upsert(connection, self.collection_id, &row).await?)
     }
+}
+
+/// The day with this number: 1 is Monday, 7 is Sunday.
+fn weekday(number: i16) -> Weekday {
+    u8::try_from(number - 1)
+        .ok()
+        .and_then(|day| Weekday::try_from(day).ok())
+        .unwrap_or(Weekday::Mon)
 }
 
 fn stored(grain: Grain) -> AggregateGrain {

@@ -1,23 +1,21 @@
 //! Brings one week of a collection forward: begins its execution, begins another one when that ended
 //! badly, and gives the week up when its attempts are spent or trying again is hopeless.
 //!
-//! It runs when a collection begins, when an execution ended without a result, and when a job that
+//! It runs when the week has its turn, when an execution ended without a result, and when a job that
 //! worked on an execution was discarded. What to do it reads from the week and its execution, so it
-//! may run at any time, and twice.
+//! may run at any time, and twice. Nothing begins in a collection that is paused: the week is handed back,
+//! and has its turn again when the collection goes on.
 
-use super::aggregate_report::AggregateReport;
-use super::{owner, run_schedule, submit_execution};
-use crate::backfill::group;
+use super::{feed, owner, run_batch_member, run_schedule, submit_execution};
 use crate::backfill::week::Week;
-use crate::metrics;
-use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Queue, Share};
+use crate::queue::{Attempt, Failure, Job, Outcome, Queue, Share};
 use crate::store::collections::{self, CollectionStatus};
 use crate::store::executions::{
     self, Execution, ExecutionStatus, NewExecution, Origin, SubmitMode,
 };
 use crate::store::instances::InstanceStatus;
 use crate::store::weeks::{self, WeekInCollection, WeekStatus};
-use crate::store::{CollectionUuid, ExecutionUuid, InstanceUuid, WeekId, instances};
+use crate::store::{ExecutionUuid, InstanceUuid, WeekId, instances};
 use crate::tools::{Tools, resources};
 use chrono::NaiveDateTime;
 use chrono_tz::Tz;
@@ -25,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use std::time::Duration;
 
-/// How long a paused collection, or another week that asks the same question, is left alone.
+/// How long another week that asks the same question, or an execution that is being stopped, is left alone.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Brings one week forward.
@@ -56,13 +54,8 @@ impl Job for CollectWeek {
         let Some(week) = weeks::by_id(&tools.db, self.week_id).await? else {
             return Err(Failure::permanent(anyhow::anyhow!("there is no such week")));
         };
-        if week.week.status.is_terminal() || week.collection_status.is_terminal() {
-            return Ok(Outcome::Done);
-        }
-        if week.collection_status == CollectionStatus::Paused {
-            return Ok(Outcome::Snooze(LOOK_AGAIN));
-        }
-        let current = match week.week.workflow_execution_id {
+        let open = executions::open_of_week(&tools.db, self.week_id).await?;
+        let current = match open.or(week.week.workflow_execution_id) {
             Some(id) => executions::by_id(&tools.db, id).await?,
             None => None,
         };
@@ -70,33 +63,15 @@ impl Job for CollectWeek {
             Some(execution) if !execution.status.is_terminal() => {
                 self.tend(tools, attempt, &week, &execution).await
             }
-            Some(execution) if week.week.status != WeekStatus::Blocked => {
-                self.try_again(tools, attempt, &week, &execution).await
+            _ if week.week.status.is_terminal() || week.collection_status.is_terminal() => {
+                Ok(Outcome::Done)
+            }
+            Some(execution) if week.week.status == WeekStatus::Running => {
+                self.after(tools, attempt, &week, &execution).await
             }
             _ => self.begin(tools, attempt, &week).await,
         }
     }
-}
-
-/// Begins a collection that was just created: its weeks' jobs, and the report that follows the last week.
-pub async fn begin(
-    queue: &Queue,
-    connection: &mut PgConnection,
-    collection: CollectionUuid,
-    weeks: &[WeekId],
-) -> Result<(), crate::queue::Error> {
-    let report = NewJob::of(&AggregateReport { collection_id: collection })?;
-    group::make(queue, &mut *connection, collection, weeks, report).await?;
-    queue.enqueue(connection, &for_weeks(weeks)?).await?;
-    Ok(())
-}
-
-/// The jobs that begin these weeks.
-pub fn for_weeks(weeks: &[WeekId]) -> Result<Vec<NewJob>, crate::queue::Error> {
-    weeks
-        .iter()
-        .map(|week_id| NewJob::of(&CollectWeek { week_id: *week_id, given_up: None }))
-        .collect()
 }
 
 /// Lets work on an instance go on once Amazon lets us in again: whoever waits to ask about an
@@ -112,78 +87,10 @@ pub async fn unblock(
     let access = resources::access(&found.instance_id);
     queue.open(connection, &access).await?;
     run_schedule::opened(&mut *connection, &access).await?;
+    run_batch_member::opened(queue, &mut *connection, instance).await?;
     let weeks = weeks::blocked_on(&mut *connection, instance).await?;
-    let jobs = for_weeks(&weeks)?;
-    queue.enqueue(&mut *connection, &jobs).await?;
-    // One that waits out the pause after the last refusal need not any more.
-    for week_id in &weeks {
-        let job = CollectWeek { week_id: *week_id, given_up: None };
-        let key = job.unique_key().unwrap_or_default();
-        queue.hasten(&mut *connection, CollectWeek::KIND, &key).await?;
-    }
+    feed::look_after(queue, connection, &weeks).await?;
     Ok(weeks.len())
-}
-
-/// The weeks that are to be collected and that no job works on. There should be none: this is the net
-/// under all that may go wrong.
-pub async fn forgotten(connection: &mut PgConnection) -> Result<Vec<WeekId>, sqlx::Error> {
-    sqlx::query_scalar(
-        "-- forgotten_weeks
-        select week.id
-        from report_data_weeks as week
-        join report_data_collections as collection on collection.id = week.collection_id
-        where week.status in ('pending', 'running')
-          and collection.status in ('pending', 'running')
-          and not exists (
-              select from engine.jobs
-              where unique_key in (
-                  'collect_week:' || week.id || ' ',
-                  'collect_week:' || week.id || ' submit_execution',
-                  'collect_week:' || week.id || ' poll_status',
-                  'collect_week:' || week.id || ' fetch_result',
-                  'submit_execution:' || week.workflow_execution_id,
-                  'poll_status:' || week.workflow_execution_id,
-                  'fetch_result:' || week.workflow_execution_id
-              )
-          )
-        order by week.week_start_date, week.id
-        limit 10000",
-    )
-    .fetch_all(connection)
-    .await
-}
-
-/// Ends the week in its collection's group, which asks for the report when it was the last one; and the
-/// collection itself. The locks are taken in this order: the collection, then its group.
-pub async fn after_week(
-    tools: &Tools,
-    connection: &mut PgConnection,
-    week_id: WeekId,
-    outcome: WeekStatus,
-) -> Result<(), Failure> {
-    metrics::week_finished(outcome.as_str());
-    let Some(week) = weeks::by_id(&mut *connection, week_id).await? else { return Ok(()) };
-    let collection = week.week.collection_id;
-    let finished = collections::finish_if_done(&mut *connection, collection).await?;
-    if let Some(status) = finished {
-        tracing::info!(%collection, %status, "the collection has ended");
-    }
-    let Some(group) = group::find(&tools.queue, &mut *connection, collection).await? else {
-        // It began before there were groups.
-        if finished.is_some() {
-            tools.queue.enqueue(connection, &[AggregateReport::job(collection)?]).await?;
-        }
-        return Ok(());
-    };
-    let ended = [(week_id, outcome)];
-    let open = group::end_weeks(&tools.queue, &mut *connection, group.id, ended).await?;
-    if finished.is_some() && open {
-        // Weeks that ended by another hand than ours.
-        let all = weeks::list(&mut *connection, collection, &weeks::Filter::default()).await?;
-        let all = all.into_iter().map(|week| (week.id, week.status));
-        group::end_weeks(&tools.queue, connection, group.id, all).await?;
-    }
-    Ok(())
 }
 
 impl CollectWeek {
@@ -200,6 +107,10 @@ impl CollectWeek {
         if let Some((_, kind)) = discarded {
             return owner::give_up(tools, attempt, execution, kind).await;
         }
+        if execution.cancel_requested_at.is_some() && !week.week.status.is_terminal() {
+            // Asked for again while its last execution is being stopped.
+            return Ok(Outcome::Snooze(LOOK_AGAIN));
+        }
         let blocked = week.week.status == WeekStatus::Blocked;
         if blocked && !weeks::start(&tools.db, week.week.id).await? {
             return Ok(Outcome::Snooze(LOOK_AGAIN));
@@ -208,28 +119,50 @@ impl CollectWeek {
     }
 
     /// The current execution has ended. One that succeeded ends its week itself.
-    async fn try_again(
+    async fn after(
         &self,
         tools: &Tools,
         attempt: &Attempt,
         week: &WeekInCollection,
         execution: &Execution,
     ) -> Result<Outcome, Failure> {
-        if execution.status == ExecutionStatus::Succeeded {
-            return Ok(Outcome::Done);
-        }
-        let hopeless = execution.error_class.as_deref() == Some("permanent")
-            || execution.status == ExecutionStatus::Cancelled;
-        if !hopeless && week.week.attempts < week.max_attempts_per_week {
-            return self.begin(tools, attempt, week).await;
-        }
         let why = execution.error_message.as_deref().unwrap_or("no reason was given");
-        let message =
-            format!("{} after {} executions: {why}", execution.status, week.week.attempts);
+        let hopeless = execution.error_class.as_deref() == Some("permanent");
+        let spent = week.week.spent();
+        match execution.status {
+            ExecutionStatus::Succeeded => Ok(Outcome::Done),
+            ExecutionStatus::Cancelled => {
+                let message = format!("cancelled at AMC: {why}");
+                self.end(tools, attempt, week, (WeekStatus::Cancelled, &message)).await
+            }
+            status if hopeless || spent >= week.max_attempts_per_week => {
+                let message = format!("{status} after {spent} executions: {why}");
+                self.end(tools, attempt, week, (WeekStatus::Failed, &message)).await
+            }
+            _ => self.begin(tools, attempt, week).await,
+        }
+    }
+
+    /// Ends the week without a result.
+    async fn end(
+        &self,
+        tools: &Tools,
+        attempt: &Attempt,
+        week: &WeekInCollection,
+        (outcome, message): (WeekStatus, &str),
+    ) -> Result<Outcome, Failure> {
         let mut transaction = crate::transaction::begin(&tools.db).await?;
-        if weeks::fail(&mut *transaction, week.week.id, &message).await? {
-            tracing::error!(week = %week.week.id, message, "the week failed");
-            after_week(tools, &mut transaction, week.week.id, WeekStatus::Failed).await?;
+        collections::lock(&mut transaction, week.week.collection_id).await?;
+        let ended = match outcome {
+            WeekStatus::Cancelled => {
+                weeks::cancel(&mut *transaction, self.week_id, message).await?
+            }
+            _ => weeks::fail(&mut *transaction, self.week_id, message).await?,
+        };
+        if ended {
+            tracing::error!(week = %self.week_id, %outcome, message, "the week gave no result");
+            let why = Some(message);
+            feed::after_week(&tools.queue, &mut transaction, self.week_id, outcome, why).await?;
         }
         let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
         transaction.commit().await?;
@@ -244,7 +177,19 @@ impl CollectWeek {
         week: &WeekInCollection,
     ) -> Result<Outcome, Failure> {
         let mut transaction = crate::transaction::begin(&tools.db).await?;
+        let collection = collections::lock(&mut transaction, week.week.collection_id).await?;
+        let status = collection.map_or(CollectionStatus::Cancelled, |found| found.status);
+        if status == CollectionStatus::Paused {
+            weeks::hand_back(&mut *transaction, self.week_id, 0).await?;
+            let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+            transaction.commit().await?;
+            return Ok(outcome);
+        }
+        if status.is_terminal() {
+            return Ok(Outcome::Done);
+        }
         let first = week.week.status != WeekStatus::Running;
+        let again = week.week.previous_execution_id.is_some();
         if let Some(instance) = instances::by_id(&mut *transaction, week.instance_id).await?
             && instance.status != InstanceStatus::Active
         {
@@ -254,16 +199,22 @@ impl CollectWeek {
             transaction.commit().await?;
             return Ok(outcome);
         }
-        if first && let Some(outcome) = self.reuse(tools, attempt, &mut transaction).await? {
+        if first
+            && !again
+            && let Some(outcome) = self.reuse(tools, attempt, &mut transaction).await?
+        {
             transaction.commit().await?;
             return Ok(outcome);
         }
         if first && !weeks::start(&mut *transaction, week.week.id).await? {
-            // The collection was paused, or the same slice has just been started by another week.
+            // The same slice is being collected by another week.
             return Ok(Outcome::Snooze(LOOK_AGAIN));
         }
         let execution = insert_execution(&mut transaction, week).await?;
-        weeks::set_current_execution(&mut *transaction, week.week.id, execution).await?;
+        if !weeks::set_current_execution(&mut *transaction, week.week.id, execution).await? {
+            // It has changed since it was read: look again.
+            return Ok(Outcome::Snooze(Duration::ZERO));
+        }
         let row = executions::by_id(&mut *transaction, execution).await?;
         let row = row.ok_or(sqlx::Error::RowNotFound)?;
         let next = Outcome::then(submit_execution::job(tools, &row)?);
@@ -272,7 +223,8 @@ impl CollectWeek {
         Ok(outcome)
     }
 
-    /// The same slice of the same query is not asked twice: its answer is taken over, or waited for.
+    /// The same slice of the same query is not asked twice: its answer is taken over, or waited for. It
+    /// comes even when the other collection is paused: what AMC has goes on, all else is handed back.
     async fn reuse(
         &self,
         tools: &Tools,
@@ -288,7 +240,8 @@ impl CollectWeek {
         if !weeks::reuse(&mut *transaction, self.week_id, same.id).await? {
             return Ok(None);
         }
-        after_week(tools, transaction, self.week_id, WeekStatus::Succeeded).await?;
+        let succeeded = WeekStatus::Succeeded;
+        feed::after_week(&tools.queue, transaction, self.week_id, succeeded, None).await?;
         Ok(Some(attempt.complete_in(transaction, Outcome::Done).await?))
     }
 }
@@ -306,6 +259,7 @@ async fn insert_execution(
         origin: Origin::Collection,
         week_id: Some(week.week.id),
         schedule_run_id: None,
+        batch_member_id: None,
         attempt: week.week.attempts + 1,
         submit_mode: SubmitMode::Inline,
         parameters: &week.parameters,

@@ -208,7 +208,12 @@ async fn store(
     };
     let mut transaction = crate::transaction::begin(&tools.db).await?;
     results::insert(&mut *transaction, &result).await?;
-    executions::succeed(&mut *transaction, execution.id).await?;
+    let owner = Owner::of(execution);
+    owner.lock(&mut transaction).await?;
+    if !executions::succeed(&mut *transaction, execution.id).await? {
+        // Somebody has called it off meanwhile.
+        return Ok(Outcome::Done);
+    }
     tools.queue.release(&mut transaction, &resources::holder(execution.id)).await?;
     let summary = WeekResult {
         row_count: parsed.row_count,
@@ -216,7 +221,7 @@ async fn store(
         schema_checksum: parsed.schema_sha256,
         metrics: &sums,
     };
-    Owner::of(execution).succeed(tools, &mut transaction, &summary).await?;
+    owner.succeed(tools, &mut transaction, &summary).await?;
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;
     metrics::execution_finished("succeeded");
@@ -236,7 +241,7 @@ fn unsigned(count: i64) -> u64 {
 
 /// Not ready yet; not for ever, though.
 async fn wait(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result<Outcome, Failure> {
-    if execution.is_overdue {
+    if executions::not_ready(&tools.db, execution.id).await? {
         return fail(tools, attempt, execution, "AMC never made the result available").await;
     }
     Ok(Outcome::Snooze(NOT_READY.min(tools.polling.first)))

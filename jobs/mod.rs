@@ -6,20 +6,24 @@
 //!      └──── again, when an execution ended badly or its job was discarded ─┘
 //!
 //! run_schedule ─▶ submit_execution ──▶ … the same way: one execution for each time a schedule fires
+//! run_batch_member ─▶ submit_execution ──▶ … the same way: one execution for each instance of a batch
 //!
 //! refresh_token ── asked for by whoever meets an expired token; the others wait for it
 //! ```
 //!
-//! `owner` is no job: it is what the three in the middle do for a week or for a run.
+//! `owner` is no job: it is what the three in the middle do for a week or for a run. Neither is `feed`,
+//! which gives the weeks of a collection to the queue, a few at a time.
 //!
 //! To add one, copy the file nearest to it, then name it twice below.
 
 pub mod aggregate_report;
 pub mod collect_week;
+pub mod feed;
 pub mod fetch_result;
 mod owner;
 pub mod poll_status;
 pub mod refresh_token;
+pub mod run_batch_member;
 pub mod run_schedule;
 pub mod submit_execution;
 
@@ -34,6 +38,7 @@ pub fn catalog() -> Catalog<Tools> {
         .add::<fetch_result::FetchResult>()
         .add::<poll_status::PollStatus>()
         .add::<refresh_token::RefreshToken>()
+        .add::<run_batch_member::RunBatchMember>()
         .add::<run_schedule::RunSchedule>()
         .add::<submit_execution::SubmitExecution>()
 }

@@ -1,10 +1,12 @@
-//! For whom an execution runs: a week of a collection, or a run of a schedule. What happens to them when
+//! For whom an execution runs: a week of a collection, a run of a schedule, or a member of a batch. What happens to them when
 //! it ends well, when it ends badly, when Amazon does not let us in, and when a job that worked on it
 //! was discarded.
 //!
 //! No job itself: what `submit_execution`, `poll_status` and `fetch_result` share.
 
-use super::collect_week::{self, CollectWeek};
+use super::collect_week::CollectWeek;
+use super::feed;
+use super::run_batch_member::{self, RunBatchMember};
 use super::run_schedule::{self, RunSchedule};
 use super::submit_execution::resources_of;
 use super::{fetch_result, poll_status, submit_execution};
@@ -13,10 +15,13 @@ use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Share};
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, Trouble};
 use crate::store::runs::RunStatus;
 use crate::store::weeks::{self, WeekResult, WeekStatus};
-use crate::store::{ExecutionUuid, ScheduleRunUuid, WeekId};
+use crate::store::{BatchMemberId, ExecutionUuid, ScheduleRunUuid, WeekId, batches, collections};
 use crate::tools::{Tools, resources};
 use sqlx::PgConnection;
 use std::time::Duration;
+
+/// How long an execution that is to be stopped is left alone while nobody knows whether AMC has it.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The pause before the second execution for the same purpose; doubled for each further one.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -29,6 +34,8 @@ pub enum Owner {
     Week(WeekId),
     /// A run of a schedule: somebody waits for it.
     Run(ScheduleRunUuid),
+    /// A member of a batch: a workflow on one of many instances.
+    BatchMember(BatchMemberId),
     /// Nobody looks after it but whoever asked for it.
     Nobody,
 }
@@ -36,23 +43,24 @@ pub enum Owner {
 impl Owner {
     /// Whose this execution is.
     pub fn of(execution: &Execution) -> Self {
-        match (execution.week_id, execution.schedule_run_id) {
-            (Some(week), _) => Self::Week(week),
-            (None, Some(run)) => Self::Run(run),
-            (None, None) => Self::Nobody,
+        match (execution.week_id, execution.schedule_run_id, execution.batch_member_id) {
+            (Some(week), _, _) => Self::Week(week),
+            (None, Some(run), _) => Self::Run(run),
+            (None, None, Some(member)) => Self::BatchMember(member),
+            (None, None, None) => Self::Nobody,
         }
     }
 
     fn share(self) -> Share {
         match self {
             Self::Week(_) => Share::Backfill,
-            Self::Run(_) | Self::Nobody => Share::Live,
+            Self::Run(_) | Self::BatchMember(_) | Self::Nobody => Share::Live,
         }
     }
 
     fn priority(self) -> Priority {
         match self {
-            Self::Week(_) => Priority::Normal,
+            Self::Week(_) | Self::BatchMember(_) => Priority::Normal,
             Self::Run(_) | Self::Nobody => Priority::Live,
         }
     }
@@ -62,8 +70,21 @@ impl Owner {
         Ok(match self {
             Self::Week(week_id) => Some(NewJob::of(&CollectWeek { week_id, given_up })?),
             Self::Run(run_id) => Some(NewJob::of(&RunSchedule { run_id, given_up })?),
+            Self::BatchMember(member_id) => {
+                Some(NewJob::of(&RunBatchMember { member_id, given_up })?)
+            }
             Self::Nobody => None,
         })
+    }
+
+    /// Locks what the result will be written into, before the execution: everybody does so in this order.
+    pub async fn lock(self, connection: &mut PgConnection) -> Result<(), Failure> {
+        match self {
+            Self::Week(week) => collections::lock_of_week(connection, week).await.map(drop)?,
+            Self::BatchMember(member) => batches::lock_of_member(connection, member).await?,
+            Self::Run(_) | Self::Nobody => {}
+        }
+        Ok(())
     }
 
     /// Amazon does not let us in, or nobody knows how the execution stands: a person has to look.
@@ -79,6 +100,7 @@ impl Owner {
                 let opens = resources::access(&execution.amc_instance_id);
                 run_schedule::block(connection, run, reason, &opens).await?;
             }
+            Self::BatchMember(member) => drop(batches::block(connection, member, reason).await?),
             Self::Nobody => {}
         }
         Ok(())
@@ -94,13 +116,16 @@ impl Owner {
         match self {
             Self::Week(week) => {
                 if weeks::succeed(&mut *connection, week, result).await? {
-                    collect_week::after_week(tools, connection, week, WeekStatus::Succeeded)
-                        .await?;
+                    let (queue, succeeded) = (&tools.queue, WeekStatus::Succeeded);
+                    feed::after_week(queue, connection, week, succeeded, None).await?;
                 }
             }
             Self::Run(run) => {
                 let succeeded = RunStatus::Succeeded;
                 run_schedule::finish(&tools.queue, connection, run, succeeded, None).await?;
+            }
+            Self::BatchMember(member) => {
+                run_batch_member::succeed(connection, member, result).await?;
             }
             Self::Nobody => {}
         }
@@ -139,13 +164,31 @@ pub async fn end_execution(
     execution: &Execution,
     trouble: &Trouble<'_>,
 ) -> Result<bool, Failure> {
+    if !close(tools, &mut *connection, execution, trouble).await? {
+        return Ok(false);
+    }
+    let owner = Owner::of(execution);
+    if let (Owner::Week(week), Some(_)) = (owner, execution.cancel_requested_at) {
+        // Whoever has asked for the week again waits for this.
+        feed::look_after(&tools.queue, connection, &[week]).await?;
+    } else if let Some(job) = owner.looks(None)? {
+        tools.queue.enqueue(connection, &[job.after(pause_after(execution.attempt))]).await?;
+    }
+    Ok(true)
+}
+
+/// Ends an execution that gave no result, and lets go of its places at AMC. False when somebody else has
+/// ended it before.
+pub async fn close(
+    tools: &Tools,
+    connection: &mut PgConnection,
+    execution: &Execution,
+    trouble: &Trouble<'_>,
+) -> Result<bool, Failure> {
     if !executions::finish_unsuccessfully(&mut *connection, execution.id, trouble).await? {
         return Ok(false);
     }
     tools.queue.release(connection, &resources::holder(execution.id)).await?;
-    if let Some(job) = Owner::of(execution).looks(None)? {
-        tools.queue.enqueue(connection, &[job.after(pause_after(execution.attempt))]).await?;
-    }
     let outcome = trouble.ending.status().as_str();
     metrics::execution_finished(outcome);
     tracing::warn!(
@@ -156,6 +199,42 @@ pub async fn end_execution(
         "the execution gave no result"
     );
     Ok(true)
+}
+
+/// Nobody wants its result any more, though it is under way: it is stopped, at AMC too. One of which nobody
+/// knows yet whether AMC has it is looked at again.
+pub async fn stop(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+    why: &str,
+) -> Result<Outcome, Failure> {
+    match execution.status {
+        ExecutionStatus::Submitting | ExecutionStatus::SubmitUnknown => {
+            return Ok(Outcome::Snooze(LOOK_AGAIN));
+        }
+        ExecutionStatus::Pending | ExecutionStatus::Running => {
+            let who = tools.sign_in(execution).await?;
+            poll_status::cancel(tools, execution, &who).await?;
+        }
+        _ => {}
+    }
+    let trouble = Trouble {
+        ending: Ending::Cancelled,
+        class: "cancelled",
+        code: None,
+        message: why,
+        amc_status: None,
+    };
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
+    Owner::of(execution).lock(&mut transaction).await?;
+    if !end_execution(tools, &mut transaction, execution, &trouble).await? {
+        // It was sent, or has ended, since we looked.
+        return Ok(Outcome::Snooze(Duration::from_secs(1)));
+    }
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    transaction.commit().await?;
+    Ok(outcome)
 }
 
 /// The job of this kind that worked on the execution was discarded, so nobody does: it ends, unless AMC

@@ -26,6 +26,8 @@ const FEW: usize = 5;
 const MAY_RUN: Duration = Duration::from_secs(6 * 3600 + 1800);
 /// How long its result may take to be fetched.
 const MAY_FETCH: Duration = Duration::from_secs(2 * 3600);
+/// The pause before AMC is asked again whether it has stopped an execution.
+const STOPPING: Duration = Duration::from_secs(5);
 /// An execution that AMC does not know so long after it took it is gone.
 const SHOWN_AFTER: TimeDelta = TimeDelta::seconds(120);
 /// The clocks of Amazon and of the store may differ by this much.
@@ -58,6 +60,9 @@ impl Job for PollStatus {
             return Ok(Outcome::Done);
         }
         let who = tools.sign_in(&execution).await?;
+        if execution.cancel_requested_at.is_some() {
+            return stop(tools, attempt, &execution, &who).await;
+        }
         let open = executions::open_on_instance(&tools.db, &execution.amc_instance_id).await?;
         // One that is overdue may have ended well while nobody could look.
         let asked = if open.len() > FEW && !execution.is_overdue {
@@ -212,6 +217,38 @@ pub async fn cancel(tools: &Tools, execution: &Execution, who: &SignedIn) -> Res
         Err(error) if matches!(error.class(), Class::Permanent | Class::NotFoundYet) => Ok(()),
         Err(error) => Err(tools.judge(who, execution, error).await),
     }
+}
+
+/// Somebody asked for it to be stopped: AMC is asked to, until it says that it has ended. However it has
+/// ended there, its result is not wanted any more.
+async fn stop(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+    who: &SignedIn,
+) -> Result<Outcome, Failure> {
+    cancel(tools, execution, who).await?;
+    let id = amc_id(execution)?;
+    let word = match tools.amc.execution(&who.caller, &who.instance, &id).await {
+        Ok(found) if found.status.is_open() => {
+            return Ok(Outcome::Snooze(STOPPING.min(tools.polling.first)));
+        }
+        Ok(found) => Some(found.status.as_str().to_owned()),
+        Err(error) if error.class() == Class::NotFoundYet => None,
+        Err(error) => return Err(tools.judge(who, execution, error).await),
+    };
+    let trouble = Trouble {
+        ending: Ending::Cancelled,
+        class: "cancelled",
+        code: None,
+        message: execution.error_message.as_deref().unwrap_or("somebody asked for it"),
+        amc_status: word.as_deref(),
+    };
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
+    end_execution(tools, &mut transaction, execution, &trouble).await?;
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    transaction.commit().await?;
+    Ok(outcome)
 }
 
 async fn gone(tools: &Tools, execution: &Execution) -> Result<(), Failure> {

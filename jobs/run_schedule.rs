@@ -5,13 +5,12 @@
 //! and twice. A run has succeeded when its result is stored, not before. A run that Amazon does not let
 //! in waits, and its schedule is paused meanwhile.
 
-use super::owner::{self, end_execution};
-use super::{collect_week, poll_status, submit_execution};
+use super::{collect_week, owner, submit_execution};
 use crate::backfill::week::Week;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue};
 use crate::store::events::{self, NewEvent};
 use crate::store::executions::{
-    self, Ending, Execution, ExecutionStatus, NewExecution, Origin, SubmitMode, Trouble,
+    self, Execution, ExecutionStatus, NewExecution, Origin, SubmitMode,
 };
 use crate::store::instances::{self, InstanceStatus};
 use crate::store::runs::{self, Run, RunStatus};
@@ -62,7 +61,8 @@ impl Job for RunSchedule {
         if run.status.is_terminal() {
             return match current {
                 Some(execution) if !execution.status.is_terminal() => {
-                    stop(tools, attempt, &run, &execution).await
+                    let why = run.error_summary.as_deref().unwrap_or("its run was cancelled");
+                    owner::stop(tools, attempt, &execution, why).await
                 }
                 _ => Ok(Outcome::Done),
             };
@@ -378,6 +378,7 @@ async fn insert_execution(
         origin: Origin::Schedule,
         week_id: None,
         schedule_run_id: Some(run.id),
+        batch_member_id: None,
         attempt: before + 1,
         submit_mode: SubmitMode::Inline,
         parameters: &run.parameters,
@@ -386,39 +387,4 @@ async fn insert_execution(
         window_tz: zone,
     };
     Ok(executions::insert_queued(connection, &execution).await?)
-}
-
-/// The run was cancelled while its execution was under way: it is stopped, at AMC too. One of which
-/// nobody knows yet whether AMC has it is looked at again.
-async fn stop(
-    tools: &Tools,
-    attempt: &Attempt,
-    run: &Run,
-    execution: &Execution,
-) -> Result<Outcome, Failure> {
-    match execution.status {
-        ExecutionStatus::Submitting | ExecutionStatus::SubmitUnknown => {
-            return Ok(Outcome::Snooze(LOOK_AGAIN));
-        }
-        ExecutionStatus::Pending | ExecutionStatus::Running => {
-            let who = tools.sign_in(execution).await?;
-            poll_status::cancel(tools, execution, &who).await?;
-        }
-        _ => {}
-    }
-    let trouble = Trouble {
-        ending: Ending::Cancelled,
-        class: "cancelled",
-        code: None,
-        message: run.error_summary.as_deref().unwrap_or("its run was cancelled"),
-        amc_status: None,
-    };
-    let mut transaction = crate::transaction::begin(&tools.db).await?;
-    if !end_execution(tools, &mut transaction, execution, &trouble).await? {
-        // It was sent, or has ended, since we looked.
-        return Ok(Outcome::Snooze(Duration::from_secs(1)));
-    }
-    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
-    transaction.commit().await?;
-    Ok(outcome)
 }

@@ -14,10 +14,11 @@ use crate::amc::{
 use crate::backfill::fingerprint::canonical_json;
 use crate::clock;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
+use crate::store::collections::{self, CollectionStatus};
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, SubmitMode, Trouble};
 use crate::store::instances::InstanceStatus;
 use crate::store::submits::{self, Accepted, Answer, Intent};
-use crate::store::{ExecutionUuid, instances};
+use crate::store::{ExecutionUuid, instances, weeks};
 use crate::tools::{SignedIn, Tools, resources};
 use anyhow::anyhow;
 use chrono::TimeDelta;
@@ -56,6 +57,17 @@ impl Job for SubmitExecution {
             return Err(Failure::permanent(anyhow!("there is no such execution")));
         };
         match execution.status {
+            ExecutionStatus::Queued
+                if execution.cancel_requested_at.is_some()
+                    || execution.collection_status.is_some_and(CollectionStatus::is_terminal) =>
+            {
+                call_off(tools, attempt, &execution).await
+            }
+            ExecutionStatus::Queued
+                if execution.collection_status == Some(CollectionStatus::Paused) =>
+            {
+                give_way(tools, attempt, &execution).await
+            }
             ExecutionStatus::Queued => send(tools, attempt, &execution).await,
             ExecutionStatus::Submitting => {
                 let detail = "the process that sent it did not live to see the answer";
@@ -71,6 +83,44 @@ impl Job for SubmitExecution {
             _ => let_go(tools, attempt, &execution).await,
         }
     }
+}
+
+/// Somebody asked for it to be stopped, and it is certain that AMC does not have it.
+async fn call_off(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+) -> Result<Outcome, Failure> {
+    end(tools, attempt, execution, &called_off("stopped before AMC had it")).await
+}
+
+/// Its collection was paused before it was sent: it ends, and its week has its turn again when the
+/// collection goes on. Meanwhile nobody waits for a place, or for the slice, because of it.
+async fn give_way(
+    tools: &Tools,
+    attempt: &Attempt,
+    execution: &Execution,
+) -> Result<Outcome, Failure> {
+    let (Some(week), Some(collection)) = (execution.week_id, execution.collection_id) else {
+        return Err(Failure::permanent(anyhow!("a collection without a week")));
+    };
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
+    let found = collections::lock(&mut transaction, collection).await?;
+    if found.is_none_or(|found| found.status != CollectionStatus::Paused) {
+        return Ok(Outcome::Snooze(Duration::ZERO));
+    }
+    let trouble = called_off("its collection was paused before it was sent");
+    if owner::close(tools, &mut transaction, execution, &trouble).await? {
+        weeks::hand_back(&mut *transaction, week, 1).await?;
+    }
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    transaction.commit().await?;
+    Ok(outcome)
+}
+
+fn called_off(message: &str) -> Trouble<'_> {
+    let ending = Ending::Cancelled;
+    Trouble { ending, class: "cancelled", code: None, message, amc_status: None }
 }
 
 async fn let_go(
@@ -120,7 +170,7 @@ async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result
     let intent = Intent { client_ref: &client_ref, fingerprint, body: &body };
     let began = Instant::now();
     let Some(sent_at) = submits::begin(&tools.db, execution.id, &intent).await? else {
-        // Somebody else has begun it; look again.
+        // Somebody else has begun it, or it is not wanted now; look again.
         return Ok(Outcome::Idle(Duration::ZERO));
     };
     if attempt.cancelled().is_cancelled() || began.elapsed() > STALE {
@@ -212,7 +262,9 @@ async fn adopt(
         // Somebody else has learned how it stands; look again.
         return Ok(Outcome::Snooze(Duration::ZERO));
     }
-    let poll = poll_status::job(tools, execution)?.after(tools.polling.first);
+    let unwanted = execution.cancel_requested_at.is_some();
+    let first = if unwanted { Duration::ZERO } else { tools.polling.first };
+    let poll = poll_status::job(tools, execution)?.after(first);
     let outcome = attempt.complete_in(&mut transaction, Outcome::then(poll)).await?;
     transaction.commit().await?;
     tracing::info!(execution = %execution.id, amc_execution = %found.id, "AMC has the execution");

@@ -32,6 +32,7 @@ pub mod jobs;
 pub mod api;
 pub mod commands;
 pub mod schedule;
+pub mod steering;
 
 pub use schema::MIGRATIONS;
 

@@ -110,6 +110,13 @@ static CALL_SECONDS: LazyLock<HistogramVec> = LazyLock::new(|| {
 static EXECUTIONS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counter("amc_executions_finished_total", "AMC executions that ended, by outcome.", &["outcome"])
 });
+static AUTO_PAUSED: LazyLock<IntCounterVec> = LazyLock::new(|| {
+    counter(
+        "amc_collections_auto_paused_total",
+        "Collections that the engine paused, because too many of their weeks failed.",
+        &[],
+    )
+});
 static WEEKS: LazyLock<IntCounterVec> = LazyLock::new(|| {
     counter(
         "amc_collection_weeks_finished_total",
@@ -237,6 +244,11 @@ pub fn execution_finished(outcome: &str) {
     EXECUTIONS.with_label_values(&[outcome]).inc();
 }
 
+/// The engine paused a collection by itself.
+pub fn collection_auto_paused() {
+    AUTO_PAUSED.with_label_values::<&str>(&[]).inc();
+}
+
 /// A week reached a final state.
 pub fn week_finished(outcome: &str) {
     WEEKS.with_label_values(&[outcome]).inc();
@@ -270,6 +282,7 @@ mod tests {
         super::upstream_called("submit", "200", second);
         super::execution_finished("succeeded");
         super::week_finished("succeeded");
+        super::collection_auto_paused();
         super::result_stored(3, 4);
         let text = super::render();
         let names: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("# HELP ")).collect();

@@ -1,52 +1,76 @@
 //! `/v1/collections`: backfills, started and looked at.
 
-use super::Api;
+pub(super) mod body;
+
 use super::error::Problem;
-use super::fields::Fields;
-use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanError, PlanRequest};
-use crate::backfill::start::{self, Request, StartError};
+use super::{Api, plans};
+use crate::backfill::completion::{self, Completion};
+use crate::backfill::plans::PlanStatus;
+use crate::backfill::preview;
+use crate::backfill::select::LeftOut;
+use crate::backfill::start;
 use crate::backfill::status::{self, Detailed};
-use crate::jobs::collect_week;
+use crate::jobs::feed;
+use crate::tools::resources;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::IntoResponse;
-use chrono::Weekday;
-use chrono_tz::Tz;
+use axum::response::{IntoResponse, Response};
+use body::Asked;
 use serde::Serialize;
-use serde_json::Value;
 
-/// What a program is told of a collection that it has just started.
+/// What a program is told of what it has just started.
 #[derive(Debug, Serialize)]
 struct Started {
     #[serde(flatten)]
-    collection: Detailed,
+    what: What,
+    /// Slices that are no part of the work, and why not.
+    left_out: Vec<LeftOut>,
     /// What whoever asked should know.
     warning: Option<String>,
 }
 
-/// Starts a backfill: 201, its address in `Location`, and where it stands.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum What {
+    Collection(Box<Detailed>),
+    Plan(Box<PlanStatus>),
+}
+
+/// Starts a backfill: 201, its address in `Location`, and where it stands; or, as a dry run, 200 and
+/// what it would do.
 pub async fn create(
     State(api): State<Api>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
-) -> Result<impl IntoResponse, Problem> {
-    let request = read(&headers, body, api.week_attempts)?;
+) -> Result<Response, Problem> {
+    let Asked { request, dry_run } = Asked::read(&headers, body, api.week_attempts)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let created = start::create(&mut tx, &request).await.map_err(explained)?;
-    collect_week::begin(&api.queue, &mut tx, created.collection, &created.weeks).await?;
+    if dry_run {
+        let preview = preview::preview(&mut tx, &request, resources::NAMES, api.curve).await;
+        return Ok(Json(preview.map_err(body::explained)?).into_response());
+    }
+    let created = start::create(&mut tx, &request).await.map_err(body::explained)?;
+    feed::begin(&api.queue, &mut tx, &created.collections).await?;
     tx.commit().await?;
-    tracing::info!(
-        collection = created.collection_id,
-        weeks = created.weeks.len(),
-        "collection started"
-    );
-    let collection = found(&api, &created.collection_id).await?;
-    let location = [(header::LOCATION, format!("/v1/collections/{}", created.collection_id))];
-    let started = Started { collection, warning: created.warning };
-    Ok((StatusCode::CREATED, location, Json(started)))
+    for made in &created.collections {
+        tracing::info!(collection = made.collection_id, weeks = made.weeks, "collection started");
+    }
+    let (what, place) = match (&created.plan_id, created.collections.as_slice()) {
+        (None, [made, ..]) => {
+            let collection = found(&api, &made.collection_id).await?;
+            (What::Collection(Box::new(collection)), format!("collections/{}", made.collection_id))
+        }
+        (plan, _) => {
+            let id = plan.as_deref().unwrap_or_default();
+            (What::Plan(Box::new(plans::found(&api, id).await?)), format!("plans/{id}"))
+        }
+    };
+    let location = [(header::LOCATION, format!("/v1/{place}"))];
+    let started = Started { what, left_out: created.left_out, warning: created.warning };
+    Ok((StatusCode::CREATED, location, Json(started)).into_response())
 }
 
 /// Where a backfill stands, week by week.
@@ -58,113 +82,31 @@ pub async fn show(
     found(&api, &id).await.map(Json)
 }
 
+/// Whether a backfill has every day of its period once, and what it lacks.
+pub async fn report(
+    State(api): State<Api>,
+    id: Result<Path<String>, PathRejection>,
+) -> Result<Json<Completion>, Problem> {
+    let Path(id) = id.map_err(|_| Problem::not_found("the id is not text"))?;
+    known_text(&id)?;
+    let report = completion::report(&mut *api.db.acquire().await?, &id).await?;
+    report.map(Json).ok_or_else(|| unknown(&id))
+}
+
 async fn found(api: &Api, id: &str) -> Result<Detailed, Problem> {
+    known_text(id)?;
+    let mut connection = api.db.acquire().await?;
+    let detailed = status::detailed(&mut connection, id).await?;
+    detailed.ok_or_else(|| unknown(id))
+}
+
+fn known_text(id: &str) -> Result<(), Problem> {
     if id.contains('\0') {
         return Err(Problem::not_found("no collection's id has a NUL character in it"));
     }
-    let mut connection = api.db.acquire().await?;
-    let detailed = status::detailed(&mut connection, id).await?;
-    detailed.ok_or_else(|| Problem::not_found(format!("there is no collection {id:?}")))
+    Ok(())
 }
 
-fn read(
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-    week_attempts: u32,
-) -> Result<Request, Problem> {
-    let mut fields = Fields::from_request(headers, body)?;
-    let request = Request {
-        workflow: fields.required("workflow", "the id of a workflow, as text")?,
-        instance: fields.optional("instance", "AMC's id of an instance, as text")?,
-        weeks: weeks(&mut fields)?,
-        zone: zone(&mut fields)?,
-        lag_days: fields.optional("lag_days", "a number of days")?.unwrap_or(LAG_DAYS_DEFAULT),
-        week_starts_on: week_starts_on(&mut fields)?,
-        parameters: fields
-            .optional::<Value>("parameters", "an object")?
-            .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
-        name: fields.optional("name", "text")?,
-        max_attempts_per_week: i32::try_from(week_attempts).unwrap_or(i32::MAX),
-        actor: "api",
-    };
-    fields.end()?;
-    Ok(request)
-}
-
-fn weeks(fields: &mut Fields) -> Result<PlanRequest, Problem> {
-    let last = fields.optional("weeks", "a number of weeks")?;
-    let range = fields.object("range")?;
-    match (last, range) {
-        (Some(weeks), None) => Ok(PlanRequest::Last(weeks)),
-        (None, Some(mut range)) => {
-            let from = range.required("start", "a date such as 2025-01-06")?;
-            let until = range.required("end", "a date such as 2025-03-31")?;
-            range.end()?;
-            Ok(PlanRequest::Range { from, until })
-        }
-        (None, None) => Err(Problem::invalid("weeks", "neither weeks nor range is given")
-            .with_remedy("give weeks, the number of the last complete ones, or range")),
-        (Some(_), Some(_)) => Err(Problem::invalid("range", "weeks and range are both given")
-            .with_remedy("give one of them")),
-    }
-}
-
-fn zone(fields: &mut Fields) -> Result<Tz, Problem> {
-    const MUST_BE: &str = "an IANA time zone such as America/New_York";
-    Ok(fields.optional("timezone", MUST_BE)?.unwrap_or(Tz::UTC))
-}
-
-fn week_starts_on(fields: &mut Fields) -> Result<Weekday, Problem> {
-    const MUST_BE: &str = "a weekday such as monday";
-    let Some(text) = fields.optional::<String>("week_starts_on", MUST_BE)? else {
-        return Ok(Weekday::Mon);
-    };
-    text.parse().map_err(|_| {
-        Problem::invalid("week_starts_on", format!("week_starts_on is not {MUST_BE}"))
-            .with_remedy(format!("give {MUST_BE}"))
-    })
-}
-
-/// Why a backfill does not start, as a program is told.
-fn explained(error: StartError) -> Problem {
-    let (detail, remedy) = halves(&error.to_string());
-    let problem = match error {
-        StartError::Plan(error) => return unplanned(&error),
-        StartError::Database(error) => return error.into(),
-        StartError::UnknownWorkflow(_) => Problem::not_found(detail).with_field("workflow"),
-        StartError::UnknownInstance(_) => Problem::not_found(detail).with_field("instance"),
-        StartError::Blocked { .. } | StartError::Disabled(_) => {
-            Problem::conflict(detail).with_field("instance")
-        }
-        StartError::Archived(_) | StartError::NoQuery(_) | StartError::NoToken => {
-            Problem::conflict(detail).with_field("workflow")
-        }
-        StartError::Parameters => Problem::invalid("parameters", detail),
-        StartError::Duplicate(_) => Problem::conflict(detail),
-    };
-    problem.with_remedy(remedy)
-}
-
-/// The planner's words for the ends of a range are ours from here on.
-fn unplanned(error: &PlanError) -> Problem {
-    let (field, message) = match error {
-        PlanError::LagTooShort { .. } => ("lag_days", error.to_string()),
-        PlanError::WeekCount { .. } => ("weeks", error.to_string()),
-        PlanError::NotAWeekStart { field, .. } => {
-            let ours = if *field == "from" { "range.start" } else { "range.end" };
-            (ours, error.to_string().replacen(field, ours, 1))
-        }
-        PlanError::TooRecent { .. } => {
-            ("range.end", error.to_string().replacen("until", "range.end", 1))
-        }
-        PlanError::BeyondCalendar => ("range", error.to_string()),
-    };
-    let (detail, remedy) = halves(&message);
-    Problem::invalid(field, detail).with_remedy(remedy)
-}
-
-/// What is wrong, and what to do about it: our messages say both, with a colon between them.
-fn halves(message: &str) -> (String, String) {
-    let (detail, remedy) = message.rsplit_once(": ").unwrap_or((message, ""));
-    (detail.to_owned(), remedy.to_owned())
+fn unknown(id: &str) -> Problem {
+    Problem::not_found(format!("there is no collection {id:?}"))
 }

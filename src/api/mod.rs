@@ -5,8 +5,16 @@
 //! | `GET /healthz` | the process turns |
 //! | `GET /readyz` | it can do its work; 503 and the reason when not |
 //! | `GET /metrics` | for Prometheus |
-//! | `POST /v1/collections` | starts a backfill |
-//! | `GET /v1/collections/{id}` | how far it is, week by week |
+//! | `GET /v1/collections`, `/v1/collections/{id}` | the newest; how far one is, week by week |
+//! | `POST /v1/collections/{id}/pause`, `/resume`, `/cancel` | what the word says: `why`, `by`, `until` |
+//! | `POST /v1/collections/{id}/retry`, `/recollect` | once more: the failed `week`s, the last `weeks` |
+//! | `POST /v1/collections/{id}/widen`, `/shrink` | more weeks or fewer: `from`, `until` |
+//! | `POST /v1/collections` | starts a backfill, a plan when it is for several; `dry_run` shows what it would do |
+//! | `GET /v1/plans`, `/v1/plans/{id}` | collections that were asked for together, and how far they are |
+//! | `POST /v1/plans/{id}/pause`, `/resume`, `/cancel` | what the word says, to each of them: `why`, `by`, `until` |
+//! | `GET /v1/collections/{id}/report` | the proof that it has every day once, or what it lacks |
+//! | `GET`, `POST /v1/batches`, `GET /v1/batches/{id}` | one workflow on many instances: `instances`, `start`, `end`, `parameters`, `parameters_for` |
+//! | `POST /v1/batches/{id}/cancel`, `/retry` | what the word says: `why`, `by` |
 //! | `GET`, `POST /v1/schedules` | what runs by itself; adds to it |
 //! | `GET /v1/schedules/{id}`, `/preview` | how it stands, with its newest runs; when it is due next |
 //! | `POST /v1/schedules/{id}/trigger`, `/pause`, `/resume` | what the word says, to one schedule |
@@ -27,16 +35,20 @@
 //!
 //! Errors are [problem documents](https://www.rfc-editor.org/rfc/rfc9457), see [`error`].
 
+pub mod batches;
 pub mod collections;
 pub mod error;
 pub mod fields;
 pub mod health;
 pub mod jobs;
+pub mod plans;
 pub mod query;
 pub mod request;
 pub mod resources;
 pub mod schedules;
+pub mod steering;
 
+use crate::backfill::estimate::Curve;
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -57,6 +69,8 @@ pub struct Api {
     pub queue: Queue,
     /// How many executions a week of a new collection may spend.
     pub week_attempts: u32,
+    /// When an execution is looked at, for those who ask how long a backfill may take.
+    pub curve: Curve,
     /// Tells when the process stops.
     pub shutdown: Shutdown,
 }
@@ -64,8 +78,25 @@ pub struct Api {
 /// Every route there is.
 pub fn router(api: Api) -> Router {
     let v1 = Router::new()
-        .route("/v1/collections", post(collections::create))
+        .route("/v1/collections", get(steering::list).post(collections::create))
         .route("/v1/collections/{id}", get(collections::show))
+        .route("/v1/collections/{id}/pause", post(steering::pause))
+        .route("/v1/collections/{id}/resume", post(steering::resume))
+        .route("/v1/collections/{id}/cancel", post(steering::cancel))
+        .route("/v1/collections/{id}/retry", post(steering::retry))
+        .route("/v1/collections/{id}/recollect", post(steering::recollect))
+        .route("/v1/collections/{id}/widen", post(steering::widen))
+        .route("/v1/collections/{id}/shrink", post(steering::shrink))
+        .route("/v1/collections/{id}/report", get(collections::report))
+        .route("/v1/plans", get(plans::list))
+        .route("/v1/plans/{id}", get(plans::show))
+        .route("/v1/plans/{id}/pause", post(plans::pause))
+        .route("/v1/plans/{id}/resume", post(plans::resume))
+        .route("/v1/plans/{id}/cancel", post(plans::cancel))
+        .route("/v1/batches", get(batches::list).post(batches::create))
+        .route("/v1/batches/{id}", get(batches::show))
+        .route("/v1/batches/{id}/cancel", post(batches::cancel))
+        .route("/v1/batches/{id}/retry", post(batches::retry))
         .route("/v1/schedules", get(schedules::list).post(schedules::create))
         .route("/v1/schedules/{id}", get(schedules::show))
         .route("/v1/schedules/{id}/preview", get(schedules::preview))

@@ -3,20 +3,36 @@
 //! On paper, pure functions of their arguments (no clock, no database, no network):
 //!
 //! - [`week`]: what a week is, to the second, in any zone.
-//! - [`plan`]: a request ("the last 52") becomes weeks.
+//! - [`plan`]: a request ("the last 52") becomes slices: days, weeks or months.
+//! - [`select`]: which of them are asked for, taken over, or left out.
+//! - [`estimate`]: what that will ask of AMC, and how long it may take.
 //! - [`progress`]: counts become "38 of 52 weeks done".
+//! - [`coverage`]: whether slices cover a period exactly.
 //! - [`fingerprint`]: the key under which the same slice of the same SQL is recognised.
 //!
 //! In the store:
 //!
-//! - [`start`]: a request becomes a collection with all its weeks.
-//! - [`group`]: the queue waits for the weeks, and asks for the report once.
+//! - [`budget`]: how many weeks may fail before a collection is paused.
+//! - [`request`]: a request is checked.
+//! - [`preview`]: what it would do, before anything is created.
+//! - [`start`]: it becomes collections with all their weeks, and a plan when they are several.
+//! - [`plans`]: where a plan stands, which is what its collections sum up to.
 //! - [`status`]: where a collection stands.
+//! - [`batches`]: where a batch stands.
+//! - [`completion`]: the proof that it has every day once, or what it lacks.
 
+pub mod batches;
+pub mod budget;
+pub mod completion;
+pub mod coverage;
+pub mod estimate;
 pub mod fingerprint;
-pub mod group;
 pub mod plan;
+pub mod plans;
+pub mod preview;
 pub mod progress;
+pub mod request;
+pub mod select;
 pub mod start;
 pub mod status;
 pub mod week;

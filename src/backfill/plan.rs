@@ -1,11 +1,12 @@
-//! Turns a request ("the last 52 weeks", or a range of dates) into the weeks to collect.
+//! Turns a request ("the last 52 weeks", or a range of dates) into the slices to collect.
 
 use chrono::{DateTime, Datelike, Days, Months, NaiveDate, Utc, Weekday};
 use chrono_tz::Tz;
 
 use super::week::Week;
+use crate::store::collections::CollectionGrain;
 
-/// Days between the end of a week and its first collection, unless a collection says otherwise.
+/// Days between the end of a slice and its first collection, unless a collection says otherwise.
 ///
 /// Amazon attributes purchases to ads for 14 days, so younger numbers would still change.
 pub const LAG_DAYS_DEFAULT: u16 = 14;
@@ -19,25 +20,38 @@ pub const WEEKS_MAX: u32 = 520;
 /// How far back AMC keeps most of its data sets, in months, rolling.
 pub const HISTORY_MONTHS: u32 = 13;
 
-/// Which weeks somebody wants.
+/// How a period is cut into slices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Each slice is a day.
+    Days,
+    /// Each slice is seven days, the first of them this one.
+    Weeks(Weekday),
+    /// Each slice is a month of the calendar.
+    Months,
+}
+
+/// Which slices somebody wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PlanRequest {
-    /// So many complete weeks, ending with the last one that is old enough.
+    /// So many complete slices, ending with the last one that is old enough.
     Last(u32),
-    /// The weeks from one week's first day up to, not including, another week's first day.
+    /// The slices from one's first day up to, not including, another's first day.
     Range {
-        /// The first day of the first week.
+        /// The first day of the first slice.
         from: NaiveDate,
-        /// The day after the last week: also the first day of a week.
+        /// The day after the last slice: also the first day of one.
         until: NaiveDate,
     },
 }
 
-/// The weeks of a collection, oldest first, without gap or overlap.
+/// The slices of a collection, oldest first, without gap or overlap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
-    /// The weeks, oldest first.
+    /// The slices, oldest first.
     pub slices: Vec<Week>,
+    /// How they were cut.
+    pub cut: Cut,
     /// The first day of which AMC still has the data, thirteen months before today.
     pub history_starts: NaiveDate,
 }
@@ -53,32 +67,34 @@ pub enum PlanError {
         /// The lag asked for.
         lag_days: u16,
     },
-    /// No week, or more than ten years of them.
-    #[error("a collection of {weeks} weeks is not possible: give between 1 and {WEEKS_MAX}")]
-    WeekCount {
-        /// The number asked for.
-        weeks: i64,
-    },
-    /// A border of the range lies inside a week.
+    /// No slice, or more than ten years of them.
     #[error(
-        "{field} is {date}, a {found}, but weeks start on {week_starts_on}: give {before} or {after}",
-        found = date.weekday()
+        "a collection of {count} {} is not possible: give between 1 and {}", cut.many(), cut.count_max()
     )]
-    NotAWeekStart {
+    Count {
+        /// The number asked for.
+        count: i64,
+        /// What they are.
+        cut: Cut,
+    },
+    /// A border of the range lies inside a slice.
+    #[error("{field} is {date}{}: give {before} or {after}", cut.inside(*date))]
+    NotABorder {
         /// `from` or `until`.
         field: &'static str,
         /// The date given.
         date: NaiveDate,
-        /// The weekday on which this collection's weeks start.
-        week_starts_on: Weekday,
-        /// The nearest week start before.
+        /// How this collection is cut.
+        cut: Cut,
+        /// The nearest border before.
         before: NaiveDate,
-        /// The nearest week start after.
+        /// The nearest border after.
         after: NaiveDate,
     },
-    /// The range reaches into weeks that are not old enough.
+    /// The range reaches into slices that are not old enough.
     #[error(
-        "until is {until}, but with lag_days {lag_days} the last complete week ends before {latest}: give {latest} or earlier"
+        "until is {until}, but with lag_days {lag_days} the last complete {} ends before {latest}: give {latest} or earlier",
+        cut.one()
     )]
     TooRecent {
         /// The end asked for.
@@ -87,56 +103,57 @@ pub enum PlanError {
         latest: NaiveDate,
         /// The lag in days.
         lag_days: u16,
+        /// How this collection is cut.
+        cut: Cut,
     },
     /// A date before or after everything the calendar can say.
-    #[error("the weeks reach beyond the calendar: give dates near today")]
-    BeyondCalendar,
+    #[error("the {} reach beyond the calendar: give dates near today", cut.many())]
+    BeyondCalendar {
+        /// How this collection is cut.
+        cut: Cut,
+    },
 }
 
-/// Plans the weeks of a collection, as seen at `now` in `zone`.
+/// Plans the slices of a collection, as seen at `now` in `zone`.
 ///
-/// `lag_days` is how long after its end a week may first be collected (at least
-/// [`LAG_DAYS_MIN`]), `week_starts_on` the first day of every week. A plan may contain weeks older
-/// than AMC's history: [`Plan::warning`] says so, because they would come back empty.
+/// `lag_days` is how long after its end a slice may first be collected (at least [`LAG_DAYS_MIN`]).
+/// A plan may contain slices older than AMC's history: [`Plan::warning`] says so, because they would
+/// come back empty.
 pub fn plan(
     now: DateTime<Utc>,
     request: PlanRequest,
     zone: Tz,
     lag_days: u16,
-    week_starts_on: Weekday,
+    cut: Cut,
 ) -> Result<Plan, PlanError> {
-    let latest = latest_end(now, zone, lag_days, week_starts_on)?;
-    let (from, weeks) = match request {
-        PlanRequest::Last(weeks) => {
-            check_count(i64::from(weeks))?;
-            let from = latest.checked_sub_days(Days::new(7 * u64::from(weeks)));
-            (from.ok_or(PlanError::BeyondCalendar)?, weeks as usize)
+    let beyond = PlanError::BeyondCalendar { cut };
+    let latest = latest_end(now, zone, lag_days, cut)?;
+    let (from, until) = match request {
+        PlanRequest::Last(count) => {
+            cut.check_count(i64::from(count))?;
+            (cut.before(latest, count).ok_or_else(|| beyond.clone())?, latest)
         }
         PlanRequest::Range { from, until } => {
-            check_week_start("from", from, week_starts_on)?;
-            check_week_start("until", until, week_starts_on)?;
+            cut.check_border("from", from)?;
+            cut.check_border("until", until)?;
             if until > latest {
-                return Err(PlanError::TooRecent { until, latest, lag_days });
+                return Err(PlanError::TooRecent { until, latest, lag_days, cut });
             }
-            let weeks = (until - from).num_weeks();
-            (from, check_count(weeks)?)
+            cut.check_count(cut.count(from, until))?;
+            (from, until)
         }
     };
     let today = now.with_timezone(&zone).date_naive();
-    Ok(Plan {
-        slices: from.iter_weeks().take(weeks).filter_map(Week::starting).collect(),
-        history_starts: today
-            .checked_sub_months(Months::new(HISTORY_MONTHS))
-            .ok_or(PlanError::BeyondCalendar)?,
-    })
+    let history_starts = today.checked_sub_months(Months::new(HISTORY_MONTHS)).ok_or(beyond)?;
+    Ok(Plan { slices: cut.slices(from, until), cut, history_starts })
 }
 
-/// The end (exclusive) of the last week that is complete and at least `lag_days` old at `now`.
+/// The end (exclusive) of the last slice that is complete and at least `lag_days` old at `now`.
 pub fn latest_end(
     now: DateTime<Utc>,
     zone: Tz,
     lag_days: u16,
-    week_starts_on: Weekday,
+    cut: Cut,
 ) -> Result<NaiveDate, PlanError> {
     if lag_days < LAG_DAYS_MIN {
         return Err(PlanError::LagTooShort { lag_days });
@@ -144,14 +161,14 @@ pub fn latest_end(
     now.with_timezone(&zone)
         .date_naive()
         .checked_sub_days(Days::new(u64::from(lag_days)))
-        .and_then(|date| week_start(date, week_starts_on))
-        .ok_or(PlanError::BeyondCalendar)
+        .and_then(|date| cut.border(date))
+        .ok_or(PlanError::BeyondCalendar { cut })
 }
 
 impl Plan {
-    /// How many weeks begin before AMC's history does and may come back empty or partial.
+    /// How many slices begin before AMC's history does and may come back empty or partial.
     pub fn beyond_history(&self) -> usize {
-        self.slices.iter().filter(|week| week.start < self.history_starts).count()
+        self.slices.iter().filter(|slice| slice.start < self.history_starts).count()
     }
 
     /// What the person who asked should know before the backfill starts.
@@ -159,39 +176,145 @@ impl Plan {
         let beyond = self.beyond_history();
         (beyond > 0).then(|| {
             format!(
-                "{beyond} of {} weeks begin before {}, and AMC keeps most data for {HISTORY_MONTHS} months: \
+                "{beyond} of {} {} begin before {}, and AMC keeps most data for {HISTORY_MONTHS} months: \
                  they may come back empty or partial",
                 self.slices.len(),
+                self.cut.many(),
                 self.history_starts
             )
         })
     }
 }
 
-/// The first day of the week that `date` is in.
-fn week_start(date: NaiveDate, week_starts_on: Weekday) -> Option<NaiveDate> {
-    let days_in = date.weekday().days_since(week_starts_on);
-    date.checked_sub_days(Days::new(u64::from(days_in)))
-}
-
-fn check_count(weeks: i64) -> Result<usize, PlanError> {
-    if !(1..=i64::from(WEEKS_MAX)).contains(&weeks) {
-        return Err(PlanError::WeekCount { weeks });
+impl Cut {
+    /// How the slices of a collection were cut.
+    pub fn of(grain: CollectionGrain, week_starts_on: Weekday) -> Self {
+        match grain {
+            CollectionGrain::Day => Self::Days,
+            CollectionGrain::Week => Self::Weeks(week_starts_on),
+            CollectionGrain::Month => Self::Months,
+        }
     }
-    usize::try_from(weeks).map_err(|_| PlanError::WeekCount { weeks })
-}
 
-fn check_week_start(
-    field: &'static str,
-    date: NaiveDate,
-    week_starts_on: Weekday,
-) -> Result<(), PlanError> {
-    let before = week_start(date, week_starts_on).ok_or(PlanError::BeyondCalendar)?;
-    let after = before.checked_add_days(Days::new(7)).ok_or(PlanError::BeyondCalendar)?;
-    if before == date {
-        return Ok(());
+    /// The word in the store.
+    pub fn grain(self) -> CollectionGrain {
+        match self {
+            Self::Days => CollectionGrain::Day,
+            Self::Weeks(_) => CollectionGrain::Week,
+            Self::Months => CollectionGrain::Month,
+        }
     }
-    Err(PlanError::NotAWeekStart { field, date, week_starts_on, before, after })
+
+    /// The first day of its weeks: 1 is Monday, 7 is Sunday. Where there are none, Monday.
+    pub fn week_starts_on(self) -> Weekday {
+        match self {
+            Self::Weeks(weekday) => weekday,
+            Self::Days | Self::Months => Weekday::Mon,
+        }
+    }
+
+    /// What people call a slice.
+    pub fn one(self) -> &'static str {
+        self.grain().as_str()
+    }
+
+    /// What people call several.
+    pub fn many(self) -> &'static str {
+        match self {
+            Self::Days => "days",
+            Self::Weeks(_) => "weeks",
+            Self::Months => "months",
+        }
+    }
+
+    /// The most slices one collection may have: ten years.
+    pub fn count_max(self) -> u32 {
+        match self {
+            Self::Days => 3_653,
+            Self::Weeks(_) => WEEKS_MAX,
+            Self::Months => 120,
+        }
+    }
+
+    /// The first day of the slice that `date` is in.
+    fn border(self, date: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Days => Some(date),
+            Self::Weeks(starts_on) => {
+                let days_in = date.weekday().days_since(starts_on);
+                date.checked_sub_days(Days::new(u64::from(days_in)))
+            }
+            Self::Months => date.with_day(1),
+        }
+    }
+
+    /// The border so many slices before this one.
+    fn before(self, border: NaiveDate, count: u32) -> Option<NaiveDate> {
+        match self {
+            Self::Days => border.checked_sub_days(Days::new(u64::from(count))),
+            Self::Weeks(_) => border.checked_sub_days(Days::new(7 * u64::from(count))),
+            Self::Months => border.checked_sub_months(Months::new(count)),
+        }
+    }
+
+    /// The border after this one.
+    fn after(self, border: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Days => border.succ_opt(),
+            Self::Weeks(_) => border.checked_add_days(Days::new(7)),
+            Self::Months => border.checked_add_months(Months::new(1)),
+        }
+    }
+
+    /// How many slices lie between two borders.
+    fn count(self, from: NaiveDate, until: NaiveDate) -> i64 {
+        match self {
+            Self::Days => (until - from).num_days(),
+            Self::Weeks(_) => (until - from).num_weeks(),
+            Self::Months => {
+                let months =
+                    |date: NaiveDate| i64::from(date.year()) * 12 + i64::from(date.month());
+                months(until) - months(from)
+            }
+        }
+    }
+
+    /// The slices between two borders, the earliest first.
+    fn slices(self, from: NaiveDate, until: NaiveDate) -> Vec<Week> {
+        let borders = std::iter::successors(Some(from), |border| self.after(*border));
+        borders
+            .take_while(|start| *start < until)
+            .filter_map(|start| Some(Week { start, end: self.after(start)? }))
+            .collect()
+    }
+
+    fn check_count(self, count: i64) -> Result<(), PlanError> {
+        if (1..=i64::from(self.count_max())).contains(&count) {
+            return Ok(());
+        }
+        Err(PlanError::Count { count, cut: self })
+    }
+
+    fn check_border(self, field: &'static str, date: NaiveDate) -> Result<(), PlanError> {
+        let beyond = || PlanError::BeyondCalendar { cut: self };
+        let before = self.border(date).ok_or_else(beyond)?;
+        if before == date {
+            return Ok(());
+        }
+        let after = self.after(before).ok_or_else(beyond)?;
+        Err(PlanError::NotABorder { field, date, cut: self, before, after })
+    }
+
+    /// Why a date is no border, as it follows the date.
+    fn inside(self, date: NaiveDate) -> String {
+        match self {
+            Self::Days => String::new(),
+            Self::Weeks(starts_on) => {
+                format!(", a {}, but weeks start on {starts_on}", date.weekday())
+            }
+            Self::Months => ", but months start on their first day".to_owned(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -204,13 +327,14 @@ mod tests {
 
     /// A Wednesday noon in UTC.
     const NOW: &str = "2025-09-17T12:00:00Z";
+    const MONDAYS: Cut = Cut::Weeks(Weekday::Mon);
 
     fn date(text: &str) -> NaiveDate {
         text.parse().unwrap()
     }
 
     fn planned(request: PlanRequest) -> Result<Plan, PlanError> {
-        plan(NOW.parse().unwrap(), request, Tz::UTC, 14, Weekday::Mon)
+        plan(NOW.parse().unwrap(), request, Tz::UTC, 14, MONDAYS)
     }
 
     #[test]
@@ -223,20 +347,17 @@ mod tests {
     #[test]
     fn a_week_that_ended_exactly_the_lag_ago_is_complete() {
         let monday = "2025-09-15T00:00:00Z".parse().unwrap();
-        assert_eq!(latest_end(monday, Tz::UTC, 14, Weekday::Mon), Ok(date("2025-09-01")));
+        assert_eq!(latest_end(monday, Tz::UTC, 14, MONDAYS), Ok(date("2025-09-01")));
         let the_second_before = monday - TimeDelta::seconds(1);
-        assert_eq!(
-            latest_end(the_second_before, Tz::UTC, 14, Weekday::Mon),
-            Ok(date("2025-08-25"))
-        );
+        assert_eq!(latest_end(the_second_before, Tz::UTC, 14, MONDAYS), Ok(date("2025-08-25")));
     }
 
     #[test]
     fn today_is_the_day_of_the_zone_not_of_utc() {
         let now = "2025-09-15T02:00:00Z".parse().unwrap();
         let new_york = "America/New_York".parse().unwrap();
-        assert_eq!(latest_end(now, new_york, 14, Weekday::Mon), Ok(date("2025-08-25")));
-        assert_eq!(latest_end(now, Tz::UTC, 14, Weekday::Mon), Ok(date("2025-09-01")));
+        assert_eq!(latest_end(now, new_york, 14, MONDAYS), Ok(date("2025-08-25")));
+        assert_eq!(latest_end(now, Tz::UTC, 14, MONDAYS), Ok(date("2025-09-01")));
     }
 
     #[test]
@@ -284,36 +405,81 @@ mod tests {
 
     #[test]
     fn no_week_too_many_weeks_and_a_range_that_runs_backwards_are_refused() {
-        assert_eq!(planned(PlanRequest::Last(0)), Err(PlanError::WeekCount { weeks: 0 }));
-        assert_eq!(planned(PlanRequest::Last(521)), Err(PlanError::WeekCount { weeks: 521 }));
+        assert_eq!(planned(PlanRequest::Last(0)), Err(PlanError::Count { count: 0, cut: MONDAYS }));
+        assert_eq!(
+            planned(PlanRequest::Last(521)),
+            Err(PlanError::Count { count: 521, cut: MONDAYS })
+        );
         let backwards = PlanRequest::Range { from: date("2025-01-27"), until: date("2025-01-06") };
-        assert_eq!(planned(backwards), Err(PlanError::WeekCount { weeks: -3 }));
+        assert_eq!(planned(backwards), Err(PlanError::Count { count: -3, cut: MONDAYS }));
     }
 
     #[test]
     fn a_lag_shorter_than_48_hours_is_refused() {
         let now = NOW.parse().unwrap();
-        let refused = plan(now, PlanRequest::Last(1), Tz::UTC, 1, Weekday::Mon).unwrap_err();
+        let refused = plan(now, PlanRequest::Last(1), Tz::UTC, 1, MONDAYS).unwrap_err();
         assert_eq!(
             refused.to_string(),
             "lag_days is 1, but AMC completes its data only after 48 hours: give at least 2 \
              (14 lets attribution settle)"
         );
-        assert!(plan(now, PlanRequest::Last(1), Tz::UTC, 2, Weekday::Mon).is_ok());
+        assert!(plan(now, PlanRequest::Last(1), Tz::UTC, 2, MONDAYS).is_ok());
+    }
+
+    #[test]
+    fn days_and_months_are_cut_at_their_own_borders() {
+        let now = NOW.parse().unwrap();
+        let days = plan(now, PlanRequest::Last(2), Tz::UTC, 14, Cut::Days).unwrap();
+        let day = |start: &str, end: &str| Week { start: date(start), end: date(end) };
+        // Fourteen days before the 17th is the 3rd: the last day that is old enough is the 2nd.
+        let two = [day("2025-09-01", "2025-09-02"), day("2025-09-02", "2025-09-03")];
+        assert_eq!(days.slices, two);
+        let months = plan(now, PlanRequest::Last(2), Tz::UTC, 14, Cut::Months).unwrap();
+        let two = [day("2025-07-01", "2025-08-01"), day("2025-08-01", "2025-09-01")];
+        assert_eq!(months.slices, two);
+
+        let range = PlanRequest::Range { from: date("2024-02-27"), until: date("2024-03-02") };
+        let days = plan(now, range, Tz::UTC, 14, Cut::Days).unwrap();
+        assert_eq!(days.slices.len(), 4, "a leap day is one of them");
+        let refused = plan(now, range, Tz::UTC, 14, Cut::Months).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "from is 2024-02-27, but months start on their first day: give 2024-02-01 or 2024-03-01"
+        );
+        let too_many = plan(now, PlanRequest::Last(121), Tz::UTC, 14, Cut::Months).unwrap_err();
+        assert_eq!(
+            too_many.to_string(),
+            "a collection of 121 months is not possible: give between 1 and 120"
+        );
     }
 
     proptest! {
         #[test]
+        fn days_and_months_tile_without_gap_or_overlap(
+            seconds in 631_152_000_i64..2_524_608_000, // 1990 to 2050
+            count in 1_u32..=120,
+            by_months in proptest::bool::ANY,
+        ) {
+            let now = DateTime::from_timestamp(seconds, 0).unwrap();
+            let cut = if by_months { Cut::Months } else { Cut::Days };
+            let plan = plan(now, PlanRequest::Last(count), Tz::UTC, 14, cut).unwrap();
+            prop_assert_eq!(plan.slices.len(), count as usize);
+            for pair in plan.slices.windows(2) {
+                prop_assert_eq!(pair[0].end, pair[1].start);
+            }
+        }
+
+        #[test]
         fn weeks_tile_without_gap_or_overlap_in_every_zone(
             zone in proptest::sample::select(&TZ_VARIANTS[..]),
             seconds in 631_152_000_i64..2_524_608_000, // 1990 to 2050
-            weeks in 1_u32..=WEEKS_MAX,
+            weeks in 1_u32..=520,
             lag_days in LAG_DAYS_MIN..60,
             weekday in 0_u8..7,
         ) {
             let now = DateTime::from_timestamp(seconds, 0).unwrap();
             let starts_on = Weekday::try_from(weekday).unwrap();
-            let plan = plan(now, PlanRequest::Last(weeks), zone, lag_days, starts_on).unwrap();
+            let plan = plan(now, PlanRequest::Last(weeks), zone, lag_days, Cut::Weeks(starts_on)).unwrap();
 
             prop_assert_eq!(plan.slices.len(), weeks as usize);
             for week in &plan.slices {
@@ -333,13 +499,13 @@ mod tests {
         #[test]
         fn the_range_of_a_plan_gives_the_same_plan(
             seconds in 1_577_836_800_i64..2_524_608_000, // 2020 to 2050
-            weeks in 1_u32..=WEEKS_MAX,
+            weeks in 1_u32..=520,
         ) {
             let now = DateTime::from_timestamp(seconds, 0).unwrap();
-            let last = plan(now, PlanRequest::Last(weeks), Tz::UTC, 14, Weekday::Sun).unwrap();
+            let last = plan(now, PlanRequest::Last(weeks), Tz::UTC, 14, Cut::Weeks(Weekday::Sun)).unwrap();
             let (from, until) = (last.slices[0].start, last.slices.last().unwrap().end);
             let range = PlanRequest::Range { from, until };
-            prop_assert_eq!(plan(now, range, Tz::UTC, 14, Weekday::Sun).unwrap(), last);
+            prop_assert_eq!(plan(now, range, Tz::UTC, 14, Cut::Weeks(Weekday::Sun)).unwrap(), last);
         }
     }
 }

@@ -29,6 +29,20 @@ impl WeekCounts {
         self.settled() + self.pending + self.running + self.blocked
     }
 
+    /// These and others together.
+    #[must_use]
+    pub fn plus(&self, others: &Self) -> Self {
+        Self {
+            pending: self.pending + others.pending,
+            running: self.running + others.running,
+            succeeded: self.succeeded + others.succeeded,
+            failed: self.failed + others.failed,
+            skipped: self.skipped + others.skipped,
+            blocked: self.blocked + others.blocked,
+            cancelled: self.cancelled + others.cancelled,
+        }
+    }
+
     /// The weeks with which nothing more will happen by itself.
     pub fn settled(&self) -> u64 {
         self.succeeded + self.failed + self.skipped + self.cancelled
@@ -101,7 +115,8 @@ fn eta(counts: &WeekCounts, timing: Timing) -> Option<Duration> {
     if left == 0 {
         return (counts.blocked == 0).then_some(Duration::ZERO);
     }
-    let settled = counts.settled().saturating_sub(timing.settled_before);
+    // Skipping is no pace.
+    let settled = (counts.settled() - counts.skipped).saturating_sub(timing.settled_before);
     let millis = u128::from(left) * timing.elapsed.as_millis();
     let left_millis = millis.checked_div(u128::from(settled))?;
     u64::try_from(left_millis).ok().map(Duration::from_millis)
@@ -133,7 +148,8 @@ impl fmt::Display for Progress {
 }
 
 /// Seconds as people say them, in the two largest units.
-struct Span(u64);
+#[derive(Debug, Clone, Copy)]
+pub struct Span(pub u64);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

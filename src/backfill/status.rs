@@ -1,7 +1,7 @@
 //! Where a backfill stands, as programs and people are told.
 
 use super::progress::{Progress, Timing, WeekCounts};
-use crate::store::collections::{self, Collection, CollectionStatus};
+use crate::store::collections::{self, Collection, CollectionStatus, FeedOrder};
 use crate::store::weeks::{self, Filter, WeekStatus};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
@@ -41,7 +41,19 @@ pub struct Status {
     pub open_executions: i64,
     /// Rows of all weeks together.
     pub row_count: i64,
-    /// What last went wrong, or why it is paused.
+    /// In which order its weeks have their turn.
+    pub feed_order: FeedOrder,
+    /// Why it is paused, and what to do about it.
+    pub pause_reason: Option<String>,
+    /// Since when it is paused.
+    pub paused_at: Option<DateTime<Utc>>,
+    /// Who paused it.
+    pub paused_by: Option<String>,
+    /// Whether the engine paused it by itself.
+    pub auto_paused: bool,
+    /// When it goes on by itself.
+    pub resume_at: Option<DateTime<Utc>>,
+    /// What last went wrong.
     pub last_error: Option<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
@@ -64,6 +76,10 @@ pub struct WeekLine {
     pub attempts: i32,
     /// Rows in its result.
     pub row_count: Option<i64>,
+    /// Raised each time its rows are stored anew.
+    pub data_version: i32,
+    /// When it was last collected again, whether AMC had restated its data or not.
+    pub last_checked_at: Option<DateTime<Utc>>,
     /// Why it failed, was skipped or is blocked.
     pub error: Option<String>,
     /// When it ended.
@@ -107,6 +123,8 @@ pub async fn detailed(
         status: week.status,
         attempts: week.attempts,
         row_count: week.row_count,
+        data_version: week.data_version,
+        last_checked_at: week.last_checked_at,
         error: week.error_message,
         completed_at: week.completed_at,
     });
@@ -146,6 +164,12 @@ async fn told(
         progress: progress(&counted),
         open_executions: counted.open_executions,
         row_count: counted.row_count,
+        feed_order: collection.feed_order,
+        pause_reason: collection.pause_reason,
+        paused_at: collection.paused_at,
+        paused_by: collection.paused_by,
+        auto_paused: collection.auto_paused,
+        resume_at: collection.resume_at,
         last_error: collection.last_error,
         created_at: collection.created_at,
         started_at: counted.started_at,
@@ -153,7 +177,7 @@ async fn told(
     }))
 }
 
-/// The counts as progress, paced by the whole time since the first week began.
+/// The counts as progress, paced by the time since it began or last went on. One that is paused has no pace.
 fn progress(counted: &collections::Progress) -> Progress {
     let count = |count: i64| u64::try_from(count).unwrap_or(0);
     // Of the weeks that have begun most may wait for a place at AMC, and are not open there.
@@ -168,9 +192,12 @@ fn progress(counted: &collections::Progress) -> Progress {
         cancelled: count(counted.cancelled),
     };
     let until = counted.finished_at.unwrap_or(counted.now);
-    let elapsed = counted.started_at.and_then(|began| (until - began).to_std().ok());
-    let timing = Timing { elapsed: elapsed.unwrap_or_default(), settled_before: 0 };
-    Progress::new(&counts, count(counted.retries), timing)
+    let elapsed = counted.paced_from.and_then(|began| (until - began).to_std().ok());
+    let settled_before = count(counted.settled_before);
+    let timing = Timing { elapsed: elapsed.unwrap_or_default(), settled_before };
+    let told = Progress::new(&counts, count(counted.retries), timing);
+    let paused = counted.status == CollectionStatus::Paused;
+    Progress { eta_seconds: told.eta_seconds.filter(|_| !paused), ..told }
 }
 
 #[cfg(test)]
@@ -194,6 +221,8 @@ mod tests {
             row_count: 144,
             first_completed_at: None,
             last_completed_at: None,
+            settled_before: 0,
+            paced_from: Some(time),
             started_at: Some(time),
             finished_at: None,
             now: time + chrono::TimeDelta::seconds(12),

@@ -1,40 +1,53 @@
-//! `recomamp backfill`: collects many weeks of one report.
+//! `recomamp backfill`: collects many slices of one report or of several.
 
-use super::{Exit, connect, output, watch};
-use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanRequest};
-use crate::backfill::start::{self, Prepared, Request};
-use crate::backfill::{status, week::Week};
-use crate::config::{Database, Limits};
-use crate::jobs::collect_week;
+mod preview;
+
+use super::{Exit, connect, output, watch, wrong_usage};
+use crate::backfill::estimate::Curve;
+use crate::backfill::plan::{Cut, LAG_DAYS_DEFAULT, PlanRequest};
+use crate::backfill::request::Request;
+use crate::backfill::select::{MODES, Mode};
+use crate::backfill::start::{self, Created, said};
+use crate::backfill::{plans, status};
+use crate::config::{self, Database, Limits, Polling};
+use crate::jobs::feed;
 use crate::queue::Queue;
 use crate::queue::postgres::inspect;
-use crate::telemetry::Mode;
+use crate::store::collections::{FeedOrder, Rules};
+use crate::telemetry::Mode as Telemetry;
+use crate::tools::resources;
 use anyhow::{Context, Result};
 use chrono::{NaiveDate, Weekday};
 use chrono_tz::Tz;
 use clap::Args;
-use serde::Serialize;
+use clap::builder::PossibleValuesParser;
 use serde_json::{Map, Value};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
+use std::time::Duration;
 
-/// Collects many weeks of one report, the last complete ones or a range.
+/// Collects many weeks of a report, the last complete ones or a range; days or months as well.
 ///
 /// Prints the id of the new collection; its weeks and their jobs are created together or not at all.
+/// Several workflows or instances make one collection for each workflow on each instance, and a plan
+/// that holds them together: then it prints the plan's id.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   recomamp backfill --workflow campaigns --weeks 52 --dry-run
   recomamp backfill --workflow campaigns --weeks 52 --watch
-  recomamp backfill --workflow campaigns --from 2025-01-06 --until 2025-03-31 --param brand=Acme")]
+  recomamp backfill --workflow campaigns --from 2025-01-06 --until 2025-03-31 --param brand=Acme
+  recomamp backfill --workflow campaigns --workflow audiences --instance amcacme --instance amcshop
+  recomamp backfill --workflow campaigns --grain day --last 90 --mode missing")]
 pub struct Backfill {
-    /// The workflow to run.
-    #[arg(long)]
-    workflow: String,
-    /// The AMC instance to run it on; the workflow's own when not given.
-    #[arg(long)]
-    instance: Option<String>,
-    /// How many weeks, ending with the last one that is complete and old enough.
-    #[arg(long, default_value_t = 52, conflicts_with_all = ["from", "until"])]
+    /// The workflow to run. May be given several times.
+    #[arg(long = "workflow", value_name = "WORKFLOW", required = true)]
+    workflows: Vec<String>,
+    /// The AMC instance to run it on; the workflow's own when not given. May be given several times.
+    #[arg(long = "instance", value_name = "INSTANCE")]
+    instances: Vec<String>,
+    /// How many weeks, ending with the last one that is complete and old enough; with another grain so
+    /// many days or months.
+    #[arg(long, visible_alias = "last", default_value_t = 52, conflicts_with_all = ["from", "until"])]
     weeks: u32,
     /// The first day of the first week.
     #[arg(long, value_name = "DATE", requires = "until")]
@@ -42,22 +55,41 @@ pub struct Backfill {
     /// The day after the last week.
     #[arg(long, value_name = "DATE", requires = "from")]
     until: Option<NaiveDate>,
+    /// How long each slice is.
+    #[arg(long, default_value = "week", value_parser = PossibleValuesParser::new(["day", "week", "month"]))]
+    grain: String,
+    /// Which slices AMC is asked for: all of them; those that no collection has; those whose last try
+    /// failed; or those that were collected longer ago than --older-than.
+    #[arg(long, default_value = "all", value_parser = PossibleValuesParser::new(MODES))]
+    mode: String,
+    /// How old the rows are that the mode stale collects anew, as in 30d.
+    #[arg(long, value_name = "DURATION", value_parser = config::duration)]
+    older_than: Option<Duration>,
+    /// Which slices have their turn first: `oldest_first`, `newest_first`, or `interleaved`, from both ends.
+    #[arg(long, default_value_t = FeedOrder::OldestFirst)]
+    order: FeedOrder,
+    /// How many failed slices pause the collection; 3 when not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
+    max_failed_weeks: Option<i32>,
+    /// How many percent of failed slices pause it.
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(i32).range(1..=100))]
+    max_failed_percent: Option<i32>,
     /// The zone in which days begin.
     #[arg(long, default_value_t = Tz::UTC)]
     timezone: Tz,
     /// How many days ago a week has to have ended, so that its numbers no longer change.
     #[arg(long, default_value_t = LAG_DAYS_DEFAULT)]
     lag_days: u16,
-    /// The first day of every week.
-    #[arg(long, value_name = "WEEKDAY", default_value = "monday")]
-    week_starts_on: Weekday,
+    /// The first day of every week; monday when not given.
+    #[arg(long, value_name = "WEEKDAY")]
+    week_starts_on: Option<Weekday>,
     /// A value for one of the workflow's parameters. May be given several times.
     #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
     parameters: Vec<(String, String)>,
     /// What to call the collection on a page.
     #[arg(long)]
     name: Option<String>,
-    /// Create nothing; show the weeks.
+    /// Create nothing; show the weeks, what they ask of AMC and how long that may take.
     #[arg(long, conflicts_with = "watch")]
     dry_run: bool,
     /// Follow it to its end; Ctrl-C stops watching, not the backfill.
@@ -68,70 +100,79 @@ pub struct Backfill {
     json: bool,
 }
 
-/// What a dry run tells.
-#[derive(Debug, Serialize)]
-struct DryRun<'a> {
-    workflow: &'a str,
-    instance: &'a str,
-    timezone: &'a str,
-    lag_days: u16,
-    week_starts_on: u32,
-    parameters: &'a Value,
-    warning: Option<String>,
-    weeks: &'a [Week],
-}
-
 impl Backfill {
     /// Runs it.
     pub async fn run(self) -> Result<Exit> {
-        let (database, limits): (Database, Limits) = super::settings(Mode::Command)?;
+        let (database, limits, polling): (Database, Limits, Polling) =
+            super::settings(Telemetry::Command)?;
         let request = self.request(limits);
+        if self.watch && request.workflows.len() * request.instances.len().max(1) > 1 {
+            wrong_usage(
+                "--watch follows one collection: leave it out, and look with `recomamp plans show`",
+            );
+        }
         let db = connect::ready(&database, 2).await?;
         let mut tx = crate::transaction::begin(&db).await?;
         if self.dry_run {
-            let prepared = start::prepare(&mut tx, &request).await?;
-            return self.show(&request, &prepared).map(Exit::done);
+            let curve = Curve { first: polling.first, max: polling.max };
+            let names = resources::NAMES;
+            let preview =
+                crate::backfill::preview::preview(&mut tx, &request, names, curve).await?;
+            return preview::show(&preview, self.json).map(Exit::done);
         }
         let created = start::create(&mut tx, &request).await?;
-        collect_week::begin(&Queue::new(), &mut tx, created.collection, &created.weeks).await?;
+        feed::begin(&Queue::new(), &mut tx, &created.collections).await?;
         tx.commit().await?;
+        self.tell(&db, &created).await
+    }
 
+    /// Says what was created, and follows it if that was asked for.
+    async fn tell(&self, db: &PgPool, created: &Created) -> Result<Exit> {
         if let Some(warning) = &created.warning {
             eprintln!("Warning: {warning}.");
         }
+        if !created.left_out.is_empty() {
+            eprintln!("Slices: {}.", said(&created.left_out));
+        }
         let mut connection = db.acquire().await?;
         say_who_works(&mut connection).await?;
+        if let Some(plan) = &created.plan_id {
+            return tell_plan(&mut connection, plan, self.json).await;
+        }
+        let made = created.collections.first().context("nothing was created")?;
         if !self.json {
-            output::line(&created.collection_id)?;
+            output::line(&made.collection_id)?;
         }
         let exit = if self.watch {
-            watch::follow(&db, &created.collection_id).await?
+            watch::follow(db, &made.collection_id).await?
         } else {
             if !self.json {
-                eprintln!("Follow it with `recomamp status {} --watch`.", created.collection_id);
+                eprintln!("Follow it with `recomamp status {} --watch`.", made.collection_id);
             }
             Exit::Done
         };
         if self.json {
-            let status = status::of(&mut connection, &created.collection_id).await?;
+            let status = status::of(&mut connection, &made.collection_id).await?;
             output::json(&status.context("the collection is gone")?)?;
         }
         Ok(exit)
     }
 
     fn request(&self, limits: Limits) -> Request {
-        let weeks = match (self.from, self.until) {
+        let slices = match (self.from, self.until) {
             (Some(from), Some(until)) => PlanRequest::Range { from, until },
             _ => PlanRequest::Last(self.weeks),
         };
         let parameters = self.parameters.iter().cloned();
         Request {
-            workflow: self.workflow.clone(),
-            instance: self.instance.clone(),
-            weeks,
+            workflows: self.workflows.iter().cloned().collect(),
+            instances: self.instances.iter().cloned().collect(),
+            slices,
+            cut: self.cut(),
+            mode: self.mode(),
+            rules: self.rules(),
             zone: self.timezone,
             lag_days: self.lag_days,
-            week_starts_on: self.week_starts_on,
             parameters: parameters
                 .map(|(name, value)| (name, Value::from(value)))
                 .collect::<Map<_, _>>()
@@ -142,37 +183,43 @@ impl Backfill {
         }
     }
 
-    fn show(&self, request: &Request, prepared: &Prepared) -> Result<()> {
-        let weeks = &prepared.plan.slices;
-        let warning = prepared.plan.warning();
-        if self.json {
-            return output::json(&DryRun {
-                workflow: &request.workflow,
-                instance: &prepared.instance.instance_id,
-                timezone: request.zone.name(),
-                lag_days: request.lag_days,
-                week_starts_on: request.week_starts_on.number_from_monday(),
-                parameters: &request.parameters,
-                warning,
-                weeks,
-            });
+    fn cut(&self) -> Cut {
+        match (self.grain.as_str(), self.week_starts_on) {
+            ("day", None) => Cut::Days,
+            ("month", None) => Cut::Months,
+            ("day" | "month", Some(_)) => {
+                wrong_usage("--week-starts-on is for --grain week alone: leave it out")
+            }
+            (_, weekday) => Cut::Weeks(weekday.unwrap_or(Weekday::Mon)),
         }
-        let rows = weeks.iter().enumerate().map(|(index, week)| {
-            let hours = week.hours(request.zone).to_string();
-            [(index + 1).to_string(), week.start.to_string(), week.end.to_string(), hours]
-        });
-        output::table(["WEEK", "FROM", "UNTIL", "HOURS"], rows)?;
-        if let Some(warning) = warning {
-            eprintln!("Warning: {warning}.");
-        }
-        eprintln!(
-            "{} weeks of {} on {}. Nothing was created.",
-            weeks.len(),
-            request.workflow,
-            prepared.instance.instance_id
-        );
-        Ok(())
     }
+
+    fn rules(&self) -> Rules {
+        let usual = Rules::default();
+        Rules {
+            feed_order: self.order,
+            max_failed_weeks: self.max_failed_weeks.or(usual.max_failed_weeks),
+            max_failed_percent: self.max_failed_percent,
+            ..usual
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        Mode::named(&self.mode, self.older_than).unwrap_or_else(|| {
+            wrong_usage("--older-than belongs to --mode stale: give both, as in 30d, or neither")
+        })
+    }
+}
+
+async fn tell_plan(connection: &mut PgConnection, plan_id: &str, json: bool) -> Result<Exit> {
+    if json {
+        let plan = plans::of(connection, plan_id).await?;
+        output::json(&plan.context("the plan is gone")?)?;
+        return Ok(Exit::Done);
+    }
+    output::line(plan_id)?;
+    eprintln!("Look at it with `recomamp plans show {plan_id}`.");
+    Ok(Exit::Done)
 }
 
 /// A backfill without a worker looks like one that hangs.

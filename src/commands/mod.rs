@@ -9,13 +9,16 @@ mod work;
 
 // What a person does once, and looks at often.
 mod backfill;
+mod batches;
 mod bench;
+mod collections;
 mod demo;
 mod doctor;
 mod gates;
 mod jobs;
 mod keys;
 mod migrate;
+mod plans;
 mod schedules;
 mod status;
 
@@ -74,7 +77,13 @@ enum Command {
     Instances(instances::Instances),
     #[command(subcommand)]
     Workflows(workflows::Workflows),
-    Backfill(backfill::Backfill),
+    Backfill(Box<backfill::Backfill>),
+    #[command(subcommand)]
+    Plans(plans::Plans),
+    #[command(subcommand)]
+    Batches(batches::Batches),
+    #[command(subcommand)]
+    Collections(collections::Collections),
     #[command(subcommand)]
     Schedules(schedules::Schedules),
     #[command(subcommand)]
@@ -102,6 +111,9 @@ impl Cli {
             Command::Instances(command) => command.run().await.map(Exit::done),
             Command::Workflows(command) => command.run().await.map(Exit::done),
             Command::Backfill(command) => Box::pin(command.run()).await,
+            Command::Collections(command) => Box::pin(command.run()).await,
+            Command::Batches(command) => Box::pin(command.run()).await.map(Exit::done),
+            Command::Plans(command) => command.run().await.map(Exit::done),
             Command::Schedules(command) => Box::pin(command.run()).await.map(Exit::done),
             Command::Jobs(command) => command.run().await.map(Exit::done),
             Command::Gates(command) => command.run().await.map(Exit::done),

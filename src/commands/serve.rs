@@ -3,7 +3,8 @@
 use super::connect;
 use super::lifeline::Lifeline;
 use crate::api::{self, Api};
-use crate::config::{self, Database, Limits, Process};
+use crate::backfill::estimate::Curve;
+use crate::config::{self, Database, Limits, Polling, Process};
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Mode;
@@ -34,8 +35,12 @@ pub struct Serve {
 impl Serve {
     /// Runs it.
     pub async fn run(self) -> Result<()> {
-        let (database, limits, serve, process): (Database, Limits, config::Serve, Process) =
-            super::settings(Mode::Daemon)?;
+        let (database, (limits, polling), serve, process): (
+            Database,
+            (Limits, Polling),
+            config::Serve,
+            Process,
+        ) = super::settings(Mode::Daemon)?;
         let db = connect::ready(&database, CONNECTIONS_MAX).await?;
         let shutdown = Shutdown::on_signals(process.shutdown_grace)?;
         self.lifeline.hold(&shutdown);
@@ -43,6 +48,7 @@ impl Serve {
             db: db.clone(),
             queue: Queue::new(),
             week_attempts: limits.week_attempts,
+            curve: Curve { first: polling.first, max: polling.max },
             shutdown: shutdown.clone(),
         };
         let listener = listen(serve.addr, "RECOMAMP_HTTP_ADDR").await?;

@@ -190,12 +190,8 @@ impl Overview {
     }
 
     fn print_collections(&self) -> Result<()> {
-        let rows = self.collections.iter().map(|collection| {
-            let status = collection.status.to_string();
-            [collection.collection_id.clone(), status, collection.progress.to_string()]
-        });
         output::line("")?;
-        output::table(["COLLECTION", "STATUS", "PROGRESS"], rows)
+        table_of_collections(&self.collections)
     }
 
     /// What needs a person.
@@ -214,7 +210,12 @@ impl Overview {
             let what = format!("execution {}", submit.execution_id);
             [what, "submit_unknown".to_owned(), format!("on {} since {since}", submit.instance_id)]
         });
-        let rows: Vec<_> = credentials.chain(instances).chain(unknown).collect();
+        let paused = self.collections.iter().filter(|collection| collection.auto_paused);
+        let paused = paused.map(|collection| {
+            let why = collection.pause_reason.clone().unwrap_or_default();
+            [format!("collection {}", collection.collection_id), "auto-paused".to_owned(), why]
+        });
+        let rows: Vec<_> = credentials.chain(instances).chain(unknown).chain(paused).collect();
         if rows.is_empty() {
             return Ok(());
         }
@@ -227,9 +228,25 @@ impl Overview {
     }
 }
 
-fn print(detailed: &Detailed) -> Result<()> {
+/// Backfills, each in a line.
+pub(super) fn table_of_collections(collections: &[Backfill]) -> Result<()> {
+    let rows = collections.iter().map(|collection| {
+        let status = standing_of(collection);
+        [collection.collection_id.clone(), status.to_owned(), collection.progress.to_string()]
+    });
+    output::table(["COLLECTION", "STATUS", "PROGRESS"], rows)
+}
+
+/// Where it stands, and whether the engine has paused it by itself.
+fn standing_of(collection: &Backfill) -> &'static str {
+    if collection.auto_paused { "auto-paused" } else { collection.status.as_str() }
+}
+
+/// A backfill and its weeks.
+pub(super) fn print(detailed: &Detailed) -> Result<()> {
     let status = &detailed.status;
-    output::line(format!("{} ({}): {}", status.collection_id, status.status, status.progress))?;
+    let (id, stands) = (&status.collection_id, standing_of(status));
+    output::line(format!("{id} ({stands}): {}", status.progress))?;
     output::line(format!(
         "{} on {}, {} to {} ({}), {} rows",
         status.workflow,
@@ -239,6 +256,13 @@ fn print(detailed: &Detailed) -> Result<()> {
         status.timezone,
         status.row_count
     ))?;
+    if let Some(reason) = &status.pause_reason {
+        let by = status.paused_by.as_deref().unwrap_or("somebody");
+        output::line(format!("Paused by {by}: {reason}"))?;
+    }
+    if let Some(at) = status.resume_at {
+        output::line(format!("It goes on at {}", said(at)))?;
+    }
     if let Some(error) = &status.last_error {
         output::line(format!("Last error: {error}"))?;
     }

@@ -30,7 +30,7 @@ pub async fn follow(db: &PgPool, collection_id: &str) -> Result<Exit> {
         }
         match look(db, collection_id).await {
             Ok(Some(status)) => {
-                shown.progress(&status.progress, "");
+                shown.progress(&status.progress, &paused(&status));
                 if status.status.is_terminal() {
                     shown.end();
                     return Ok(ended(&status));
@@ -46,6 +46,14 @@ pub async fn follow(db: &PgPool, collection_id: &str) -> Result<Exit> {
 
 async fn look(db: &PgPool, collection_id: &str) -> Result<Option<Status>, sqlx::Error> {
     status::of(&mut *db.acquire().await?, collection_id).await
+}
+
+/// Why nothing moves, when somebody has paused it.
+fn paused(status: &Status) -> String {
+    match &status.pause_reason {
+        Some(reason) => format!(" · paused: {reason}"),
+        None => String::new(),
+    }
 }
 
 fn ended(status: &Status) -> Exit {

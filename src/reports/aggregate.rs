@@ -3,9 +3,9 @@
 //! A week belongs to the month, and to the quarter, of its last day: weekly results cannot be cut
 //! at the border of a month. So a month's sums are those of four or five whole weeks, every week is
 //! in exactly one month, and twelve months add up to the same as their weeks. Who needs months to
-//! the day collects days.
+//! the day collects days: they make exact weeks and months. A collection of months has no weeks.
 
-use chrono::{Datelike, Months, NaiveDate};
+use chrono::{Datelike, Days, Months, NaiveDate, Weekday};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -33,6 +33,36 @@ impl Grain {
             Self::Week => "week",
             Self::Month => "month",
             Self::Quarter => "quarter",
+        }
+    }
+}
+
+/// How long the slices of a collection are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// A day; weeks begin on this one.
+    Day(Weekday),
+    /// Seven days.
+    Week,
+    /// A month of the calendar.
+    Month,
+}
+
+impl Length {
+    /// The first day after a slice that begins on this one.
+    fn end(self, start: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Self::Day(_) => start.succ_opt(),
+            Self::Week => start.checked_add_days(Days::new(7)),
+            Self::Month => start.checked_add_months(Months::new(1)).filter(|_| start.day() == 1),
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Day(_) => "one day",
+            Self::Week => "seven days",
+            Self::Month => "one month",
         }
     }
 }
@@ -89,13 +119,15 @@ pub enum Error {
         /// The start of the later week.
         second: NaiveDate,
     },
-    /// A period that does not last seven days.
-    #[error("the week from {start} ends {end}, which is not seven days later")]
-    NotAWeek {
+    /// A slice that is longer or shorter than those of its collection.
+    #[error("the slice from {start} ends {end}, which is not {length} later")]
+    NotASlice {
         /// The start.
         start: NaiveDate,
         /// The end.
         end: NaiveDate,
+        /// How long it should be.
+        length: &'static str,
     },
     /// A sum that cannot be said.
     #[error(transparent)]
@@ -112,14 +144,21 @@ pub enum Error {
 ///
 /// There is one aggregate for every period with at least one week, the earliest first. The same
 /// weeks always give the same aggregates.
-pub fn aggregate(grain: Grain, weeks: &[WeekSummary]) -> Result<Vec<Aggregate>, Error> {
+pub fn aggregate(
+    grain: Grain,
+    length: Length,
+    weeks: &[WeekSummary],
+) -> Result<Vec<Aggregate>, Error> {
     let mut sorted: Vec<_> = weeks.iter().collect();
     sorted.sort_unstable_by_key(|week| week.start);
-    check(&sorted)?;
+    check(length, &sorted)?;
+    if grain == Grain::Week && length == Length::Month {
+        return Ok(Vec::new());
+    }
     let mut aggregates = Vec::new();
     let mut rest = sorted.as_slice();
     while let Some(first) = rest.first() {
-        let period = period(grain, first)?;
+        let period = period(grain, length, first)?;
         // The last day of a week that ends with the period is still in it.
         let (members, others) = rest.split_at(rest.partition_point(|week| week.end <= period.end));
         aggregates.push(sum_up(grain, period, members)?);
@@ -136,9 +175,10 @@ struct Period {
     week_count: u32,
 }
 
-fn check(sorted: &[&WeekSummary]) -> Result<(), Error> {
-    if let Some(week) = sorted.iter().find(|week| (week.end - week.start).num_days() != 7) {
-        return Err(Error::NotAWeek { start: week.start, end: week.end });
+fn check(length: Length, sorted: &[&WeekSummary]) -> Result<(), Error> {
+    if let Some(week) = sorted.iter().find(|week| length.end(week.start) != Some(week.end)) {
+        let length = length.as_str();
+        return Err(Error::NotASlice { start: week.start, end: week.end, length });
     }
     match sorted.windows(2).find(|pair| pair[1].start < pair[0].end) {
         Some(pair) => Err(Error::Overlap { first: pair[0].start, second: pair[1].start }),
@@ -147,10 +187,17 @@ fn check(sorted: &[&WeekSummary]) -> Result<(), Error> {
 }
 
 /// The period of `grain` that a week belongs to by its last day.
-fn period(grain: Grain, week: &WeekSummary) -> Result<Period, Error> {
+fn period(grain: Grain, length: Length, week: &WeekSummary) -> Result<Period, Error> {
     let beyond = || Error::BeyondCalendar { start: week.start };
-    if grain == Grain::Week {
-        return Ok(Period { start: week.start, end: week.end, week_count: 1 });
+    match (grain, length) {
+        (Grain::Week, Length::Day(starts_on)) => {
+            let days_in = u64::from(week.start.weekday().days_since(starts_on));
+            let start = week.start.checked_sub_days(Days::new(days_in)).ok_or_else(beyond)?;
+            let end = start.checked_add_days(Days::new(7)).ok_or_else(beyond)?;
+            return Ok(Period { start, end, week_count: 7 });
+        }
+        (Grain::Week, _) => return Ok(Period { start: week.start, end: week.end, week_count: 1 }),
+        (Grain::Month | Grain::Quarter, _) => {}
     }
     let months = if grain == Grain::Month { 1 } else { 3 };
     let last_day = week.end.pred_opt().ok_or_else(beyond)?;
@@ -159,10 +206,13 @@ fn period(grain: Grain, week: &WeekSummary) -> Result<Period, Error> {
         .and_then(|first| first.with_month0(last_day.month0() / months * months))
         .ok_or_else(beyond)?;
     let end = start.checked_add_months(Months::new(months)).ok_or_else(beyond)?;
-    // All the last days of weeks within the period, counted from this one in both directions.
-    let before = (last_day - start).num_weeks();
-    let after = ((end - last_day).num_days() - 1) / 7;
-    Ok(Period { start, end, week_count: u32::try_from(before + after + 1).map_err(|_| beyond())? })
+    let week_count = match length {
+        Length::Day(_) => (end - start).num_days(),
+        // All the last days of weeks within the period, counted from this one in both directions.
+        Length::Week => (last_day - start).num_weeks() + ((end - last_day).num_days() - 1) / 7 + 1,
+        Length::Month => i64::from(months),
+    };
+    Ok(Period { start, end, week_count: u32::try_from(week_count).map_err(|_| beyond())? })
 }
 
 fn sum_up(grain: Grain, period: Period, weeks: &[&WeekSummary]) -> Result<Aggregate, Error> {
@@ -220,6 +270,10 @@ mod tests {
         week(start, json!({"clicks": "1"}))
     }
 
+    fn aggregate(grain: Grain, weeks: &[WeekSummary]) -> Result<Vec<Aggregate>, Error> {
+        super::aggregate(grain, Length::Week, weeks)
+    }
+
     /// The period and the counts of found and missing weeks.
     fn spans(grain: Grain, weeks: &[WeekSummary]) -> Vec<(String, String, u32, u32)> {
         let aggregates = aggregate(grain, weeks).unwrap();
@@ -246,6 +300,39 @@ mod tests {
             [span("2025-01-01", "2025-04-01", 1, 12)]
         );
         assert_eq!(spans(Grain::Week, &over_the_year), [span("2024-12-30", "2025-01-06", 1, 0)]);
+    }
+
+    fn slice(start: &str, end: &str) -> WeekSummary {
+        WeekSummary { end: date(end), ..clicks(start) }
+    }
+
+    #[test]
+    fn days_make_exact_weeks_and_months_and_months_make_no_weeks() {
+        let counts = |grain, length, slices: &[WeekSummary]| -> Vec<_> {
+            let sums = super::aggregate(grain, length, slices).unwrap();
+            sums.iter()
+                .map(|one| (one.period_start, one.source_week_count, one.missing_week_count))
+                .collect()
+        };
+        let days = [
+            slice("2025-08-30", "2025-08-31"),
+            slice("2025-08-31", "2025-09-01"),
+            slice("2025-09-01", "2025-09-02"),
+        ];
+        let day = Length::Day(Weekday::Mon);
+        let weeks = [(date("2025-08-25"), 2, 5), (date("2025-09-01"), 1, 6)];
+        assert_eq!(counts(Grain::Week, day, &days), weeks);
+        let months = [(date("2025-08-01"), 2, 29), (date("2025-09-01"), 1, 29)];
+        assert_eq!(counts(Grain::Month, day, &days), months);
+
+        let months = [slice("2025-07-01", "2025-08-01"), slice("2025-09-01", "2025-10-01")];
+        assert_eq!(counts(Grain::Week, Length::Month, &months), []);
+        assert_eq!(counts(Grain::Quarter, Length::Month, &months), [(date("2025-07-01"), 2, 1)]);
+        let error = super::aggregate(Grain::Month, day, &months).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the slice from 2025-07-01 ends 2025-08-01, which is not one day later"
+        );
     }
 
     #[test]
@@ -315,7 +402,7 @@ mod tests {
         let error = aggregate(Grain::Month, &[inclusive]).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the week from 2025-01-06 ends 2025-01-12, which is not seven days later"
+            "the slice from 2025-01-06 ends 2025-01-12, which is not seven days later"
         );
     }
 

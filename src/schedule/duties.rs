@@ -2,9 +2,10 @@
 
 use super::Desk;
 use crate::clock;
-use crate::jobs::{collect_week, refresh_token, run_schedule};
+use crate::jobs::{feed, refresh_token, run_batch_member, run_schedule};
 use crate::queue::postgres;
-use crate::store::credentials;
+use crate::steering;
+use crate::store::{collections, credentials};
 use anyhow::Result;
 use std::time::Duration;
 
@@ -24,10 +25,14 @@ pub enum Duty {
     Sweep,
     /// Take back the jobs of the dead.
     Rescue,
-    /// Pick up weeks that no job works on.
+    /// Let paused collections go on whose time has come.
+    ResumeCollections,
+    /// Pick up weeks that no job works on, and those whose turn was missed.
     TendWeeks,
     /// Pick up runs of schedules that no job works on.
     TendRuns,
+    /// Pick up members of batches that no job works on.
+    TendBatches,
 }
 
 impl Duty {
@@ -37,8 +42,10 @@ impl Duty {
         Self::Prune,
         Self::Sweep,
         Self::Rescue,
+        Self::ResumeCollections,
         Self::TendWeeks,
         Self::TendRuns,
+        Self::TendBatches,
     ];
 
     /// The word in logs.
@@ -48,8 +55,10 @@ impl Duty {
             Self::Prune => "prune",
             Self::Sweep => "sweep",
             Self::Rescue => "rescue",
+            Self::ResumeCollections => "resume_collections",
             Self::TendWeeks => "tend_weeks",
             Self::TendRuns => "tend_runs",
+            Self::TendBatches => "tend_batches",
         }
     }
 
@@ -58,9 +67,9 @@ impl Duty {
         match self {
             Self::RenewTokens => Duration::from_secs(60),
             Self::Prune => Duration::from_secs(3600),
-            Self::Sweep => Duration::from_secs(15),
+            Self::Sweep | Self::ResumeCollections => Duration::from_secs(15),
             Self::Rescue => Duration::from_secs(5),
-            Self::TendWeeks | Self::TendRuns => Duration::from_secs(300),
+            Self::TendWeeks | Self::TendRuns | Self::TendBatches => Duration::from_secs(300),
         }
     }
 
@@ -73,8 +82,12 @@ impl Duty {
             Self::Rescue if steady => rescue(desk).await,
             // Only to see whether the store answers.
             Self::Rescue => clock::now(&desk.db).await.map(|_| ()).map_err(Into::into),
+            Self::ResumeCollections => {
+                steering::resume_due(&desk.db, &desk.queue).await.map(|_| ()).map_err(Into::into)
+            }
             Self::TendWeeks => tend_weeks(desk).await,
             Self::TendRuns => tend_runs(desk).await,
+            Self::TendBatches => tend_batches(desk).await,
         }
     }
 }
@@ -126,11 +139,30 @@ async fn rescue(desk: &Desk) -> Result<()> {
 
 async fn tend_weeks(desk: &Desk) -> Result<()> {
     let mut transaction = crate::transaction::begin(&desk.db).await?;
-    let weeks = collect_week::forgotten(&mut transaction).await?;
-    desk.queue.enqueue(&mut transaction, &collect_week::for_weeks(&weeks)?).await?;
+    let weeks = feed::forgotten(&mut transaction).await?;
+    feed::look_after(&desk.queue, &mut transaction, &weeks).await?;
     transaction.commit().await?;
     if !weeks.is_empty() {
         tracing::warn!(weeks = weeks.len(), "weeks that no job worked on go on");
+    }
+    for collection in collections::hungry(&desk.db).await? {
+        let mut transaction = crate::transaction::begin(&desk.db).await?;
+        let weeks = feed::top_up(&desk.queue, &mut transaction, collection).await?;
+        transaction.commit().await?;
+        if weeks > 0 {
+            tracing::warn!(%collection, weeks, "weeks whose turn was missed go on");
+        }
+    }
+    Ok(())
+}
+
+async fn tend_batches(desk: &Desk) -> Result<()> {
+    let mut transaction = crate::transaction::begin(&desk.db).await?;
+    let members = run_batch_member::forgotten(&mut transaction).await?;
+    run_batch_member::look_after(&desk.queue, &mut transaction, &members).await?;
+    transaction.commit().await?;
+    if !members.is_empty() {
+        tracing::warn!(members = members.len(), "members of batches that no job worked on go on");
     }
     Ok(())
 }

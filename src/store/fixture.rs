@@ -91,6 +91,7 @@ impl House {
             week_starts_on: 1,
             parameters: &json!({}),
             max_attempts_per_week: 5,
+            rules: collections::Rules::default(),
         };
         collections::insert(self.db(), &collection, &weeks).await.unwrap()
     }
@@ -104,6 +105,7 @@ impl House {
             origin: Origin::Collection,
             week_id: Some(week),
             schedule_run_id: None,
+            batch_member_id: None,
             attempt,
             submit_mode: SubmitMode::Inline,
             parameters: &self.parameters,

@@ -55,6 +55,12 @@ ids! {
     ScheduleRunUuid;
     /// A row of `report_data_collections`; the public id is the text `collection_id`.
     CollectionUuid;
+    /// A row of `collection_plans`; the public id is the text `plan_id`.
+    PlanUuid;
+    /// A row of `batch_executions`; the public id is the text `batch_id`.
+    BatchUuid;
+    /// A row of `batch_members`.
+    BatchMemberId;
     /// A row of `report_data_weeks`.
     WeekId;
     /// A row of `workflow_executions`; AMC's own id of the execution is the text `amc_execution_id`.

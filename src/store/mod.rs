@@ -5,7 +5,9 @@
 //!   └─ amc_accounts ── amc_instances
 //!                           └─ workflows ── workflow_versions
 //!                                 └─ workflow_schedules ── schedule_runs ── workflow_executions
+//!                                 └─ batch_executions ── batch_members ── workflow_executions
 //!                                                └─ report_data_collections ── report_data_aggregates
+//!                                                            │   └─ collection_plans
 //!                                                            └─ report_data_weeks
 //!                                                                    └─ workflow_executions
 //!                                                                          ├─ submit_attempts
@@ -21,12 +23,14 @@
 
 pub mod accounts;
 pub mod aggregates;
+pub mod batches;
 pub mod collections;
 pub mod credentials;
 pub mod events;
 pub mod executions;
 pub mod ids;
 pub mod instances;
+pub mod plans;
 pub mod results;
 pub mod runs;
 pub mod schedules;
@@ -41,8 +45,8 @@ pub mod workflows;
 mod text;
 
 pub use ids::{
-    AccountUuid, CollectionUuid, ExecutionUuid, InstanceUuid, ScheduleRunUuid, ScheduleUuid,
-    UserId, VersionId, WeekId, WorkflowUuid,
+    AccountUuid, BatchMemberId, BatchUuid, CollectionUuid, ExecutionUuid, InstanceUuid, PlanUuid,
+    ScheduleRunUuid, ScheduleUuid, UserId, VersionId, WeekId, WorkflowUuid,
 };
 pub use words::{Region, Sealed, Sha256};
 

@@ -99,7 +99,8 @@ pub struct Answer<'a> {
 /// queued → submitting: writes the intent down. Commit it, then send the request once.
 ///
 /// Returns the time of the intent by the store's clock; AMC cannot have made the execution before.
-/// None when it is not queued: it has been sent, or may have been, or has ended.
+/// None when it is not queued: it has been sent, or may have been, or has ended; and when it is not wanted
+/// now: somebody asked for it to be stopped, or its collection is paused or has ended.
 pub async fn begin(
     db: impl PgExecutor<'_>,
     execution: ExecutionUuid,
@@ -116,6 +117,14 @@ pub async fn begin(
                 submit_started_at = (select engine.now())
             where id = $1
               and status = 'queued'
+              and cancel_requested_at is null
+              and not exists (
+                  select
+                  from report_data_weeks week
+                  join report_data_collections collection on collection.id = week.collection_id
+                  where week.id = week_id
+                    and collection.status not in ('pending', 'running')
+              )
             returning id, client_ref, submit_started_at
         )
         insert into submit_attempts (execution_id, n, client_ref, started_at)

@@ -166,6 +166,7 @@ mod tests {
             collections::CollectionGrain,
             collections::CollectionKind,
             collections::CollectionStatus,
+            collections::FeedOrder,
             credentials::TokenState,
             executions::ExecutionStatus,
             executions::Origin,

@@ -1,7 +1,11 @@
 //! The names of the outside things that gates hang on: one place, so that two rooms never differ.
 
+use crate::backfill::preview::Names;
 use crate::store::{ExecutionUuid, UserId};
 use url::Url;
+
+/// The names for those who look at places before anything begins.
+pub const NAMES: Names = Names { instance, account };
 
 /// An AMC instance, by AMC's own id: at most ten executions are open on it.
 pub fn instance(amc_instance_id: &str) -> String {

@@ -56,6 +56,59 @@ async fn the_defaults_are_those_of_the_command_and_a_warning_is_passed_on() {
 }
 
 #[tokio::test]
+async fn a_plan_is_looked_at_first_then_started_and_followed() {
+    let served = Served::new().await;
+    let more = "instances add --instance-id amctest2 --name Shop --account ENTITY1";
+    assert!(served.site.run(more).await.status.success());
+    let mut body = json!({
+        "workflows": ["campaigns"], "instances": ["amctest1", "amctest2"], "grain": "day", "last": 3,
+        "mode": "missing", "dry_run": true,
+    });
+    let answer = served.post(&body).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let preview: Value = answer.json().await.expect("JSON");
+    assert_eq!((&preview["total"]["asked"], &preview["grain"]), (&json!(6), &json!("day")));
+    assert_eq!(served.site.count("select count(*) from report_data_collections").await, 0);
+
+    body["dry_run"] = json!(false);
+    let answer = served.post(&body).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let location = answer.headers()["location"].to_str().expect("text").to_owned();
+    let started: Value = answer.json().await.expect("JSON");
+    assert_eq!(location, format!("/v1/plans/{}", started["plan_id"].as_str().expect("an id")));
+    let shown: Value = served.get(&location).await.json().await.expect("JSON");
+    assert_eq!((&shown["progress"]["total"], &shown["status"]), (&json!(6), &json!("pending")));
+    let plans: Value = served.get("/v1/plans?limit=1").await.json().await.expect("JSON");
+    assert_eq!(plans[0]["plan_id"], started["plan_id"]);
+
+    let plan = served.url(&location);
+    for (verb, said) in [
+        ("pause", "2 of 2 unfinished collections are paused now"),
+        ("pause", "its collections are paused already: nothing changed"),
+        ("resume", "2 of 2 unfinished collections are going on now"),
+        ("cancel", "2 of 2 unfinished collections are cancelled now"),
+        ("cancel", "all its collections have ended: nothing changed"),
+    ] {
+        let request = served.http.post(format!("{plan}/{verb}"));
+        let answer = request.json(&json!({"why": "a test"})).send().await.expect("an answer");
+        let answer: Value = answer.json().await.expect("JSON");
+        assert_eq!(answer["said"], said, "{answer}");
+    }
+    let without = served.http.post(format!("{plan}/pause")).json(&json!({}));
+    let without = without.send().await.expect("an answer");
+    let without = problem(without, StatusCode::UNPROCESSABLE_ENTITY).await;
+    assert_eq!(without["field"], "why");
+
+    let collection = shown["collections"][0]["collection_id"].as_str().expect("an id");
+    let report = served.get(&format!("/v1/collections/{collection}/report")).await;
+    let report: Value = report.json().await.expect("JSON");
+    assert_eq!((&report["complete"], &report["gaps"][0]["slices"]), (&json!(false), &json!(3)));
+    for path in ["/v1/plans/nothing", "/v1/collections/nothing/report"] {
+        problem(served.get(path).await, StatusCode::NOT_FOUND).await;
+    }
+}
+
+#[tokio::test]
 async fn each_wrong_field_is_named_with_its_remedy_and_nothing_is_created() {
     let served = Served::new().await;
     let with = |field: &str, value: Value| {
@@ -73,6 +126,19 @@ async fn each_wrong_field_is_named_with_its_remedy_and_nothing_is_created() {
         ),
         (with("weeks", json!("two")), "weeks", "give a number of weeks"),
         (with("weeks", json!(0)), "weeks", "give between 1 and 520"),
+        (with("workflows", json!(["campaigns"])), "workflows", "give one of them"),
+        (json!({"workflows": [], "weeks": 2}), "workflows", "name at least one"),
+        (with("instances", json!("amctest1")), "instances", "give a list of AMC's ids"),
+        (with("grain", json!("hour")), "grain", "give day, week or month"),
+        (with("mode", json!("some")), "mode", "give all, missing, failed, stale"),
+        (with("mode", json!("stale")), "older_than", "give a duration such as 30d with stale"),
+        (with("older_than", json!("soon")), "older_than", "give a duration such as 30d"),
+        (with("order", json!("any")), "order", "give oldest_first, newest_first or interleaved"),
+        (
+            with("max_failed_percent", json!(101)),
+            "max_failed_percent",
+            "give a whole number from 1",
+        ),
         (with("wekks", json!(2)), "wekks", "give only workflow,"),
         (with("timezone", json!("Mars/Olympus")), "timezone", "give an IANA time zone"),
         (with("lag_days", json!(1)), "lag_days", "give at least 2"),

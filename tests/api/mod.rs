@@ -1,5 +1,6 @@
 //! The API, as a program meets it: `recomamp serve` over real HTTP.
 
+mod batches;
 mod collections;
 mod health;
 mod jobs;

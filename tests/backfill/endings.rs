@@ -177,7 +177,18 @@ async fn an_execution_past_its_deadline_is_cancelled_and_run_again() {
     let working = site.work();
     eventually("the others are done", async || site.progress(collection).await.succeeded == 2)
         .await;
-    site.db.advance_clock(Duration::from_hours(27)).await;
+    // Time in which nobody looks does not count: so somebody looks every half hour.
+    eventually("it is given up", async || {
+        let looks = site.amc.counts().calls_of(Op::GetExecution);
+        site.db.advance_clock(Duration::from_mins(30)).await;
+        eventually("somebody has looked", async || {
+            site.skip_pauses("poll_status").await;
+            site.amc.counts().calls_of(Op::GetExecution) > looks
+        })
+        .await;
+        site.amc.counts().calls_of(Op::CancelExecution) > 0
+    })
+    .await;
     site.assert_ended(collection, CollectionStatus::Completed, 3).await;
     working.stop().await;
     assert_eq!(site.amc.counts().calls_of(Op::CancelExecution), 1);

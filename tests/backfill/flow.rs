@@ -1,7 +1,7 @@
 //! A backfill from the plan to the report.
 
 use super::site::{Site, quick};
-use recomamp::jobs::collect_week;
+use recomamp::jobs::feed;
 use recomamp::simulator::{Effect, Fault, Kind, Operation};
 use recomamp::store::aggregates::{self, AggregateGrain};
 use rust_decimal::Decimal;
@@ -56,35 +56,19 @@ async fn weeks_that_no_job_works_on_are_found_and_go_on() {
     let site = Site::new(quick()).await;
     let collection = site.backfill(3).await;
     let mut connection = site.db.pool().acquire().await.expect("a connection");
-    let forgotten = collect_week::forgotten(&mut connection).await.expect("asked");
+    let forgotten = feed::forgotten(&mut connection).await.expect("asked");
     assert!(forgotten.is_empty(), "every week has its job");
 
     sqlx::query("delete from engine.jobs").execute(&mut *connection).await.expect("lost");
-    let forgotten = collect_week::forgotten(&mut connection).await.expect("asked");
-    let jobs = collect_week::for_weeks(&forgotten).expect("jobs");
-    site.tools.queue.enqueue(&mut connection, &jobs).await.expect("enqueued");
+    let forgotten = feed::forgotten(&mut connection).await.expect("asked");
+    feed::look_after(&site.tools.queue, &mut connection, &forgotten).await.expect("enqueued");
     let working = site.work();
     site.assert_complete(collection, 3).await;
     working.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_collection_that_began_before_there_were_groups_is_completed_and_summed() {
-    let site = Site::new(quick()).await;
-    let collection = site.backfill(3).await;
-    sqlx::raw_sql("delete from engine.groups; delete from engine.members")
-        .execute(site.db.pool())
-        .await
-        .expect("forgotten");
-    let working = site.work();
-    site.assert_complete(collection, 3).await;
-    working.stop().await;
-    let summed = "select count(*) from report_data_aggregates where grain = 'week'";
-    assert_eq!(site.count(summed).await, 3);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_report_is_asked_for_once_by_the_group_of_the_weeks() {
+async fn the_report_is_asked_for_once_by_whoever_ends_the_last_week() {
     let site = Site::new(quick()).await;
     let collection = site.backfill(3).await;
     // A week that a person settled in the database is no week to wait for.
@@ -102,7 +86,4 @@ async fn the_report_is_asked_for_once_by_the_group_of_the_weeks() {
     working.stop().await;
     let reports = "select count(*) from engine.jobs_history where kind = 'aggregate_report'";
     assert_eq!(site.count(reports).await, 1);
-    let met = "select count(*) from engine.groups
-        where name like 'collection:%' and state = 'met' and done = 3 and fired = 1";
-    assert_eq!(site.count(met).await, 1);
 }

@@ -1,12 +1,15 @@
 //! Whole backfills: real Postgres, real HTTP to the simulated Amazon, workers in this process.
 
+mod batches;
 mod endings;
 mod first_version;
 mod flow;
 mod installation;
 mod outage;
+mod plans;
 mod sharing;
 pub mod site;
+mod steering;
 mod submits;
 mod surprises;
 mod tokens;

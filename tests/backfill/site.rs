@@ -6,7 +6,7 @@ use crate::harness::database::TestDatabase;
 use crate::harness::eventually::{DEADLINE, eventually_some};
 use crate::harness::process::{Process, Program};
 use recomamp::backfill::fingerprint::{Slice, fingerprint};
-use recomamp::backfill::plan::{PlanRequest, plan};
+use recomamp::backfill::plan::{Cut, PlanRequest, plan};
 use recomamp::backfill::week::Week;
 use recomamp::config::Settings as _;
 use recomamp::queue::dispatcher::Settings as WorkerSettings;
@@ -15,6 +15,7 @@ use recomamp::queue::{Catalog, Queue, worker};
 use recomamp::simulator::{self, Counts, Fault, Simulator};
 use recomamp::store::collections::{
     self, CollectionGrain, CollectionKind, CollectionStatus, NewCollection, NewWeek, Progress,
+    Rules,
 };
 use recomamp::store::{AccountUuid, CollectionUuid, InstanceUuid, UserId, WorkflowUuid};
 use recomamp::store::{instances, versions};
@@ -47,6 +48,7 @@ pub struct Site {
 pub struct Wish<'a> {
     pub weeks: u32,
     pub attempts: i32,
+    pub rules: Rules,
     pub instance: InstanceUuid,
     pub user: UserId,
     pub sql: &'a str,
@@ -103,14 +105,16 @@ impl Site {
 
     /// What [`Site::backfill`] asks for.
     pub fn wish(&self, weeks: u32) -> Wish<'static> {
-        Wish { weeks, attempts: 5, instance: self.instance, user: self.user, sql: SQL }
+        let rules = Rules::default();
+        Wish { weeks, attempts: 5, rules, instance: self.instance, user: self.user, sql: SQL }
     }
 
     pub async fn ask(&self, wish: &Wish<'_>) -> CollectionUuid {
         let now = clock::now(self.db.pool()).await.expect("the time");
         let weeks = PlanRequest::Last(wish.weeks);
-        let slices =
-            plan(now, weeks, chrono_tz::UTC, 14, chrono::Weekday::Mon).expect("a plan").slices;
+        let slices = plan(now, weeks, chrono_tz::UTC, 14, Cut::Weeks(chrono::Weekday::Mon))
+            .expect("a plan")
+            .slices;
         let mut transaction = self.db.pool().begin().await.expect("begun");
         let place = instances::by_id(&mut *transaction, wish.instance).await.expect("read");
         let place = place.expect("there is such an instance").instance_id;
@@ -129,12 +133,11 @@ impl Site {
             week_starts_on: 1,
             parameters: &json!({}),
             max_attempts_per_week: wish.attempts,
+            rules: wish.rules,
         };
         let weeks = new_weeks(&slices, &place, wish.sql);
-        let (id, week_ids) =
-            collections::insert(&mut *transaction, &new, &weeks).await.expect("added");
-        let queue = &self.tools.queue;
-        let begun = jobs::collect_week::begin(queue, &mut transaction, id, &week_ids).await;
+        let (id, _) = collections::insert(&mut *transaction, &new, &weeks).await.expect("added");
+        let begun = jobs::feed::top_up(&self.tools.queue, &mut transaction, id).await;
         begun.expect("begun");
         transaction.commit().await.expect("committed");
         id

@@ -7,12 +7,24 @@ use nix::sys::signal::Signal;
 async fn a_dry_run_shows_the_weeks_and_creates_nothing() {
     let site = Site::furnished().await;
     let plan = site.json("backfill --workflow campaigns --from 2025-01-05 --until 2025-01-19 --week-starts-on sunday --timezone America/New_York --dry-run --json").await;
+    // Two slices in ten places are one round. An execution is assumed to take 3 minutes, which the fifth
+    // look sees after 320 s, or 15 minutes, which the seventh sees after 920 s.
+    let outlook = serde_json::json!({
+        "slices": 2, "asked": 2, "reused": 0, "left_out": [],
+        "calls": {"submits": 2, "status": 12, "download_addresses": 2, "files": 2, "tokens": 1},
+        "rounds": 1, "eta_p50_seconds": 320, "eta_p95_seconds": 920,
+        "quota_days": null, "ad_hoc_days": 1,
+    });
+    let mut one = outlook.clone();
+    one["workflow"] = "campaigns".into();
+    one["instance"] = "amctest1".into();
+    one["places"] = 10.into();
+    one["run_time"] = serde_json::json!({"p50_seconds": 320, "p95_seconds": 920, "measured_on": 0});
     assert_eq!(
         plan,
         serde_json::json!({
-            "workflow": "campaigns", "instance": "amctest1", "timezone": "America/New_York",
-            "lag_days": 14, "week_starts_on": 7, "parameters": {},
-            "warning": plan["warning"],
+            "grain": "week", "timezone": "America/New_York", "lag_days": 14, "week_starts_on": 7,
+            "parameters": {}, "warning": plan["warning"], "collections": [one], "total": outlook,
             "weeks": [
                 {"start": "2025-01-05", "end": "2025-01-12"},
                 {"start": "2025-01-12", "end": "2025-01-19"},
@@ -24,7 +36,118 @@ async fn a_dry_run_shows_the_weeks_and_creates_nothing() {
 }
 
 #[tokio::test]
-async fn a_backfill_creates_its_weeks_and_one_job_for_each() {
+async fn a_dry_run_is_a_table_that_a_person_can_check() {
+    let site = Site::furnished().await;
+    let plan = done(site.run("backfill --workflow campaigns --weeks 52 --dry-run").await);
+    for words in [
+        "WORKFLOW   INSTANCE  SLICES  ASKED  REUSED  LEFT OUT  PLACES  ROUNDS  HALF BY     95 % BY",
+        "campaigns  amctest1  52      52     0       0         10      6       32 min 0 s  1 h 32 min",
+        "status              312    at most; one list call answers for many",
+    ] {
+        assert!(plan.stdout.contains(words), "{words}\n{}", plan.stdout);
+    }
+    for words in [
+        "On amctest1 an execution takes 5 min 20 s, or 15 min 20 s when slow: assumed",
+        "If Amazon allowed 30 executions a day and instance it would take 2 days.",
+        "52 weeks of campaigns on amctest1. Nothing was created.",
+    ] {
+        assert!(plan.stderr.contains(words), "{words}\n{}", plan.stderr);
+    }
+}
+
+#[tokio::test]
+async fn several_workflows_on_several_instances_are_one_plan() {
+    let site = Site::furnished().await;
+    done(site.run("instances add --instance-id amctest2 --name Shop --account ENTITY1").await);
+    let words = "workflows add --workflow-id audiences --name Audiences --instance amctest1 --user ana@example.com --sql-file -";
+    let words: Vec<&str> = words.split(' ').collect();
+    done(site.program(&words).input("select audience from t\n").run().await);
+    let words = "backfill --workflow campaigns --workflow audiences --instance amctest2 --instance amctest1 --weeks 3";
+    let dry = site.json(&format!("{words} --dry-run --json")).await;
+    assert_eq!((&dry["total"]["asked"], &dry["collections"][0]["asked"]), (&12.into(), &3.into()));
+
+    let plan = done(site.run(words).await).stdout;
+    assert!(plan.starts_with("plan-"), "{plan}");
+    assert_eq!(site.count("select count(*) from report_data_weeks").await, 12);
+    let shown = site.json(&format!("plans show {plan} --json")).await;
+    assert_eq!((&shown["status"], &shown["progress"]["total"]), (&"pending".into(), &12.into()));
+    let places: Vec<_> = shown["collections"].as_array().expect("a list").iter().collect();
+    assert_eq!(places.len(), 4);
+    assert_eq!(
+        (&places[0]["workflow"], &places[0]["instance"]),
+        (&"audiences".into(), &"amctest1".into())
+    );
+    let listed = site.json("plans list --json").await;
+    assert_eq!(listed[0]["plan_id"], plan.as_str());
+
+    // One that is under way already stands in the way of all: nothing is created by halves.
+    let again = site.run(words).await;
+    assert!(refused(&again, 1).contains("does the same and has not finished"), "{again:?}");
+    assert_eq!(site.count("select count(*) from collection_plans").await, 1);
+    assert_eq!(site.run(&format!("{words} --watch")).await.status.code(), Some(2));
+    let unknown = site.run("plans show nothing").await;
+    assert_eq!(refused(&unknown, 1), "there is no plan nothing: see `recomamp plans list`");
+}
+
+#[tokio::test]
+async fn only_what_failed_is_asked_for_again_and_the_rest_is_told() {
+    let site = Site::furnished().await;
+    let first = done(site.run("backfill --workflow campaigns --weeks 4").await).stdout;
+    site.execute(
+        "update report_data_weeks set status = 'failed', error_message = 'no', completed_at = now()
+         where week_start_date in (select week_start_date from report_data_weeks order by 1 limit 2);
+         update report_data_weeks set status = 'cancelled', completed_at = now() where status = 'pending';
+         update report_data_collections set status = 'failed', finished_at = now()",
+    )
+    .await;
+    let words = "backfill --workflow campaigns --weeks 4 --mode failed";
+    let dry = site.json(&format!("{words} --dry-run --json")).await;
+    assert_eq!(dry["total"]["asked"], 2);
+    assert_eq!(
+        dry["total"]["left_out"],
+        serde_json::json!([{"slices": 2, "why": "it was never tried to its end"}])
+    );
+    let again = done(site.run(words).await);
+    assert!(
+        again.stderr.contains("Slices: 2 left out (it was never tried to its end)."),
+        "{again:?}"
+    );
+    let skipped = "select count(*) from report_data_weeks where status = 'skipped'";
+    assert_eq!(site.count(skipped).await, 2);
+
+    let report = site.run(&format!("collections report {first}")).await;
+    assert_eq!(report.status.code(), Some(5), "{report:?}");
+    let verdict = report.stdout.lines().last().unwrap_or_default();
+    assert!(verdict.starts_with("not complete: 0 of 4 slices from"), "{verdict}");
+    assert!(verdict.ends_with("2 cancelled, 2 failed"), "{verdict}");
+}
+
+#[tokio::test]
+async fn days_and_months_are_asked_for_by_their_own_borders() {
+    let site = Site::furnished().await;
+    let words = "backfill --workflow campaigns --grain day --from 2025-02-26 --until 2025-03-02";
+    done(site.run(words).await);
+    let days = "select count(*) from report_data_weeks where week_end_date = week_start_date + 1";
+    assert_eq!(site.count(days).await, 4);
+    let words = "backfill --workflow campaigns --grain month --from 2025-01-15 --until 2025-03-01";
+    let refusal = site.run(words).await;
+    assert_eq!(
+        refused(&refusal, 1),
+        "from is 2025-01-15, but months start on their first day: give 2025-01-01 or 2025-02-01"
+    );
+    done(site.run("backfill --workflow campaigns --grain month --last 3").await);
+    for words in [
+        "backfill --workflow campaigns --grain month --week-starts-on sunday",
+        "backfill --workflow campaigns --mode stale",
+        "backfill --workflow campaigns --mode missing --older-than 3d",
+        "backfill --workflow campaigns --mode some",
+    ] {
+        assert_eq!(site.run(words).await.status.code(), Some(2), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_backfill_creates_its_weeks_and_gives_the_first_of_them_to_the_queue() {
     let site = Site::furnished().await;
     let finished =
         done(site.run("backfill --workflow campaigns --param brand=Acme --param note=a=b").await);
@@ -32,14 +155,14 @@ async fn a_backfill_creates_its_weeks_and_one_job_for_each() {
     assert!(finished.stderr.contains("No worker is running"), "{finished:?}");
     assert_eq!(site.count("select count(*) from report_data_weeks").await, 52);
     let jobs = "select count(*) from engine.jobs join report_data_weeks week on args ->> 'week_id' = week.id::text";
-    assert_eq!(site.count(jobs).await, 52);
+    assert_eq!(site.count(jobs).await, 20);
 
     let status = site.json(&format!("status {} --json", finished.stdout)).await;
     assert_eq!(status["parameters"], serde_json::json!({"brand": "Acme", "note": "a=b"}));
     assert_eq!((&status["progress"]["total"], &status["status"]), (&52.into(), &"pending".into()));
     assert_eq!(status["weeks"].as_array().map(Vec::len), Some(52));
     let overview = site.json("status --json").await;
-    assert_eq!(overview["jobs"][0]["jobs"], 52);
+    assert_eq!(overview["jobs"][0]["jobs"], 20);
     assert_eq!(overview["collections"][0]["collection_id"], finished.stdout.as_str());
 }
 

@@ -5,7 +5,7 @@ use crate::harness::process::Program;
 use fernet::Fernet;
 
 /// Every command of one's own, and what it must offer to programs.
-const COMMANDS: [(&str, bool); 45] = [
+const COMMANDS: [(&str, bool); 65] = [
     ("serve", false),
     ("work", false),
     ("schedule", false),
@@ -24,6 +24,26 @@ const COMMANDS: [(&str, bool); 45] = [
     ("workflows update", true),
     ("workflows list", true),
     ("backfill", true),
+    ("collections list", true),
+    ("collections show", true),
+    ("collections pause", true),
+    ("collections resume", true),
+    ("collections cancel", true),
+    ("collections retry", true),
+    ("collections recollect", true),
+    ("collections widen", true),
+    ("collections shrink", true),
+    ("batches add", true),
+    ("batches list", true),
+    ("batches show", true),
+    ("batches cancel", true),
+    ("batches retry", true),
+    ("plans list", true),
+    ("plans show", true),
+    ("collections report", true),
+    ("plans pause", true),
+    ("plans resume", true),
+    ("plans cancel", true),
     ("schedules add", true),
     ("schedules update", true),
     ("schedules list", true),

@@ -13,7 +13,7 @@ const GROUND: [&str; 7] =
 /// `queue`, `store` and `amc` are islands: none knows another, and the jobs bring them together.
 /// `simulator` is an island too, so that it cannot agree with the client by sharing its code.
 /// `api`, `console` and `schedule` never call AMC: they enqueue.
-const ROOMS: [(&str, &[&str]); 14] = [
+const ROOMS: [(&str, &[&str]); 15] = [
     ("embedded", &[]),
     ("queue", &[]),
     ("store", &[]),
@@ -23,9 +23,13 @@ const ROOMS: [(&str, &[&str]); 14] = [
     ("reports", &["queue", "store"]),
     ("tools", &["queue", "store", "amc", "backfill", "reports"]),
     ("jobs", &["queue", "store", "amc", "backfill", "reports", "tools"]),
-    ("schedule", &["queue", "store", "backfill", "reports", "tools", "jobs"]),
-    ("api", &["queue", "store", "backfill", "reports", "tools", "jobs", "schedule"]),
-    ("console", &["queue", "store", "backfill", "reports", "tools", "jobs", "schedule"]),
+    ("steering", &["queue", "store", "backfill", "tools", "jobs"]),
+    ("schedule", &["queue", "store", "backfill", "reports", "tools", "jobs", "steering"]),
+    ("api", &["queue", "store", "backfill", "reports", "tools", "jobs", "steering", "schedule"]),
+    (
+        "console",
+        &["queue", "store", "backfill", "reports", "tools", "jobs", "steering", "schedule"],
+    ),
     (
         "commands",
         &[
@@ -38,6 +42,7 @@ const ROOMS: [(&str, &[&str]); 14] = [
             "reports",
             "tools",
             "jobs",
+            "steering",
             "schedule",
             "api",
             "console",

@@ -1,14 +1,17 @@
 //! What a person does once with a new installation, done for the demonstration.
 
 use super::folder::{Folder, Unfinished};
-use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanRequest};
-use crate::backfill::start::{self, Created, Request};
+use crate::backfill::plan::{Cut, LAG_DAYS_DEFAULT, PlanRequest};
+use crate::backfill::request::Request;
+use crate::backfill::select::Mode;
+use crate::backfill::start::{self, Made};
 use crate::commands::{simulate, users};
 use crate::config::{Database, Keys, Limits};
-use crate::jobs::collect_week;
+use crate::jobs::feed;
 use crate::queue::Queue;
 use crate::simulator::{Settings, Simulator};
 use crate::store::accounts::{self, NewAccount};
+use crate::store::collections::Rules;
 use crate::store::instances::{self, NewInstance};
 use crate::store::workflows::{self, NewWorkflow};
 use crate::store::{Region, credentials, versions};
@@ -19,6 +22,7 @@ use chrono_tz::Tz;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
+use std::collections::BTreeSet;
 
 /// Who collects.
 const EMAIL: &str = "ada@example.com";
@@ -72,9 +76,9 @@ pub async fn begin(
 ) -> Result<String> {
     let mut transaction = crate::transaction::begin(db).await?;
     installation(&mut transaction, &amazon.settings(), keys, limits).await?;
-    let created = backfill(&mut transaction, weeks, limits).await?;
+    let made = backfill(&mut transaction, weeks, limits).await?;
     transaction.commit().await?;
-    let collection_id = created.collection_id;
+    let collection_id = made.collection_id;
     folder.begun(&Unfinished { collection_id: collection_id.clone(), weeks, storm })?;
     Ok(collection_id)
 }
@@ -123,20 +127,22 @@ async fn installation(
 }
 
 /// Creates the collection of the last weeks and its jobs: all or nothing.
-async fn backfill(transaction: &mut PgConnection, weeks: u32, limits: &Limits) -> Result<Created> {
+async fn backfill(transaction: &mut PgConnection, weeks: u32, limits: &Limits) -> Result<Made> {
     let request = Request {
-        workflow: WORKFLOW.to_owned(),
-        instance: None,
-        weeks: PlanRequest::Last(weeks),
+        workflows: BTreeSet::from([WORKFLOW.to_owned()]),
+        instances: BTreeSet::new(),
+        slices: PlanRequest::Last(weeks),
+        cut: Cut::Weeks(Weekday::Mon),
+        mode: Mode::All,
+        rules: Rules::default(),
         zone: Tz::UTC,
         lag_days: LAG_DAYS_DEFAULT,
-        week_starts_on: Weekday::Mon,
         parameters: json!({}),
         name: None,
         max_attempts_per_week: i32::try_from(limits.week_attempts).unwrap_or(i32::MAX),
         actor: "demo",
     };
     let created = start::create(transaction, &request).await?;
-    collect_week::begin(&Queue::new(), transaction, created.collection, &created.weeks).await?;
-    Ok(created)
+    feed::begin(&Queue::new(), transaction, &created.collections).await?;
+    created.collections.into_iter().next().context("nothing was created")
 }

@@ -84,3 +84,45 @@ pub async fn same_unfinished(
     .fetch_optional(connection)
     .await
 }
+
+/// The paused collections whose time to go on has come.
+pub async fn resuming(db: impl PgExecutor<'_>) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- collections_resuming
+        select collection_id
+        from report_data_collections
+        where status = 'paused'
+          and resume_at <= (select engine.now())
+        order by resume_at, id",
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The collections that go on, have weeks whose turn has not come, and too few in the queue. There
+/// should be none.
+pub async fn hungry(db: impl PgExecutor<'_>) -> Result<Vec<CollectionUuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- collections_hungry
+        select id
+        from report_data_collections collection
+        where status in ('pending', 'running')
+          and exists (
+              select
+              from report_data_weeks
+              where collection_id = collection.id
+                and queued_at is null
+                and status = 'pending'
+          )
+          and max_queued_weeks > (
+              select count(*)
+              from report_data_weeks
+              where collection_id = collection.id
+                and queued_at is not null
+                and status in ('pending', 'running', 'blocked')
+          )
+        order by id",
+    )
+    .fetch_all(db)
+    .await
+}

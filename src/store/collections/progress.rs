@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgExecutor};
 
 use super::row::CollectionStatus;
+use super::steps::lock;
 use crate::store::ids::CollectionUuid;
 
 /// How far a collection is.
@@ -35,6 +36,10 @@ pub struct Progress {
     pub first_completed_at: Option<DateTime<Utc>>,
     /// When the last week ended so far.
     pub last_completed_at: Option<DateTime<Utc>>,
+    /// Weeks that had ended before its pace was measured.
+    pub settled_before: i64,
+    /// Since when its pace is measured: since the first week began, or since it last went on.
+    pub paced_from: Option<DateTime<Utc>>,
     /// When the first week began.
     pub started_at: Option<DateTime<Utc>>,
     /// When the collection finished.
@@ -50,7 +55,8 @@ pub async fn progress(
 ) -> Result<Option<Progress>, sqlx::Error> {
     sqlx::query_as(
         r"-- collections_progress
-        select collection.status, collection.started_at, collection.finished_at, week.*, open_executions,
+        select collection.status, collection.started_at, collection.finished_at, paced_from, week.*,
+            open_executions,
             (select engine.now()) as now
         from report_data_collections collection
         cross join lateral (
@@ -62,8 +68,9 @@ pub async fn progress(
                 count(*) filter (where status = 'skipped') as skipped,
                 count(*) filter (where status = 'blocked') as blocked,
                 count(*) filter (where status = 'cancelled') as cancelled,
-                coalesce(sum(greatest(attempts - 1, 0)), 0) as retries,
+                coalesce(sum(greatest(attempts - attempts_forgiven - 1, 0)), 0) as retries,
                 coalesce(sum(row_count), 0)::bigint as row_count,
+                count(*) filter (where completed_at < paced_from and status <> 'skipped') as settled_before,
                 min(completed_at) as first_completed_at,
                 max(completed_at) as last_completed_at
             from report_data_weeks
@@ -74,7 +81,7 @@ pub async fn progress(
             from report_data_weeks
             join workflow_executions execution on execution.id = workflow_execution_id
             where collection_id = collection.id
-              and report_data_weeks.status in ('running', 'blocked')
+              and report_data_weeks.status in ('running', 'blocked', 'cancelled')
               and execution.status in ('submitting', 'submit_unknown', 'pending', 'running')
         ) open
         where collection.id = $1",
@@ -93,21 +100,9 @@ pub async fn finish_if_done(
     db: &mut PgConnection,
     collection: CollectionUuid,
 ) -> Result<Option<CollectionStatus>, sqlx::Error> {
-    let open: Option<CollectionUuid> = sqlx::query_scalar(
-        r"-- collections_lock
-        select id
-        from report_data_collections
-        where id = $1
-          and status in ('pending', 'running', 'paused')
-        for no key update",
-    )
-    .bind(collection)
-    .fetch_optional(&mut *db)
-    .await?;
-    if open.is_none() {
+    if lock(db, collection).await?.is_none_or(|found| found.status.is_terminal()) {
         return Ok(None);
     }
-    // A statement of its own, so that it sees what was committed while the lock was waited for.
     sqlx::query_scalar(
         r"-- collections_finish_if_done
         update report_data_collections
@@ -120,7 +115,12 @@ pub async fn finish_if_done(
                 from report_data_weeks
                 where collection_id = $1
             ),
-            finished_at = (select engine.now())
+            finished_at = (select engine.now()),
+            pause_reason = null,
+            paused_at = null,
+            paused_by = null,
+            auto_paused = false,
+            resume_at = null
         where id = $1
           and status in ('pending', 'running', 'paused')
           and not exists (

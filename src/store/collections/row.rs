@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgExecutor};
 
+use super::rules::{FeedOrder, Rules};
 use crate::store::ids::{CollectionUuid, InstanceUuid, UserId, VersionId, WeekId};
 use crate::store::text;
 use crate::store::words::{Sha256, words};
@@ -94,7 +95,27 @@ pub struct Collection {
     pub max_attempts_per_week: i32,
     /// Where it stands.
     pub status: CollectionStatus,
-    /// What last went wrong, or why it is paused.
+    /// In which order its slices have their turn.
+    pub feed_order: FeedOrder,
+    /// How many of its slices are in the queue at most.
+    pub max_queued_weeks: i32,
+    /// So many failed slices pause it.
+    pub max_failed_weeks: Option<i32>,
+    /// So many percent of failed slices pause it.
+    pub max_failed_percent: Option<i32>,
+    /// How many slices have failed since it began, or since it last went on.
+    pub failures: i32,
+    /// Why it is paused, and what to do about it.
+    pub pause_reason: Option<String>,
+    /// Since when it is paused.
+    pub paused_at: Option<DateTime<Utc>>,
+    /// Who paused it.
+    pub paused_by: Option<String>,
+    /// Whether the engine paused it by itself.
+    pub auto_paused: bool,
+    /// When it goes on by itself.
+    pub resume_at: Option<DateTime<Utc>>,
+    /// What last went wrong.
     pub last_error: Option<String>,
     /// When its first slice began.
     pub started_at: Option<DateTime<Utc>>,
@@ -131,6 +152,8 @@ pub struct NewCollection<'a> {
     pub parameters: &'a Value,
     /// How many executions a slice may spend before it is failed.
     pub max_attempts_per_week: i32,
+    /// In which order it goes forward, how many at a time, and what may go wrong.
+    pub rules: Rules,
 }
 
 /// A slice of a collection to be added.
@@ -158,7 +181,9 @@ pub async fn insert(
     sqlx::query(
         r"-- collections_insert
         with week as (
-            select id, week_start_date, week_end_date, slice_key
+            select id, week_start_date, week_end_date, slice_key,
+                row_number() over (order by week_start_date) as from_the_first,
+                row_number() over (order by week_start_date desc) as from_the_last
             from unnest($14::uuid[], $15::date[], $16::date[], $17::bytea[])
                 as week (id, week_start_date, week_end_date, slice_key)
         ),
@@ -166,14 +191,21 @@ pub async fn insert(
             insert into report_data_collections
                 (id, collection_id, name, workflow_version_id, instance_id, user_id, kind, grain, timezone,
                  lag_days, week_starts_on, parameters, max_attempts_per_week,
+                 feed_order, max_queued_weeks, max_failed_weeks, max_failed_percent,
                  period_start, period_end, target_weeks)
-            select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+            select $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $18::feed_order, $19, $20, $21,
                 min(week_start_date), max(week_end_date), count(*)
             from week
             returning id
         )
-        insert into report_data_weeks (id, collection_id, week_start_date, week_end_date, slice_key)
-        select week.id, collection.id, week_start_date, week_end_date, slice_key
+        insert into report_data_weeks
+            (id, collection_id, week_start_date, week_end_date, slice_key, turn)
+        select week.id, collection.id, week_start_date, week_end_date, slice_key,
+            case $18::feed_order
+                when 'oldest_first' then from_the_first
+                when 'newest_first' then from_the_last
+                else least(2 * from_the_first - 1, 2 * from_the_last)
+            end
         from collection, week",
     )
     .bind(id)
@@ -193,6 +225,10 @@ pub async fn insert(
     .bind(weeks.iter().map(|week| week.start).collect::<Vec<_>>())
     .bind(weeks.iter().map(|week| week.end).collect::<Vec<_>>())
     .bind(weeks.iter().map(|week| week.slice_key).collect::<Vec<_>>())
+    .bind(collection.rules.feed_order)
+    .bind(collection.rules.max_queued_weeks)
+    .bind(collection.rules.max_failed_weeks)
+    .bind(collection.rules.max_failed_percent)
     .execute(db)
     .await?;
     Ok((id, week_ids))
@@ -207,7 +243,9 @@ pub async fn by_id(
         r"-- collections_by_id
         select id, collection_id, name, workflow_version_id, instance_id, user_id, kind, grain, period_start,
             period_end, target_weeks, timezone, lag_days, week_starts_on, parameters, max_attempts_per_week,
-            status, last_error, started_at, finished_at, created_at
+            status, feed_order, max_queued_weeks, max_failed_weeks, max_failed_percent, failures,
+            pause_reason, paused_at, paused_by, auto_paused, resume_at, last_error, started_at, finished_at,
+            created_at
         from report_data_collections
         where id = $1",
     )
@@ -225,7 +263,9 @@ pub async fn by_collection_id(
         r"-- collections_by_collection_id
         select id, collection_id, name, workflow_version_id, instance_id, user_id, kind, grain, period_start,
             period_end, target_weeks, timezone, lag_days, week_starts_on, parameters, max_attempts_per_week,
-            status, last_error, started_at, finished_at, created_at
+            status, feed_order, max_queued_weeks, max_failed_weeks, max_failed_percent, failures,
+            pause_reason, paused_at, paused_by, auto_paused, resume_at, last_error, started_at, finished_at,
+            created_at
         from report_data_collections
         where collection_id = $1",
     )
@@ -240,7 +280,9 @@ pub async fn list(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Collection>
         r"-- collections_list
         select id, collection_id, name, workflow_version_id, instance_id, user_id, kind, grain, period_start,
             period_end, target_weeks, timezone, lag_days, week_starts_on, parameters, max_attempts_per_week,
-            status, last_error, started_at, finished_at, created_at
+            status, feed_order, max_queued_weeks, max_failed_weeks, max_failed_percent, failures,
+            pause_reason, paused_at, paused_by, auto_paused, resume_at, last_error, started_at, finished_at,
+            created_at
         from report_data_collections
         order by created_at desc, id desc
         limit $1",
@@ -267,6 +309,25 @@ pub async fn set_last_error(
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Answers that other collections got before this moment are too old to be taken over by these.
+pub async fn reuse_after(
+    db: impl PgExecutor<'_>,
+    collections: &[CollectionUuid],
+    moment: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- collections_reuse_after
+        update report_data_collections
+        set reuse_after = $2
+        where id = any($1)",
+    )
+    .bind(collections)
+    .bind(moment)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -310,6 +371,7 @@ mod tests {
             week_starts_on: 1,
             parameters: &json!({}),
             max_attempts_per_week: 5,
+            rules: Rules::default(),
         };
         assert!(insert(house.db(), &collection, &[]).await.is_err());
         assert_eq!(list(house.db(), 10).await.unwrap(), []);

@@ -5,6 +5,7 @@
 //!                 └──────┬───────┘
 //!                     pending ──observe──▶ running ──to_fetching──▶ fetching ──succeed──▶ succeeded
 //!
+//! queued, fetching ──ask_to_cancel──▶ cancelled     (the others: when AMC says so)
 //! all but submitting ──finish_unsuccessfully──▶ failed, rejected, cancelled, timed_out
 //! ```
 //!
@@ -12,11 +13,18 @@
 //! as it is, and what runs never waits again, in whatever order answers arrive.
 
 mod at_amc;
+mod pace;
 mod row;
 mod steps;
+mod stopping;
 
 pub use at_amc::{OpenExecution, bound_amc_ids, mark_polled, open_on_instance};
-pub use row::{Execution, ExecutionStatus, NewExecution, Origin, SubmitMode, by_id, insert_queued};
-pub use steps::{
-    Ending, Observation, Trouble, finish_unsuccessfully, observe, succeed, to_fetching,
+pub use pace::{Pace, paces};
+pub use row::{
+    Execution, ExecutionStatus, NewExecution, Origin, SubmitMode, by_id, insert_queued,
+    open_of_week,
 };
+pub use steps::{
+    Ending, Observation, Trouble, finish_unsuccessfully, not_ready, observe, succeed, to_fetching,
+};
+pub use stopping::{Stopping, ask_to_cancel};

@@ -4,9 +4,10 @@ use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgExecutor};
 
+use crate::store::collections::CollectionStatus;
 use crate::store::ids::{
-    CollectionUuid, ExecutionUuid, InstanceUuid, ScheduleRunUuid, UserId, VersionId, WeekId,
-    WorkflowUuid,
+    BatchMemberId, CollectionUuid, ExecutionUuid, InstanceUuid, ScheduleRunUuid, UserId, VersionId,
+    WeekId, WorkflowUuid,
 };
 use crate::store::instances::InstanceStatus;
 use crate::store::words::{Region, Sha256, words};
@@ -150,6 +151,8 @@ pub struct Execution {
     pub deadline_at: Option<DateTime<Utc>>,
     /// Whether the deadline has passed, by the store's clock.
     pub is_overdue: bool,
+    /// When somebody asked for it to be stopped.
+    pub cancel_requested_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
     /// What kind of trouble ended it.
@@ -167,8 +170,12 @@ pub struct Execution {
     pub week_end_date: Option<NaiveDate>,
     /// That week's collection.
     pub collection_id: Option<CollectionUuid>,
+    /// Where that collection stands.
+    pub collection_status: Option<CollectionStatus>,
     /// The run of a schedule it belongs to.
     pub schedule_run_id: Option<ScheduleRunUuid>,
+    /// The member of a batch it belongs to.
+    pub batch_member_id: Option<BatchMemberId>,
     /// When it was queued.
     pub created_at: DateTime<Utc>,
 }
@@ -188,6 +195,8 @@ pub struct NewExecution<'a> {
     pub week_id: Option<WeekId>,
     /// The run it belongs to; given exactly when a schedule asked.
     pub schedule_run_id: Option<ScheduleRunUuid>,
+    /// The member it belongs to; given exactly when a batch asked.
+    pub batch_member_id: Option<BatchMemberId>,
     /// The how-manieth execution for the same purpose it is, from 1.
     pub attempt: i32,
     /// How the query reaches AMC.
@@ -215,8 +224,8 @@ pub async fn insert_queued(
         insert into workflow_executions
             (id, workflow_version_id, instance_id, user_id, origin, week_id, schedule_run_id, attempt,
              submit_mode, parameters, window_start, window_end, window_tz,
-             amc_instance_id, entity_id, marketplace_id, region)
-        select $1, $2, instance.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13,
+             batch_member_id, amc_instance_id, entity_id, marketplace_id, region)
+        select $1, $2, instance.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
             instance.instance_id, account.account_id, account.marketplace_id, account.region
         from amc_instances instance
         join amc_accounts account on account.id = instance.account_id
@@ -236,6 +245,7 @@ pub async fn insert_queued(
     .bind(execution.window_start)
     .bind(execution.window_end)
     .bind(execution.window_tz)
+    .bind(execution.batch_member_id)
     .fetch_one(db)
     .await
 }
@@ -250,21 +260,42 @@ pub async fn by_id(
         select execution.id, execution.status, origin, attempt, execution.user_id,
             execution.instance_id, amc_instance_id, endpoint_url, instance.status as instance_status,
             block_reason, entity_id, marketplace_id, region,
-            version.workflow_id, amc_workflow_id, workflow_version_id, sql_query, input_parameters,
-            version.sha256 as version_sha256, parameters, submit_mode, window_start, window_end, window_tz,
+            version.workflow_id, amc_workflow_id, execution.workflow_version_id, sql_query,
+            input_parameters, version.sha256 as version_sha256, execution.parameters, submit_mode, window_start, window_end, window_tz,
             client_ref, request_body, request_fingerprint, submit_started_at, submitted_at,
             amc_execution_id, amc_status, amc_status_reason, amc_created_at, last_polled_at, deadline_at,
             coalesce(deadline_at < (select engine.now()), false) as is_overdue,
-            finished_at, error_class, error_code, execution.error_message,
-            week_id, week_start_date, week_end_date, collection_id, schedule_run_id, execution.created_at
+            cancel_requested_at, execution.finished_at, error_class, error_code, execution.error_message,
+            week_id, week_start_date, week_end_date, week.collection_id,
+            collection.status as collection_status, schedule_run_id, batch_member_id,
+            execution.created_at
         from workflow_executions execution
         join amc_instances instance on instance.id = execution.instance_id
-        join workflow_versions version on version.id = workflow_version_id
+        join workflow_versions version on version.id = execution.workflow_version_id
         join workflows on workflows.id = version.workflow_id
         left join report_data_weeks week on week.id = week_id
+        left join report_data_collections collection on collection.id = week.collection_id
         where execution.id = $1",
     )
     .bind(execution)
+    .fetch_optional(db)
+    .await
+}
+
+/// The week's execution that has not ended; there is at most one.
+pub async fn open_of_week(
+    db: impl PgExecutor<'_>,
+    week: WeekId,
+) -> Result<Option<ExecutionUuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- executions_open_of_week
+        select id
+        from workflow_executions
+        where week_id = $1
+          and status in
+              ('queued', 'submitting', 'submit_unknown', 'pending', 'running', 'fetching')",
+    )
+    .bind(week)
     .fetch_optional(db)
     .await
 }

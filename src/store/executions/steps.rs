@@ -61,7 +61,8 @@ pub struct Trouble<'a> {
     pub amc_status: Option<&'a str>,
 }
 
-/// pending → running, or as it was: what AMC said is kept, and when it was asked.
+/// pending → running, or as it was: what AMC said is kept, and when it was asked. An hour or more in which
+/// nobody could ask, because AMC or we were down, does not count towards its deadline.
 ///
 /// Returns where the execution stands now; none when it is not at AMC (any more).
 pub async fn observe(
@@ -75,6 +76,8 @@ pub async fn observe(
         set status = case when $4 then 'running' else status end,
             deadline_at = case
                 when $4 and status = 'pending' then (select engine.now()) + make_interval(secs => $5)
+                when (select engine.now()) - coalesce(last_polled_at, submitted_at) >= interval '1 hour'
+                then deadline_at + ((select engine.now()) - coalesce(last_polled_at, submitted_at))
                 else deadline_at
             end,
             amc_status = $2,
@@ -116,6 +119,31 @@ pub async fn to_fetching(
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Its result is not ready, AMC says. Whether it should have been by now; an hour or more in which nobody
+/// could ask does not count.
+pub async fn not_ready(
+    db: impl PgExecutor<'_>,
+    execution: ExecutionUuid,
+) -> Result<bool, sqlx::Error> {
+    let overdue: Option<bool> = sqlx::query_scalar(
+        r"-- executions_not_ready
+        update workflow_executions
+        set deadline_at = case
+                when (select engine.now()) - last_polled_at >= interval '1 hour'
+                then deadline_at + ((select engine.now()) - last_polled_at)
+                else deadline_at
+            end,
+            last_polled_at = (select engine.now())
+        where id = $1
+          and status = 'fetching'
+        returning coalesce(deadline_at < (select engine.now()), false)",
+    )
+    .bind(execution)
+    .fetch_optional(db)
+    .await?;
+    Ok(overdue.unwrap_or(false))
 }
 
 /// fetching → succeeded. Refused until the result is in `execution_results`.
@@ -213,11 +241,33 @@ mod tests {
         let running = house.execution(execution).await.deadline_at;
         assert!(running < waiting, "an hour is less than 26");
 
-        house.database.advance_clock(HOUR * 2).await;
-        observe(house.db(), execution, &seen("RUNNING")).await.unwrap();
+        for _ in 0..3 {
+            house.database.advance_clock(HOUR / 2).await;
+            observe(house.db(), execution, &seen("RUNNING")).await.unwrap();
+        }
         let late = house.execution(execution).await;
         assert_eq!(late.deadline_at, running);
         assert!(late.is_overdue);
+    }
+
+    #[tokio::test]
+    async fn time_in_which_nobody_could_look_does_not_count() {
+        let house = House::new().await;
+        let execution = house.manual().await;
+        house.submit(execution).await;
+        observe(house.db(), execution, &seen("RUNNING")).await.unwrap();
+        house.database.advance_clock(HOUR * 48).await;
+        assert!(house.execution(execution).await.is_overdue);
+        observe(house.db(), execution, &seen("RUNNING")).await.unwrap();
+        assert!(!house.execution(execution).await.is_overdue);
+
+        assert!(to_fetching(house.db(), execution, "SUCCEEDED", HOUR * 2).await.unwrap());
+        house.database.advance_clock(HOUR * 48).await;
+        assert!(!not_ready(house.db(), execution).await.unwrap());
+        for overdue in [false, false, false, true] {
+            house.database.advance_clock(HOUR / 2 + Duration::from_secs(60)).await;
+            assert_eq!(not_ready(house.db(), execution).await.unwrap(), overdue);
+        }
     }
 
     #[tokio::test]

@@ -1,23 +1,35 @@
 //! `report_data_weeks`: the slices of a collection, and how each of them gets done.
 //!
 //! ```text
-//! pending ──start──▶ running ──succeed, reuse──▶ succeeded
-//!    │                │   ▲
+//! pending ──start──▶ running ──succeed, reuse──▶ succeeded ──collect_again──▶ pending
+//!    │ ▲              │   ▲
+//!    │ └──hand_back───┤   │                      failed, cancelled ──retry──▶ pending
 //!    │              block start
-//!    │                ▼   │
-//!    ├────block────▶ blocked            pending, running, blocked ──fail──▶ failed
+//!    │                ▼   │            pending, running, blocked ──fail──▶ failed
+//!    ├────block────▶ blocked                                   ──cancel──▶ cancelled
+//!    └─skip, skip_outside─▶ skipped
 //! ```
 //!
 //! Every change names the statuses it starts from and says whether it happened; what has ended stays
-//! as it is.
+//! as it is, until a person asks for it again. A pending week is in the queue or waits for its turn
+//! ([`take_turns`]). One that is collected again keeps its rows meanwhile, and ends with them when that
+//! comes to nothing.
 
+mod evidence;
+mod known;
+mod many;
 mod row;
 mod slices;
 mod steps;
+mod turns;
 
+pub use evidence::{Evidence, evidence};
+pub use known::{Known, known, skip};
+pub use many::{add, cancel_all, collect_again, retry, skip_outside};
 pub use row::{
     Filter, Summary, Week, WeekInCollection, WeekStatus, blocked_on, by_id, list, summaries,
     unfinished_count,
 };
 pub use slices::{SameSlice, reuse, same_slice};
-pub use steps::{WeekResult, block, fail, set_current_execution, start, succeed};
+pub use steps::{WeekResult, block, cancel, fail, set_current_execution, start, succeed};
+pub use turns::{hand_back, take_turns};

@@ -28,6 +28,13 @@ words! {
     }
 }
 
+impl Week {
+    /// How many of its executions count towards its limit.
+    pub fn spent(&self) -> i32 {
+        self.attempts - self.attempts_forgiven
+    }
+}
+
 impl WeekStatus {
     /// Whether nothing more will happen to the week.
     pub fn is_terminal(self) -> bool {
@@ -54,6 +61,8 @@ pub struct Week {
     pub workflow_execution_id: Option<ExecutionUuid>,
     /// How many executions it has had.
     pub attempts: i32,
+    /// How many of them do not count towards its limit.
+    pub attempts_forgiven: i32,
     /// Rows in its result.
     pub row_count: Option<i64>,
     /// The sha256 of its rows.
@@ -64,7 +73,13 @@ pub struct Week {
     pub metrics: Option<Value>,
     /// Raised each time its rows are stored anew.
     pub data_version: i32,
-    /// Why it failed, was skipped or is blocked.
+    /// While it is collected again: the execution whose rows it still has.
+    pub previous_execution_id: Option<ExecutionUuid>,
+    /// When it was last collected again.
+    pub last_checked_at: Option<DateTime<Utc>>,
+    /// When it was given to the queue; none while its turn has not come.
+    pub queued_at: Option<DateTime<Utc>>,
+    /// Why it failed, was skipped or is blocked, or why collecting it again failed.
     pub error_message: Option<String>,
     /// When its first attempt began.
     pub started_at: Option<DateTime<Utc>>,
@@ -132,8 +147,9 @@ pub async fn by_id(
     sqlx::query_as(
         r"-- weeks_by_id
         select week.id, week.collection_id, week_start_date, week_end_date, slice_key, week.status,
-            workflow_execution_id, attempts, row_count, data_checksum, schema_checksum, metrics,
-            data_version, error_message, week.started_at, completed_at,
+            workflow_execution_id, attempts, attempts_forgiven, row_count, data_checksum, schema_checksum,
+            metrics, data_version, previous_execution_id, last_checked_at, queued_at, error_message,
+            week.started_at, completed_at,
             collection.status as collection_status, workflow_version_id, instance_id, user_id,
             parameters, timezone, max_attempts_per_week
         from report_data_weeks week
@@ -154,8 +170,9 @@ pub async fn list(
     sqlx::query_as(
         r"-- weeks_list
         select id, collection_id, week_start_date, week_end_date, slice_key, status,
-            workflow_execution_id, attempts, row_count, data_checksum, schema_checksum, metrics,
-            data_version, error_message, started_at, completed_at
+            workflow_execution_id, attempts, attempts_forgiven, row_count, data_checksum, schema_checksum,
+            metrics, data_version, previous_execution_id, last_checked_at, queued_at, error_message,
+            started_at, completed_at
         from report_data_weeks
         where collection_id = $1
           and ($2::week_status is null or status = $2)
@@ -171,7 +188,8 @@ pub async fn list(
     .await
 }
 
-/// The weeks of a collection whose rows are stored, the earliest first.
+/// The weeks of a collection whose rows are stored, the earliest first. One that is collected again is
+/// among them with the rows that it still has.
 pub async fn summaries(
     db: impl PgExecutor<'_>,
     collection: CollectionUuid,
@@ -181,7 +199,7 @@ pub async fn summaries(
         select id, week_start_date, week_end_date, row_count, data_checksum, schema_checksum, metrics
         from report_data_weeks
         where collection_id = $1
-          and status = 'succeeded'
+          and metrics is not null
         order by week_start_date",
     )
     .bind(collection)

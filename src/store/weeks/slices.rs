@@ -21,7 +21,8 @@ pub struct SameSlice {
 
 /// Another week that asks the same question as this one and has the answer, or is about to.
 ///
-/// One that succeeded comes before one that is running, the newest answer first.
+/// One that succeeded comes before one that is running, the newest answer first. Answers that are too
+/// old for the week's collection are none.
 pub async fn same_slice(
     db: impl PgExecutor<'_>,
     week: WeekId,
@@ -30,9 +31,11 @@ pub async fn same_slice(
         r"-- weeks_same_slice
         select other.id, other.status, other.workflow_execution_id, other.completed_at
         from report_data_weeks week
+        join report_data_collections collection on collection.id = week.collection_id
         join report_data_weeks other on other.slice_key = week.slice_key and other.id <> week.id
         where week.id = $1
           and other.status in ('running', 'succeeded')
+          and (reuse_after is null or other.status = 'running' or other.completed_at >= reuse_after)
         order by other.status = 'succeeded' desc, other.completed_at desc
         limit 1",
     )
@@ -43,7 +46,8 @@ pub async fn same_slice(
 
 /// pending, running → succeeded with the rows of another week that asked the same question.
 ///
-/// Refused when `source` asked another one or has no answer, and when this week has an execution.
+/// Refused when `source` asked another one or has no answer, when this week has an execution under way,
+/// and when it is collected again: then the answer is to come from AMC.
 pub async fn reuse(
     db: impl PgExecutor<'_>,
     week: WeekId,
@@ -65,7 +69,8 @@ pub async fn reuse(
         from report_data_weeks source
         where week.id = $1
           and week.status in ('pending', 'running')
-          and week.workflow_execution_id is null
+          and (week.workflow_execution_id is null or week.status = 'pending')
+          and week.previous_execution_id is null
           and source.id = $2
           and source.status = 'succeeded'
           and source.slice_key = week.slice_key",

@@ -47,7 +47,7 @@ pub async fn start(db: impl PgExecutor<'_>, week: WeekId) -> Result<bool, sqlx::
         ),
         first as (
             update report_data_collections
-            set status = 'running', started_at = (select engine.now())
+            set status = 'running', started_at = (select engine.now()), paced_from = (select engine.now())
             from started
             where id = started.collection_id
               and status = 'pending'
@@ -81,7 +81,8 @@ pub async fn set_current_execution(
     Ok(done.rows_affected() == 1)
 }
 
-/// running → succeeded. Refused until the current execution has succeeded.
+/// running → succeeded. Refused until the current execution has succeeded. One that was collected again
+/// has a new version when its rows differ.
 pub async fn succeed(
     db: impl PgExecutor<'_>,
     week: WeekId,
@@ -95,7 +96,16 @@ pub async fn succeed(
             data_checksum = $3,
             schema_checksum = $4,
             metrics = $5,
-            data_version = data_version + 1,
+            data_version = case
+                when previous_execution_id is not null and data_checksum = $3 and schema_checksum = $4
+                then data_version
+                else data_version + 1
+            end,
+            last_checked_at = case
+                when previous_execution_id is not null then (select engine.now())
+                else last_checked_at
+            end,
+            previous_execution_id = null,
             error_message = null,
             completed_at = (select engine.now())
         from workflow_executions execution
@@ -114,7 +124,8 @@ pub async fn succeed(
     Ok(done.rows_affected() == 1)
 }
 
-/// pending, running, blocked → failed.
+/// pending, running, blocked → failed. One that was collected again has its old rows, and succeeded
+/// with them; the message stays.
 pub async fn fail(
     db: impl PgExecutor<'_>,
     week: WeekId,
@@ -123,7 +134,35 @@ pub async fn fail(
     let done = sqlx::query(
         r"-- weeks_fail
         update report_data_weeks
-        set status = 'failed', error_message = $2, completed_at = (select engine.now())
+        set status = case when previous_execution_id is null then 'failed' else 'succeeded' end::week_status,
+            workflow_execution_id = coalesce(previous_execution_id, workflow_execution_id),
+            previous_execution_id = null,
+            error_message = $2,
+            completed_at = (select engine.now())
+        where id = $1
+          and status in ('pending', 'running', 'blocked')",
+    )
+    .bind(week)
+    .bind(text::message(message))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// pending, running, blocked → cancelled, because its execution was. Otherwise as [`fail`].
+pub async fn cancel(
+    db: impl PgExecutor<'_>,
+    week: WeekId,
+    message: &str,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- weeks_cancel
+        update report_data_weeks
+        set status = case when previous_execution_id is null then 'cancelled' else 'succeeded' end::week_status,
+            workflow_execution_id = coalesce(previous_execution_id, workflow_execution_id),
+            previous_execution_id = null,
+            error_message = $2,
+            completed_at = (select engine.now())
         where id = $1
           and status in ('pending', 'running', 'blocked')",
     )
@@ -183,11 +222,9 @@ mod tests {
     async fn no_week_of_a_paused_collection_starts() {
         let house = House::new().await;
         let (collection, week_ids) = house.collection("col_1", 1).await;
-        sqlx::query("update report_data_collections set status = 'paused' where id = $1")
-            .bind(collection)
-            .execute(house.db())
-            .await
-            .unwrap();
+        let pause =
+            collections::Pause { reason: "holidays", by: "ana", auto: false, resume_at: None };
+        assert!(collections::pause(house.db(), collection, &pause).await.unwrap());
         assert!(!start(house.db(), week_ids[0]).await.unwrap());
     }
 

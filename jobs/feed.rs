@@ -1,0 +1,202 @@
+//! Gives the weeks of a collection to the queue, a few at a time: the next one when one has ended. The
+//! last one ends the collection, which then has its report; one failure too many pauses it.
+//!
+//! No job itself: what begins, tends and steers collections shares it with the jobs.
+
+use super::aggregate_report::AggregateReport;
+use super::collect_week::CollectWeek;
+use crate::backfill::start::Made;
+use crate::backfill::{budget, plans};
+use crate::metrics;
+use crate::queue::{Enqueued, Error, Failure, Job, NewJob, Queue};
+use crate::store::collections::{self, Collection, CollectionStatus, Pause};
+use crate::store::events::{self, NewEvent};
+use crate::store::weeks::{self, WeekStatus};
+use crate::store::{CollectionUuid, WeekId};
+use serde_json::json;
+use sqlx::PgConnection;
+
+/// Who did it, when the engine did.
+pub const ENGINE: &str = "engine";
+
+/// Gives a collection as many weeks to the queue as it may have there. Call it in the transaction that
+/// made the collection, or that let it go on, and as often as you like. How many.
+pub async fn top_up(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    collection: CollectionUuid,
+) -> Result<usize, Error> {
+    collections::lock(&mut *connection, collection).await?;
+    let weeks = weeks::take_turns(&mut *connection, collection).await?;
+    look_after(queue, connection, &weeks).await?;
+    Ok(weeks.len())
+}
+
+/// Begins all that a request made, in the transaction that made it.
+pub async fn begin(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    made: &[Made],
+) -> Result<(), Error> {
+    for one in made {
+        top_up(queue, &mut *connection, one.collection).await?;
+    }
+    Ok(())
+}
+
+/// Asks for the jobs of these weeks, at once.
+pub async fn look_after(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    weeks: &[WeekId],
+) -> Result<(), Error> {
+    let looks = |week_id: &WeekId| CollectWeek { week_id: *week_id, given_up: None };
+    let jobs = weeks.iter().map(|week| NewJob::of(&looks(week))).collect::<Result<Vec<_>, _>>()?;
+    let answers = queue.enqueue(&mut *connection, &jobs).await?;
+    // One that waits out a pause after a failure, or for another week, need not any more.
+    for (week, _) in
+        weeks.iter().zip(answers).filter(|(_, answer)| matches!(answer, Enqueued::Existing(_)))
+    {
+        let key = looks(week).unique_key().unwrap_or_default();
+        queue.hasten(&mut *connection, CollectWeek::KIND, &key).await?;
+    }
+    Ok(())
+}
+
+/// What follows from the end of a week, in the transaction that ended it. `why` says what went wrong.
+pub async fn after_week(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    week_id: WeekId,
+    outcome: WeekStatus,
+    why: Option<&str>,
+) -> Result<(), Failure> {
+    metrics::week_finished(outcome.as_str());
+    let Some(week) = weeks::by_id(&mut *connection, week_id).await? else { return Ok(()) };
+    let collection = week.week.collection_id;
+    let Some(found) = collections::lock(&mut *connection, collection).await? else {
+        return Ok(());
+    };
+    let failures = match (outcome, why) {
+        (WeekStatus::Failed, why) => {
+            let why = why.unwrap_or("no reason was given");
+            let why = format!("{}: {why}", week.week.week_start_date);
+            let failures = collections::count_failure(&mut *connection, collection, &why).await?;
+            Some((failures, why))
+        }
+        _ => None,
+    };
+    if finish_if_done(queue, &mut *connection, &found).await? {
+        return Ok(());
+    }
+    if let Some((failures, why)) = failures
+        && let Some(reason) = budget::spent(&found, failures, &why)
+    {
+        return auto_pause(connection, &found, &reason).await;
+    }
+    top_up(queue, connection, collection).await?;
+    Ok(())
+}
+
+/// Ends a collection that has nothing left to do, and asks for its report. Whether it has ended.
+pub async fn finish_if_done(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    collection: &Collection,
+) -> Result<bool, Error> {
+    let Some(status) = collections::finish_if_done(&mut *connection, collection.id).await? else {
+        return Ok(false);
+    };
+    ended(queue, connection, collection.id).await?;
+    tracing::info!(collection = collection.collection_id, %status, "the collection has ended");
+    note(connection, collection, status, ENGINE, None).await?;
+    Ok(true)
+}
+
+/// What follows when a collection has ended, however it did.
+pub async fn ended(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    collection_id: CollectionUuid,
+) -> Result<(), Error> {
+    let report = NewJob::of(&AggregateReport { collection_id })?;
+    queue.enqueue(&mut *connection, &[report]).await?;
+    plans::after_collection(connection, collection_id, ENGINE).await?;
+    Ok(())
+}
+
+/// Writes down where a collection stands now.
+async fn note(
+    connection: &mut PgConnection,
+    collection: &Collection,
+    status: CollectionStatus,
+    actor: &str,
+    reason: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    let event = NewEvent {
+        entity: "collection",
+        entity_id: &collection.collection_id,
+        from_status: Some(collection.status.as_str()),
+        to_status: Some(status.as_str()),
+        actor,
+        reason,
+        detail: &json!({}),
+    };
+    events::append(connection, &event).await
+}
+
+/// Too many weeks failed: nothing further begins until a person has looked. What AMC has goes on.
+async fn auto_pause(
+    connection: &mut PgConnection,
+    collection: &Collection,
+    reason: &str,
+) -> Result<(), Failure> {
+    let pause = Pause { reason, by: ENGINE, auto: true, resume_at: None };
+    if !collections::pause(&mut *connection, collection.id, &pause).await? {
+        return Ok(());
+    }
+    metrics::collection_auto_paused();
+    tracing::error!(collection = collection.collection_id, reason, "the collection is paused");
+    Ok(note(connection, collection, CollectionStatus::Paused, ENGINE, Some(reason)).await?)
+}
+
+/// The weeks that are to be collected, or whose executions are to be stopped, and that no job works on.
+/// There should be none: this is the net under all that may go wrong.
+pub async fn forgotten(connection: &mut PgConnection) -> Result<Vec<WeekId>, sqlx::Error> {
+    sqlx::query_scalar(
+        "-- forgotten_weeks
+        with week as (
+            select week.id, week.workflow_execution_id, week_start_date
+            from report_data_weeks as week
+            join report_data_collections as collection on collection.id = week.collection_id
+            where week.status in ('pending', 'running')
+              and week.queued_at is not null
+              and collection.status in ('pending', 'running', 'paused')
+            union
+            select week.id, execution.id, week_start_date
+            from workflow_executions as execution
+            join report_data_weeks as week on week.id = execution.week_id
+            where execution.cancel_requested_at is not null
+              and execution.status in
+                  ('queued', 'submitting', 'submit_unknown', 'pending', 'running', 'fetching')
+        )
+        select id
+        from week
+        where not exists (
+              select from engine.jobs
+              where unique_key in (
+                  'collect_week:' || week.id || ' ',
+                  'collect_week:' || week.id || ' submit_execution',
+                  'collect_week:' || week.id || ' poll_status',
+                  'collect_week:' || week.id || ' fetch_result',
+                  'submit_execution:' || week.workflow_execution_id,
+                  'poll_status:' || week.workflow_execution_id,
+                  'fetch_result:' || week.workflow_execution_id
+              )
+          )
+        order by week_start_date, id
+        limit 10000",
+    )
+    .fetch_all(connection)
+    .await
+}

@@ -1,0 +1,218 @@
+//! What a program says of the backfill that it wants, and why it does not start.
+
+use crate::api::error::Problem;
+use crate::api::fields::Fields;
+use crate::backfill::plan::{Cut, LAG_DAYS_DEFAULT, PlanError, PlanRequest};
+use crate::backfill::request::{Request, StartError};
+use crate::backfill::select::{MODES, Mode};
+use crate::config;
+use crate::store::collections::Rules;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::http::HeaderMap;
+use chrono::Weekday;
+use chrono_tz::Tz;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// What a program asks for.
+#[derive(Debug)]
+pub struct Asked {
+    /// What is to be collected.
+    pub request: Request,
+    /// Whether it only wants to know what would happen.
+    pub dry_run: bool,
+}
+
+impl Asked {
+    /// Reads it.
+    pub fn read(
+        headers: &HeaderMap,
+        body: Result<Bytes, BytesRejection>,
+        week_attempts: u32,
+    ) -> Result<Self, Problem> {
+        let mut fields = Fields::from_request(headers, body)?;
+        let request = Request {
+            workflows: workflows(&mut fields)?,
+            instances: instances(&mut fields)?,
+            slices: slices(&mut fields)?,
+            cut: cut(&mut fields)?,
+            mode: mode(&mut fields)?,
+            rules: rules(&mut fields)?,
+            zone: zone(&mut fields)?,
+            lag_days: fields.optional("lag_days", "a number of days")?.unwrap_or(LAG_DAYS_DEFAULT),
+            parameters: fields
+                .optional::<Value>("parameters", "an object")?
+                .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
+            name: fields.optional("name", "text")?,
+            max_attempts_per_week: i32::try_from(week_attempts).unwrap_or(i32::MAX),
+            actor: "api",
+        };
+        let dry_run = fields.optional("dry_run", "true or false")?.unwrap_or(false);
+        fields.end()?;
+        Ok(Self { request, dry_run })
+    }
+}
+
+fn workflows(fields: &mut Fields) -> Result<BTreeSet<String>, Problem> {
+    const MUST_BE: &str = "the id of a workflow, as text";
+    let one: Option<String> = fields.optional("workflow", MUST_BE)?;
+    let several = fields.optional("workflows", "a list of ids of workflows")?;
+    match (one, several) {
+        (Some(_), Some(_)) => Err(both("workflow", "workflows")),
+        (Some(one), None) => Ok(BTreeSet::from([one])),
+        (None, Some(several)) => Ok(several),
+        (None, None) => Err(Problem::invalid("workflow", "workflow is missing")
+            .with_remedy(format!("give {MUST_BE}"))),
+    }
+}
+
+fn instances(fields: &mut Fields) -> Result<BTreeSet<String>, Problem> {
+    let one: Option<String> = fields.optional("instance", "AMC's id of an instance, as text")?;
+    let several = fields.optional("instances", "a list of AMC's ids of instances")?;
+    match (one, several) {
+        (Some(_), Some(_)) => Err(both("instance", "instances")),
+        (one, None) => Ok(one.into_iter().collect()),
+        (None, Some(several)) => Ok(several),
+    }
+}
+
+fn both(one: &'static str, several: &'static str) -> Problem {
+    Problem::invalid(several, format!("{one} and {several} are both given"))
+        .with_remedy("give one of them")
+}
+
+fn slices(fields: &mut Fields) -> Result<PlanRequest, Problem> {
+    let last = fields.optional("weeks", "a number of weeks")?;
+    let last = fields.optional("last", "a number of days, weeks or months")?.or(last);
+    let range = fields.object("range")?;
+    match (last, range) {
+        (Some(count), None) => Ok(PlanRequest::Last(count)),
+        (None, Some(mut range)) => {
+            let from = range.required("start", "a date such as 2025-01-06")?;
+            let until = range.required("end", "a date such as 2025-03-31")?;
+            range.end()?;
+            Ok(PlanRequest::Range { from, until })
+        }
+        (None, None) => Err(Problem::invalid("weeks", "neither weeks nor range is given")
+            .with_remedy("give weeks, the number of the last complete ones, or range")),
+        (Some(_), Some(_)) => Err(Problem::invalid("range", "weeks and range are both given")
+            .with_remedy("give one of them")),
+    }
+}
+
+fn cut(fields: &mut Fields) -> Result<Cut, Problem> {
+    const MUST_BE: &str = "day, week or month";
+    let grain = fields.optional::<String>("grain", MUST_BE)?;
+    let starts_on = week_starts_on(fields)?;
+    match (grain.as_deref(), starts_on) {
+        (None | Some("week"), weekday) => Ok(Cut::Weeks(weekday.unwrap_or(Weekday::Mon))),
+        (Some("day"), None) => Ok(Cut::Days),
+        (Some("month"), None) => Ok(Cut::Months),
+        (Some("day" | "month"), Some(_)) => Err(Problem::invalid(
+            "week_starts_on",
+            "week_starts_on is given, but grain is not week",
+        )
+        .with_remedy("leave it out")),
+        (Some(_), _) => Err(Problem::invalid("grain", format!("grain is not {MUST_BE}"))
+            .with_remedy(format!("give {MUST_BE}"))),
+    }
+}
+
+fn mode(fields: &mut Fields) -> Result<Mode, Problem> {
+    const AGE: &str = "a duration such as 30d";
+    let name = fields.optional::<String>("mode", "the name of a mode")?;
+    let name = name.as_deref().unwrap_or("all");
+    let age = fields.optional::<String>("older_than", AGE)?;
+    let age = age.map(|text| config::duration(&text)).transpose().map_err(|_| {
+        Problem::invalid("older_than", format!("older_than is not {AGE}"))
+            .with_remedy(format!("give {AGE}"))
+    })?;
+    if !MODES.contains(&name) {
+        return Err(Problem::invalid("mode", "mode is none of the modes there are")
+            .with_remedy(format!("give {}", MODES.join(", "))));
+    }
+    Mode::named(name, age).ok_or_else(|| {
+        Problem::invalid("older_than", "older_than belongs to the mode stale, and to no other")
+            .with_remedy(format!("give {AGE} with stale, and nothing with the others"))
+    })
+}
+
+fn rules(fields: &mut Fields) -> Result<Rules, Problem> {
+    const ORDER: &str = "oldest_first, newest_first or interleaved";
+    const MANY: &str = "a whole number, at least 1";
+    const PERCENT: &str = "a whole number from 1 to 100";
+    let usual = Rules::default();
+    let mut number = |name, must_be: &str, max: i32| match fields.optional::<i32>(name, must_be)? {
+        Some(number) if !(1..=max).contains(&number) => {
+            Err(Problem::invalid(name, format!("{name} is not {must_be}"))
+                .with_remedy(format!("give {must_be}")))
+        }
+        number => Ok(number),
+    };
+    let max_failed_weeks = number("max_failed_weeks", MANY, i32::MAX)?.or(usual.max_failed_weeks);
+    let max_failed_percent = number("max_failed_percent", PERCENT, 100)?;
+    let feed_order = fields.optional("order", ORDER)?.unwrap_or(usual.feed_order);
+    Ok(Rules { feed_order, max_failed_weeks, max_failed_percent, ..usual })
+}
+
+/// The zone in which days begin.
+pub fn zone(fields: &mut Fields) -> Result<Tz, Problem> {
+    const MUST_BE: &str = "an IANA time zone such as America/New_York";
+    Ok(fields.optional("timezone", MUST_BE)?.unwrap_or(Tz::UTC))
+}
+
+fn week_starts_on(fields: &mut Fields) -> Result<Option<Weekday>, Problem> {
+    const MUST_BE: &str = "a weekday such as monday";
+    let text = fields.optional::<String>("week_starts_on", MUST_BE)?;
+    text.map(|text| text.parse()).transpose().map_err(|_| {
+        Problem::invalid("week_starts_on", format!("week_starts_on is not {MUST_BE}"))
+            .with_remedy(format!("give {MUST_BE}"))
+    })
+}
+
+/// Why a backfill does not start, as a program is told.
+pub fn explained(error: StartError) -> Problem {
+    let (detail, remedy) = halves(&error.to_string());
+    let problem = match error {
+        StartError::Plan(error) => return unplanned(&error),
+        StartError::Database(error) => return error.into(),
+        StartError::UnknownWorkflow(_) => Problem::not_found(detail).with_field("workflow"),
+        StartError::UnknownInstance(_) => Problem::not_found(detail).with_field("instance"),
+        StartError::Blocked { .. } | StartError::Disabled(_) => {
+            Problem::conflict(detail).with_field("instance")
+        }
+        StartError::Archived(_) | StartError::NoQuery(_) | StartError::NoToken => {
+            Problem::conflict(detail).with_field("workflow")
+        }
+        StartError::NoWorkflow => Problem::invalid("workflows", detail),
+        StartError::Parameters => Problem::invalid("parameters", detail),
+        StartError::NothingToDo(_) => Problem::conflict(detail).with_field("mode"),
+        StartError::Duplicate(_) => Problem::conflict(detail),
+    };
+    problem.with_remedy(remedy)
+}
+
+/// The planner's words for the ends of a range are ours from here on.
+fn unplanned(error: &PlanError) -> Problem {
+    let (field, message) = match error {
+        PlanError::LagTooShort { .. } => ("lag_days", error.to_string()),
+        PlanError::Count { .. } => ("weeks", error.to_string()),
+        PlanError::NotABorder { field, .. } => {
+            let ours = if *field == "from" { "range.start" } else { "range.end" };
+            (ours, error.to_string().replacen(field, ours, 1))
+        }
+        PlanError::TooRecent { .. } => {
+            ("range.end", error.to_string().replacen("until", "range.end", 1))
+        }
+        PlanError::BeyondCalendar { .. } => ("range", error.to_string()),
+    };
+    let (detail, remedy) = halves(&message);
+    Problem::invalid(field, detail).with_remedy(remedy)
+}
+
+/// What is wrong, and what to do about it: our messages say both, with a colon between them.
+pub fn halves(message: &str) -> (String, String) {
+    let (detail, remedy) = message.rsplit_once(": ").unwrap_or((message, ""));
+    (detail.to_owned(), remedy.to_owned())
+}

@@ -1,0 +1,64 @@
+//! Weeks of a backfill are collected once more.
+
+use super::{Asked, database};
+use crate::queue::Queue;
+use crate::steering::{self, Because};
+use anyhow::Result;
+use chrono::NaiveDate;
+use clap::Args;
+
+/// Takes up the failed and the cancelled weeks of a collection, as if they had never been tried.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  recomamp collections retry campaigns-20250917-3f9a2c1e\n  recomamp collections retry campaigns-20250917-3f9a2c1e --week 2025-03-03"
+)]
+pub struct Retry {
+    /// Only the week that begins on this day.
+    #[arg(long, value_name = "DATE")]
+    week: Option<NaiveDate>,
+    /// Why, in one sentence.
+    #[arg(long)]
+    why: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+/// Asks AMC again for the last weeks of a collection, because it may have restated their data.
+///
+/// Their rows stay until the new ones are stored; where AMC says the same as before, nothing changes.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  recomamp collections recollect campaigns-20250917-3f9a2c1e --weeks 4"
+)]
+pub struct Recollect {
+    /// How many, the last ones of the collection.
+    #[arg(long)]
+    weeks: u32,
+    /// Why, in one sentence.
+    #[arg(long)]
+    why: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
+}
+
+impl Retry {
+    pub(super) async fn run(self) -> Result<()> {
+        let mut tx = crate::transaction::begin(&database().await?).await?;
+        let because = Because { by: self.asked.person.name(), why: self.why.as_deref() };
+        let id = &self.asked.collection_id;
+        let steered = steering::retry(&mut tx, &Queue::new(), id, self.week, &because).await?;
+        tx.commit().await?;
+        self.asked.say(&steered)
+    }
+}
+
+impl Recollect {
+    pub(super) async fn run(self) -> Result<()> {
+        let mut tx = crate::transaction::begin(&database().await?).await?;
+        let because = Because { by: self.asked.person.name(), why: self.why.as_deref() };
+        let id = &self.asked.collection_id;
+        let steered = steering::recollect(&mut tx, &Queue::new(), id, self.weeks, &because).await?;
+        tx.commit().await?;
+        self.asked.say(&steered)
+    }
+}

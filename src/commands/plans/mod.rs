@@ -1,0 +1,30 @@
+//! `recomamp plans`: collections that were asked for together.
+
+mod show;
+mod steer;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// Collections that were asked for together.
+#[derive(Debug, Subcommand)]
+pub enum Plans {
+    List(show::List),
+    Show(show::Show),
+    Pause(steer::Pause),
+    Resume(steer::Resume),
+    Cancel(steer::Cancel),
+}
+
+impl Plans {
+    /// Runs it.
+    pub async fn run(self) -> Result<()> {
+        match self {
+            Self::List(command) => command.run().await,
+            Self::Show(command) => command.run().await,
+            Self::Pause(command) => command.run().await,
+            Self::Resume(command) => command.run().await,
+            Self::Cancel(command) => command.run().await,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Weeks are collected once more: because they failed, or because AMC may have restated their data.
+
+use super::{Because, SteerError, Steered, done, locked, unchanged, weeks as some_weeks};
+use crate::backfill::plan::WEEKS_MAX;
+use crate::jobs::feed;
+use crate::queue::Queue;
+use crate::store::collections::{self, Collection, CollectionStatus};
+use crate::store::weeks::{self, Filter};
+use chrono::{Days, NaiveDate};
+use serde_json::json;
+use sqlx::PgConnection;
+
+/// Takes up the failed and the cancelled weeks of a collection, or the one that begins on this day, as
+/// if they had never been tried. The collection goes on, unless a person has paused it, and has a new
+/// report at its end.
+pub async fn retry(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    collection_id: &str,
+    week: Option<NaiveDate>,
+    because: &Because<'_>,
+) -> Result<Steered, SteerError> {
+    let collection = locked(transaction, collection_id).await?;
+    if let Some(day) = week {
+        let only =
+            Filter { after: day.checked_sub_days(Days::new(1)), limit: Some(1), status: None };
+        let found = weeks::list(&mut *transaction, collection.id, &only).await?;
+        if found.first().is_none_or(|found| found.week_start_date != day) {
+            return Err(SteerError::NoSuchWeek(day));
+        }
+    }
+    let retried = weeks::retry(&mut *transaction, collection.id, week).await?;
+    if retried == 0 {
+        return Ok(unchanged(&collection, "has nothing to retry"));
+    }
+    let said = go_on(transaction, queue, &collection).await?;
+    let said = format!("takes up {}{said}", some_weeks(retried));
+    done(transaction, &collection, because, (retried, said), json!({"retry": week})).await
+}
+
+/// Asks AMC again for the last so many weeks of a collection, those of them that have succeeded. Their rows
+/// stay until the new ones are stored; where AMC says the same as before, nothing changes. Other
+/// collections that took over the old rows keep them.
+pub async fn recollect(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    collection_id: &str,
+    last: u32,
+    because: &Because<'_>,
+) -> Result<Steered, SteerError> {
+    let collection = locked(transaction, collection_id).await?;
+    if !(1..=WEEKS_MAX).contains(&last) {
+        return Err(SteerError::WeekCount(last));
+    }
+    let again = weeks::collect_again(&mut *transaction, collection.id, i64::from(last)).await?;
+    if again == 0 {
+        return Ok(unchanged(&collection, "has no such week that is not being collected already"));
+    }
+    let said = go_on(transaction, queue, &collection).await?;
+    let said = format!("collects {} again{said}", some_weeks(again));
+    done(transaction, &collection, because, (again, said), json!({"recollect": last})).await
+}
+
+/// There is work again. What more there is to say.
+pub(super) async fn go_on(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    collection: &Collection,
+) -> Result<&'static str, SteerError> {
+    let status = collections::reopen(&mut *transaction, collection.id).await?;
+    if status == CollectionStatus::Paused {
+        return Ok(" when it is resumed: it is paused");
+    }
+    feed::top_up(queue, transaction, collection.id).await?;
+    Ok("")
+}

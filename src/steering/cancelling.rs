@@ -1,0 +1,109 @@
+//! A backfill is called off, at AMC too.
+
+use super::{Because, SteerError, Steered, done, locked, unchanged, weeks as some_weeks};
+use crate::jobs::feed;
+use crate::jobs::poll_status::PollStatus;
+use crate::jobs::submit_execution::SubmitExecution;
+use crate::queue::{Job, Queue, steer};
+use crate::store::collections::{self, CollectionStatus};
+use crate::store::executions::{self, ExecutionStatus, Stopping};
+use crate::store::{CollectionUuid, weeks};
+use crate::tools::resources;
+use serde_json::json;
+use sqlx::PgConnection;
+
+/// Cancels a collection: its unfinished weeks in one statement, the jobs that wait for them, and what
+/// AMC has of them. Nothing new begins. An execution that AMC may have is looked up, never sent again,
+/// and stopped. Rows that are stored stay, and are summed up.
+pub async fn cancel(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    collection_id: &str,
+    because: &Because<'_>,
+) -> Result<Steered, SteerError> {
+    let collection = locked(transaction, collection_id).await?;
+    let reason = because.reason()?;
+    if collection.status == CollectionStatus::Cancelled {
+        return Ok(unchanged(&collection, "is cancelled already"));
+    }
+    if collection.status.is_terminal() {
+        let id = collection.collection_id;
+        return Err(SteerError::Ended { id, status: collection.status });
+    }
+    let said = format!("cancelled by {}: {reason}", because.by);
+    let jobs = jobs_of_weeks(&mut *transaction, collection.id).await?;
+    collections::cancel(&mut *transaction, collection.id, &said).await?;
+    let stopping = executions::ask_to_cancel(&mut *transaction, collection.id, &said).await?;
+    let cancelled = weeks::cancel_all(&mut *transaction, collection.id, &said).await?;
+    stop(transaction, queue, &stopping, jobs, &steer::Because { by: because.by, why: reason })
+        .await?;
+    feed::ended(queue, &mut *transaction, collection.id).await?;
+    let open = stopping.iter().filter(|one| one.status != ExecutionStatus::Cancelled).count();
+    let mut said = format!("is cancelled: {}", some_weeks(cancelled));
+    if open > 0 {
+        said.push_str(&format!(", {open} of them are being stopped at AMC"));
+    }
+    let detail = json!({"stopping_at_amc": open});
+    done(transaction, &collection, because, (cancelled, said), detail).await
+}
+
+/// The jobs that would begin a week of the collection, or begin one again.
+async fn jobs_of_weeks(
+    connection: &mut PgConnection,
+    collection: CollectionUuid,
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar(
+        "-- jobs_of_weeks
+        select job.id
+        from report_data_weeks as week
+        join engine.jobs as job on job.unique_key = 'collect_week:' || week.id || ' '
+        where week.collection_id = $1
+          and week.queued_at is not null
+          and week.status in ('pending', 'running', 'blocked')",
+    )
+    .bind(collection)
+    .fetch_all(connection)
+    .await
+}
+
+/// Ends the jobs that have nothing left to do, lets go of the places of what AMC does not have, and
+/// wakes the jobs that stop what it has.
+async fn stop(
+    connection: &mut PgConnection,
+    queue: &Queue,
+    stopping: &[Stopping],
+    mut jobs: Vec<i64>,
+    because: &steer::Because<'_>,
+) -> Result<(), SteerError> {
+    let ended = |one: &&Stopping| one.status == ExecutionStatus::Cancelled;
+    let ids: Vec<_> = stopping.iter().filter(ended).map(|one| one.id).collect();
+    jobs.extend(jobs_of_executions(&mut *connection, &ids).await?);
+    queue.cancel(&mut *connection, &jobs, because).await?;
+    for one in stopping.iter().filter(|one| !ended(one)) {
+        let key = one.id.to_string();
+        for kind in [SubmitExecution::KIND, PollStatus::KIND] {
+            queue.hasten(&mut *connection, kind, &key).await?;
+        }
+    }
+    // After the jobs: everybody locks in this order.
+    for id in ids {
+        queue.release(&mut *connection, &resources::holder(id)).await?;
+    }
+    Ok(())
+}
+
+async fn jobs_of_executions(
+    connection: &mut PgConnection,
+    executions: &[crate::store::ExecutionUuid],
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar(
+        "-- jobs_of_executions
+        select job.id
+        from unnest($1::uuid[]) as execution (id)
+        join engine.jobs as job on job.unique_key in
+            ('submit_execution:' || execution.id, 'fetch_result:' || execution.id)",
+    )
+    .bind(executions)
+    .fetch_all(connection)
+    .await
+}

@@ -1,0 +1,77 @@
+//! A backfill stops, and goes on: by a person, or at a time.
+
+use super::{Because, SteerError, Steered, done, locked, unchanged};
+use crate::clock;
+use crate::jobs::feed;
+use crate::queue::Queue;
+use crate::store::collections::{self, CollectionStatus, Pause};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::{PgConnection, PgPool};
+
+/// Pauses a collection, for good or until a time: one row changes. What AMC has is finished and stored;
+/// nothing new begins. What the engine has paused by itself is from then on paused by whoever asks.
+pub async fn pause(
+    transaction: &mut PgConnection,
+    collection_id: &str,
+    resume_at: Option<DateTime<Utc>>,
+    because: &Because<'_>,
+) -> Result<Steered, SteerError> {
+    let collection = locked(transaction, collection_id).await?;
+    let reason = because.reason()?;
+    if collection.status.is_terminal() {
+        let id = collection.collection_id;
+        return Err(SteerError::Ended { id, status: collection.status });
+    }
+    if let Some(at) = resume_at
+        && at <= clock::now(&mut *transaction).await?
+    {
+        return Err(SteerError::ResumesTooEarly);
+    }
+    let pause = Pause { reason, by: because.by, auto: false, resume_at };
+    if !collections::pause(&mut *transaction, collection.id, &pause).await? {
+        return Ok(unchanged(&collection, "is paused already"));
+    }
+    let detail = json!({"resume_at": resume_at});
+    done(transaction, &collection, because, (0, "is paused".to_owned()), detail).await
+}
+
+/// Lets a paused collection go on. Failed weeks are counted anew.
+pub async fn resume(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    collection_id: &str,
+    because: &Because<'_>,
+) -> Result<Steered, SteerError> {
+    let collection = locked(transaction, collection_id).await?;
+    if collection.status.is_terminal() {
+        let id = collection.collection_id;
+        return Err(SteerError::Ended { id, status: collection.status });
+    }
+    if collection.status != CollectionStatus::Paused {
+        return Ok(unchanged(&collection, "is not paused"));
+    }
+    collections::resume(&mut *transaction, collection.id).await?;
+    feed::top_up(queue, &mut *transaction, collection.id).await?;
+    let detail = json!({"was": collection.pause_reason});
+    done(transaction, &collection, because, (0, "goes on".to_owned()), detail).await
+}
+
+/// Lets the collections go on whose time has come. How many.
+pub async fn resume_due(db: &PgPool, queue: &Queue) -> Result<usize, SteerError> {
+    let mut resumed = 0;
+    for collection_id in collections::resuming(db).await? {
+        let mut transaction = crate::transaction::begin(db).await?;
+        // Somebody may have paused it anew since it was found.
+        let collection = locked(&mut transaction, &collection_id).await?;
+        let now = clock::now(&mut *transaction).await?;
+        if collection.resume_at.is_none_or(|at| at > now) {
+            continue;
+        }
+        let because = Because { by: feed::ENGINE, why: Some("its time to go on has come") };
+        resume(&mut transaction, queue, &collection_id, &because).await?;
+        transaction.commit().await?;
+        resumed += 1;
+    }
+    Ok(resumed)
+}

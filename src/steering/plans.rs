@@ -1,0 +1,87 @@
+//! A whole plan is paused, resumed, cancelled: every collection of it that has not ended, in one
+//! transaction.
+
+use super::{Because, SteerError, Steered, cancel, pause, resume};
+use crate::queue::Queue;
+use crate::store::plans;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+/// What became of a plan that somebody steered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SteeredPlan {
+    /// Which one.
+    pub plan_id: String,
+    /// How many of its collections changed.
+    pub changed: usize,
+    /// The answer in a sentence.
+    pub said: String,
+    /// Its collections that had not ended.
+    pub collections: Vec<Steered>,
+}
+
+/// Pauses every unfinished collection of a plan, for good or until a time.
+pub async fn pause_plan(
+    transaction: &mut PgConnection,
+    plan_id: &str,
+    resume_at: Option<DateTime<Utc>>,
+    because: &Because<'_>,
+) -> Result<SteeredPlan, SteerError> {
+    because.reason()?;
+    let mut steered = Vec::new();
+    for id in unfinished(&mut *transaction, plan_id).await? {
+        steered.push(pause(&mut *transaction, &id, resume_at, because).await?);
+    }
+    Ok(summed_up(plan_id, "paused", steered))
+}
+
+/// Lets every paused collection of a plan go on.
+pub async fn resume_plan(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    plan_id: &str,
+    because: &Because<'_>,
+) -> Result<SteeredPlan, SteerError> {
+    let mut steered = Vec::new();
+    for id in unfinished(&mut *transaction, plan_id).await? {
+        steered.push(resume(&mut *transaction, queue, &id, because).await?);
+    }
+    Ok(summed_up(plan_id, "going on", steered))
+}
+
+/// Cancels every unfinished collection of a plan, at AMC too.
+pub async fn cancel_plan(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    plan_id: &str,
+    because: &Because<'_>,
+) -> Result<SteeredPlan, SteerError> {
+    because.reason()?;
+    let mut steered = Vec::new();
+    for id in unfinished(&mut *transaction, plan_id).await? {
+        steered.push(cancel(&mut *transaction, queue, &id, because).await?);
+    }
+    Ok(summed_up(plan_id, "cancelled", steered))
+}
+
+/// The collections of a plan that have not ended. All are locked before the first is steered, because
+/// steering one locks jobs, and whoever holds a job may not wait for a collection.
+async fn unfinished(
+    transaction: &mut PgConnection,
+    plan_id: &str,
+) -> Result<Vec<String>, SteerError> {
+    let plan = plans::by_plan_id(&mut *transaction, plan_id).await?;
+    let plan = plan.ok_or_else(|| SteerError::UnknownPlan(plan_id.to_owned()))?;
+    Ok(plans::lock_unfinished(transaction, plan.id).await?)
+}
+
+fn summed_up(plan_id: &str, word: &str, collections: Vec<Steered>) -> SteeredPlan {
+    let changed = collections.iter().filter(|one| one.changed).count();
+    let said = match (collections.len(), changed) {
+        (0, _) => "all its collections have ended: nothing changed".to_owned(),
+        (_, 0) => format!("its collections are {word} already: nothing changed"),
+        (all, _) => format!("{changed} of {all} unfinished collections are {word} now"),
+    };
+    SteeredPlan { plan_id: plan_id.to_owned(), changed, said, collections }
+}

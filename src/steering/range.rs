@@ -1,0 +1,135 @@
+//! A backfill covers more weeks, or fewer.
+
+use super::again::go_on;
+use super::{Because, SteerError, Steered, done, locked, unchanged, weeks as some_weeks};
+use crate::backfill::fingerprint::{Slice, fingerprint};
+use crate::backfill::plan::{Cut, PlanRequest, plan};
+use crate::backfill::week::Week;
+use crate::clock;
+use crate::jobs::feed;
+use crate::queue::Queue;
+use crate::store::collections::{self, Collection, NewWeek};
+use crate::store::{instances, versions, weeks};
+use chrono::{NaiveDate, Weekday};
+use chrono_tz::Tz;
+use serde_json::json;
+use sqlx::PgConnection;
+
+/// The days that a collection is to cover from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The first day; as it is when not given.
+    pub from: Option<NaiveDate>,
+    /// The day after the last; as it is when not given.
+    pub until: Option<NaiveDate>,
+}
+
+impl Bounds {
+    /// Both ends, for a collection.
+    fn of(self, collection: &Collection) -> Result<(NaiveDate, NaiveDate), SteerError> {
+        if self.from.is_none() && self.until.is_none() {
+            return Err(SteerError::NoBounds);
+        }
+        let from = self.from.unwrap_or(collection.period_start);
+        Ok((from, self.until.unwrap_or(collection.period_end)))
+    }
+}
+
+/// Adds the weeks between the new bounds and the old ones, and takes up those that were skipped. They are
+/// planned as the collection was. The collection goes on, unless a person has paused it.
+pub async fn widen(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    collection_id: &str,
+    bounds: Bounds,
+    because: &Because<'_>,
+) -> Result<Steered, SteerError> {
+    let collection = locked(transaction, collection_id).await?;
+    let (from, until) = bounds.of(&collection)?;
+    if from > collection.period_start || until < collection.period_end {
+        let (from, until) = (collection.period_start, collection.period_end);
+        return Err(SteerError::NotWider { from, until });
+    }
+    let new = planned(transaction, &collection, from, until).await?;
+    let added = weeks::add(&mut *transaction, collection.id, &new).await?;
+    if added == 0 {
+        return Ok(unchanged(&collection, "covers these weeks already"));
+    }
+    collections::cover(&mut *transaction, collection.id).await?;
+    let said = go_on(transaction, queue, &collection).await?;
+    let said = format!("collects {} more{said}", some_weeks(added));
+    let detail = json!({"from": from, "until": until});
+    done(transaction, &collection, because, (added, said), detail).await
+}
+
+/// Skips the weeks outside the new bounds that have not begun. Those that have begun, or have ended, stay
+/// what they are. Skipped ones say who did it, so that a hole is never a riddle, and can be taken up again.
+pub async fn shrink(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    collection_id: &str,
+    bounds: Bounds,
+    because: &Because<'_>,
+) -> Result<Steered, SteerError> {
+    let collection = locked(transaction, collection_id).await?;
+    let (from, until) = bounds.of(&collection)?;
+    if from >= until || from >= collection.period_end || until <= collection.period_start {
+        return Err(SteerError::NothingLeft);
+    }
+    let why = because.why.unwrap_or("not needed");
+    let reason = format!("skipped by {}: {why}", because.by);
+    let days = (from, until);
+    let skipped = weeks::skip_outside(&mut *transaction, collection.id, days, &reason).await?;
+    if skipped == 0 {
+        return Ok(unchanged(&collection, "has no week outside that has not begun"));
+    }
+    if !feed::finish_if_done(queue, &mut *transaction, &collection).await? {
+        feed::top_up(queue, &mut *transaction, collection.id).await?;
+    }
+    let said = format!("skips {}", some_weeks(skipped));
+    let detail = json!({"from": from, "until": until});
+    done(transaction, &collection, because, (skipped, said), detail).await
+}
+
+/// The weeks of these days, as the collection plans and asks for them.
+async fn planned(
+    transaction: &mut PgConnection,
+    collection: &Collection,
+    from: NaiveDate,
+    until: NaiveDate,
+) -> Result<Vec<NewWeek>, SteerError> {
+    let unreadable = |field, value: &dyn std::fmt::Display| SteerError::Unreadable {
+        field,
+        value: value.to_string(),
+    };
+    let zone: Tz =
+        collection.timezone.parse().map_err(|_| unreadable("timezone", &collection.timezone))?;
+    let lag_days = collection.lag_days;
+    let lag = u16::try_from(lag_days).map_err(|_| unreadable("lag_days", &lag_days))?;
+    let starts_on = weekday(collection.week_starts_on)
+        .ok_or_else(|| unreadable("week_starts_on", &collection.week_starts_on))?;
+    let cut = Cut::of(collection.grain, starts_on);
+    let now = clock::now(&mut *transaction).await?;
+    let plan = plan(now, PlanRequest::Range { from, until }, zone, lag, cut)?;
+    let version = versions::by_id(&mut *transaction, collection.workflow_version_id).await?;
+    let version = version.ok_or(sqlx::Error::RowNotFound)?;
+    let instance = instances::by_id(&mut *transaction, collection.instance_id).await?;
+    let instance = instance.ok_or(sqlx::Error::RowNotFound)?;
+    let week = |week: &Week| NewWeek {
+        start: week.start,
+        end: week.end,
+        slice_key: fingerprint(&Slice {
+            amc_instance_id: &instance.instance_id,
+            sql_sha256: &version.sha256,
+            parameters: &collection.parameters,
+            week: *week,
+            zone,
+        }),
+    };
+    Ok(plan.slices.iter().map(week).collect())
+}
+
+/// The day that this number of the store names: 1 is Monday, 7 is Sunday.
+fn weekday(number: i16) -> Option<Weekday> {
+    Weekday::try_from(u8::try_from(number.checked_sub(1)?).ok()?).ok()
+}

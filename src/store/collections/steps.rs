@@ -1,0 +1,222 @@
+//! How a collection is locked, stops, goes on and is taken up again.
+
+use chrono::{DateTime, Utc};
+use sqlx::{PgConnection, PgExecutor};
+
+use super::row::{Collection, CollectionStatus, by_id};
+use crate::store::ids::{CollectionUuid, WeekId};
+use crate::store::text;
+
+/// How a collection is paused.
+#[derive(Debug, Clone, Copy)]
+pub struct Pause<'a> {
+    /// Why, in one sentence.
+    pub reason: &'a str,
+    /// Who: a person, a program, or the engine.
+    pub by: &'a str,
+    /// Whether the engine did it by itself.
+    pub auto: bool,
+    /// When it goes on by itself.
+    pub resume_at: Option<DateTime<Utc>>,
+}
+
+/// The collection as it is now; nobody else changes it before the transaction ends.
+pub async fn lock(
+    db: &mut PgConnection,
+    collection: CollectionUuid,
+) -> Result<Option<Collection>, sqlx::Error> {
+    sqlx::query(
+        r"-- collections_lock
+        select
+        from report_data_collections
+        where id = $1
+        for no key update",
+    )
+    .bind(collection)
+    .execute(&mut *db)
+    .await?;
+    // A statement of its own, so that it sees what was committed while the lock was waited for.
+    by_id(db, collection).await
+}
+
+/// Locks the collection of a week.
+pub async fn lock_of_week(db: impl PgExecutor<'_>, week: WeekId) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- collections_lock_of_week
+        select
+        from report_data_collections
+        where id = (select collection_id from report_data_weeks where id = $1)
+        for no key update",
+    )
+    .bind(week)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// pending, running → paused. What the engine has paused, a person may pause too: then it is theirs.
+pub async fn pause(
+    db: impl PgExecutor<'_>,
+    collection: CollectionUuid,
+    pause: &Pause<'_>,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- collections_pause
+        update report_data_collections
+        set status = 'paused',
+            pause_reason = $2,
+            paused_at = coalesce(paused_at, (select engine.now())),
+            paused_by = $3,
+            auto_paused = $4,
+            resume_at = $5
+        where id = $1
+          and (status in ('pending', 'running') or (auto_paused and not $4))",
+    )
+    .bind(collection)
+    .bind(text::message(pause.reason))
+    .bind(text::message(pause.by))
+    .bind(pause.auto)
+    .bind(pause.resume_at)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// paused → running, or pending when nothing has begun. Failures are counted anew, and so is its pace.
+pub async fn resume(
+    db: impl PgExecutor<'_>,
+    collection: CollectionUuid,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- collections_resume
+        update report_data_collections
+        set status = case when started_at is null then 'pending' else 'running' end::collection_status,
+            pause_reason = null,
+            paused_at = null,
+            paused_by = null,
+            auto_paused = false,
+            resume_at = null,
+            failures = 0,
+            paced_from = case when started_at is not null then (select engine.now()) end
+        where id = $1
+          and status = 'paused'",
+    )
+    .bind(collection)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// There is work again: whatever has ended, and what the engine has paused → running. What a person
+/// has paused stays paused. Where it stands then.
+pub async fn reopen(
+    db: impl PgExecutor<'_>,
+    collection: CollectionUuid,
+) -> Result<CollectionStatus, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- collections_reopen
+        update report_data_collections
+        set status = case
+                when status = 'paused' and not auto_paused then 'paused'
+                when started_at is null then 'pending'
+                else 'running'
+            end::collection_status,
+            finished_at = null,
+            pause_reason = case when not auto_paused then pause_reason end,
+            paused_at = case when not auto_paused then paused_at end,
+            paused_by = case when not auto_paused then paused_by end,
+            auto_paused = false,
+            resume_at = case when not auto_paused then resume_at end,
+            last_error = null,
+            failures = 0,
+            paced_from = case
+                when status in ('pending', 'running') then paced_from
+                when started_at is not null then (select engine.now())
+            end
+        where id = $1
+        returning status",
+    )
+    .bind(collection)
+    .fetch_one(db)
+    .await
+}
+
+/// pending, running, paused → cancelled.
+pub async fn cancel(
+    db: impl PgExecutor<'_>,
+    collection: CollectionUuid,
+    reason: &str,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- collections_cancel
+        update report_data_collections
+        set status = 'cancelled',
+            finished_at = (select engine.now()),
+            last_error = $2,
+            pause_reason = null,
+            paused_at = null,
+            paused_by = null,
+            auto_paused = false,
+            resume_at = null
+        where id = $1
+          and status in ('pending', 'running', 'paused')",
+    )
+    .bind(collection)
+    .bind(text::message(reason))
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Counts a failed week, and keeps what it said. How many failed, this one included.
+pub async fn count_failure(
+    db: impl PgExecutor<'_>,
+    collection: CollectionUuid,
+    why: &str,
+) -> Result<i32, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- collections_count_failure
+        update report_data_collections
+        set failures = failures + 1, last_error = $2
+        where id = $1
+        returning failures",
+    )
+    .bind(collection)
+    .bind(text::message(why))
+    .fetch_one(db)
+    .await
+}
+
+/// Makes the collection cover exactly the weeks that it has, and gives those that wait their turns anew.
+pub async fn cover(db: impl PgExecutor<'_>, collection: CollectionUuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- collections_cover
+        with week as (
+            select id, week_start_date, week_end_date,
+                row_number() over (order by week_start_date) as from_the_first,
+                row_number() over (order by week_start_date desc) as from_the_last
+            from report_data_weeks
+            where collection_id = $1
+        ),
+        collection as (
+            update report_data_collections
+            set period_start = (select min(week_start_date) from week),
+                period_end = (select max(week_end_date) from week),
+                target_weeks = (select count(*) from week)
+            where id = $1
+            returning feed_order
+        )
+        update report_data_weeks
+        set turn = case feed_order
+                when 'oldest_first' then from_the_first
+                when 'newest_first' then from_the_last
+                else least(2 * from_the_first - 1, 2 * from_the_last)
+            end
+        from week, collection
+        where report_data_weeks.id = week.id",
+    )
+    .bind(collection)
+    .execute(db)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! A backfill covers more weeks, or fewer.
+
+use super::{Bounds, Site, SteerError, Verb};
+use crate::backfill::site::{Wish, quick};
+use chrono::Days;
+use recomamp::store::collections::{CollectionStatus, Rules};
+
+fn from(date: chrono::NaiveDate) -> Bounds {
+    Bounds { from: Some(date), until: None }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn earlier_weeks_are_added_without_gap_or_overlap_and_the_report_covers_them() {
+    let site = Site::new(quick()).await;
+    let collection = site.backfill(3).await;
+    let working = site.work();
+    site.assert_complete(collection, 3).await;
+    let start = site.collection(collection).await.period_start;
+
+    let wider = from(start - Days::new(14));
+    assert_eq!(site.steered(collection, Verb::Widen(wider)).await.weeks, 2);
+    site.assert_complete(collection, 5).await;
+    working.stop().await;
+    let now = site.collection(collection).await;
+    assert_eq!((now.period_start, now.target_weeks), (start - Days::new(14), 5));
+    let gaps = "select count(*) from report_data_weeks week where not exists (
+        select from report_data_weeks next where next.week_start_date = week.week_end_date)";
+    assert_eq!(site.count(gaps).await, 1, "only the last week has no next one");
+    let summed = "select count(*) from report_data_aggregates where grain = 'week'";
+    assert_eq!(site.count(summed).await, 5);
+
+    let again = site.steer(collection, Verb::Widen(wider)).await.expect("answered");
+    assert!(!again.changed, "{again:?}");
+    for (bounds, named) in [
+        (from(start + Days::new(7)), "NotWider"),
+        (from(start - Days::new(15)), "NotAWeekStart"),
+        (Bounds { from: None, until: None }, "NoBounds"),
+        (Bounds { from: None, until: Some(start + Days::new(700)) }, "TooRecent"),
+    ] {
+        let refused = site.steer(collection, Verb::Widen(bounds)).await.expect_err("refused");
+        assert!(format!("{refused:?}").contains(named), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weeks_that_have_not_begun_are_skipped_with_who_and_why_and_can_be_taken_up_again() {
+    let site = Site::new(quick()).await;
+    let rules = Rules { max_queued_weeks: 2, ..Rules::default() };
+    let collection = site.ask(&Wish { rules, ..site.wish(6) }).await;
+    let start = site.collection(collection).await.period_start;
+    let later = from(start + Days::new(28));
+    assert_eq!(site.steered(collection, Verb::Shrink(later)).await.weeks, 4);
+    let why = "select distinct error_message from report_data_weeks where status = 'skipped'";
+    assert_eq!(site.text(why).await, "skipped by ana: a test");
+    let working = site.work();
+    let ended = site.ended(collection).await;
+    assert_eq!((ended.status, ended.skipped, ended.succeeded), (CollectionStatus::Completed, 4, 2));
+    site.assert_submitted_once(2).await;
+
+    assert_eq!(site.steered(collection, Verb::Widen(from(start))).await.weeks, 4);
+    site.assert_complete(collection, 6).await;
+    working.stop().await;
+    let all = from(start + Days::new(70));
+    let refused = site.steer(collection, Verb::Shrink(all)).await;
+    assert!(matches!(refused, Err(SteerError::NothingLeft)), "{refused:?}");
+}
