@@ -33,7 +33,7 @@ async fn earlier_weeks_are_added_without_gap_or_overlap_and_the_report_covers_th
     assert!(!again.changed, "{again:?}");
     for (bounds, named) in [
         (from(start + Days::new(7)), "NotWider"),
-        (from(start - Days::new(15)), "NotAWeekStart"),
+        (from(start - Days::new(15)), "NotABorder"),
         (Bounds { from: None, until: None }, "NoBounds"),
         (Bounds { from: None, until: Some(start + Days::new(700)) }, "TooRecent"),
     ] {
