@@ -41,7 +41,7 @@ pub async fn cancel(
     let open = stopping.iter().filter(|one| one.status != ExecutionStatus::Cancelled).count();
     let mut said = format!("is cancelled: {}", some_weeks(cancelled));
     if open > 0 {
-        said.push_str(&format!(", {open} of them are being stopped at AMC"));
+        said = format!("{said}, {open} of them are being stopped at AMC");
     }
     let detail = json!({"stopping_at_amc": open});
     done(transaction, &collection, because, (cancelled, said), detail).await

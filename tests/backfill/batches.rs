@@ -31,7 +31,7 @@ fn second(site: &Site) -> String {
     site.amc.settings().accounts[0].instances[1].instance_id.clone()
 }
 
-fn values(value: Value) -> Map<String, Value> {
+fn values(value: &Value) -> Map<String, Value> {
     value.as_object().expect("an object").clone()
 }
 
@@ -40,9 +40,9 @@ fn request(site: &Site) -> BatchRequest {
         workflow: "weekly-campaigns".to_owned(),
         instances: BTreeMap::from([
             (site.amc_instance_id(), Map::new()),
-            (second(site), values(json!({"brand": "Shop"}))),
+            (second(site), values(&json!({"brand": "Shop"}))),
         ]),
-        parameters: values(json!({"brand": "Acme", "note": "all"})),
+        parameters: values(&json!({"brand": "Acme", "note": "all"})),
         from: "2026-09-01".parse().expect("a date"),
         until: "2026-10-01".parse().expect("a date"),
         zone: chrono_tz::UTC,

@@ -1,11 +1,12 @@
 //! What `recomamp backfill --dry-run` prints.
 
-use crate::backfill::estimate::AD_HOC_PER_DAY;
-use crate::backfill::preview::{One, Outlook, Preview};
+use crate::backfill::estimate::{AD_HOC_PER_DAY, RunTime};
+use crate::backfill::preview::{Outlook, Preview};
 use crate::backfill::progress::Span;
 use crate::commands::output;
 use anyhow::Result;
 use chrono_tz::Tz;
+use std::collections::BTreeSet;
 
 /// Prints it, for programs or for people.
 pub fn show(preview: &Preview, json: bool) -> Result<()> {
@@ -90,8 +91,17 @@ fn explain(preview: &Preview) {
     for left_out in &total.left_out {
         eprintln!("Left out: {} slices, each because {}.", left_out.slices, left_out.why);
     }
+    let mut places: Vec<(RunTime, BTreeSet<&str>)> = Vec::new();
     for one in &preview.collections {
-        eprintln!("{}", basis(one));
+        match places.iter_mut().find(|(run_time, _)| *run_time == one.run_time) {
+            Some((_, instances)) => {
+                instances.insert(&one.instance);
+            }
+            None => places.push((one.run_time, BTreeSet::from([one.instance.as_str()]))),
+        }
+    }
+    for (run_time, instances) in &places {
+        eprintln!("{}", basis(*run_time, &said(instances, "instances")));
     }
     let days = total.estimate.ad_hoc_days;
     eprintln!(
@@ -101,31 +111,30 @@ fn explain(preview: &Preview) {
     if let Some(days) = total.estimate.quota_days {
         eprintln!("The daily quota of the instances spreads it over {days} days.");
     }
-    let (workflows, instances) =
-        (names(preview, |one| &one.workflow), names(preview, |one| &one.instance));
+    let workflows = preview.collections.iter().map(|one| one.workflow.as_str()).collect();
+    let instances = preview.collections.iter().map(|one| one.instance.as_str()).collect();
     eprintln!(
-        "{} {}s of {workflows} on {instances}. Nothing was created.",
+        "{} {}s of {} on {}. Nothing was created.",
         preview.weeks.len(),
-        preview.grain
+        preview.grain,
+        said(&workflows, "workflows"),
+        said(&instances, "instances")
     );
 }
 
-fn basis(one: &One) -> String {
-    let run = one.run_time;
+fn basis(run: RunTime, instances: &str) -> String {
     let (p50, p95) = (Span(run.p50_seconds), Span(run.p95_seconds));
     let from = match run.measured_on {
-        0 => "assumed, because the instance has finished too few".to_owned(),
-        count => format!("measured on its last {count}"),
+        0 => "assumed, because too few have finished there".to_owned(),
+        count => format!("measured on the last {count}"),
     };
-    format!("On {} an execution takes {p50}, or {p95} when slow: {from}.", one.instance)
+    format!("On {instances} an execution takes {p50}, or {p95} when slow: {from}.")
 }
 
-fn names<'a>(preview: &'a Preview, name: impl Fn(&'a One) -> &'a String) -> String {
-    let mut names: Vec<_> = preview.collections.iter().map(|one| name(one).as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    match names.as_slice() {
-        [only] => (*only).to_owned(),
-        several => format!("{} of them", several.len()),
+/// One by its name, several by their number.
+fn said(names: &BTreeSet<&str>, what: &str) -> String {
+    match names.first() {
+        Some(only) if names.len() == 1 => (*only).to_owned(),
+        _ => format!("{} {what}", names.len()),
     }
 }
