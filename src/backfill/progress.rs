@@ -226,6 +226,13 @@ mod tests {
     }
 
     #[test]
+    fn skipping_weeks_is_no_pace() {
+        let counts =
+            WeekCounts { pending: 10, succeeded: 10, skipped: 80, ..WeekCounts::default() };
+        assert_eq!(progress(counts, 60, 0).eta_seconds, Some(60));
+    }
+
+    #[test]
     fn an_empty_collection_is_complete() {
         let progress = progress(WeekCounts::default(), 0, 0);
         assert_eq!((progress.percent, progress.is_settled()), (100, true));

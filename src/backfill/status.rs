@@ -204,11 +204,10 @@ fn progress(counted: &collections::Progress) -> Progress {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_week_that_waits_for_a_place_at_amc_is_not_open() {
+    fn counted(status: CollectionStatus) -> collections::Progress {
         let time = DateTime::UNIX_EPOCH;
-        let counted = collections::Progress {
-            status: CollectionStatus::Running,
+        collections::Progress {
+            status,
             pending: 0,
             running: 40,
             succeeded: 12,
@@ -226,8 +225,20 @@ mod tests {
             started_at: Some(time),
             finished_at: None,
             now: time + chrono::TimeDelta::seconds(12),
-        };
-        let told = progress(&counted).to_string();
+        }
+    }
+
+    #[test]
+    fn a_week_that_waits_for_a_place_at_amc_is_not_open() {
+        let told = progress(&counted(CollectionStatus::Running)).to_string();
         assert_eq!(told, "12 of 52 weeks done · 10 open · about 40 s left");
+    }
+
+    #[test]
+    fn the_pace_is_that_since_it_last_went_on_and_a_paused_one_has_none() {
+        let running = counted(CollectionStatus::Running);
+        let went_on = collections::Progress { settled_before: 10, ..running };
+        assert_eq!(progress(&went_on).eta_seconds, Some(240));
+        assert_eq!(progress(&counted(CollectionStatus::Paused)).eta_seconds, None);
     }
 }

@@ -22,6 +22,9 @@ pub async fn retry(
 ) -> Result<Steered, SteerError> {
     let collection = locked(transaction, collection_id).await?;
     if let Some(day) = week {
+        if !(collection.period_start..collection.period_end).contains(&day) {
+            return Err(SteerError::NoSuchWeek(day));
+        }
         let only =
             Filter { after: day.checked_sub_days(Days::new(1)), limit: Some(1), status: None };
         let found = weeks::list(&mut *transaction, collection.id, &only).await?;

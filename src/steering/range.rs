@@ -78,7 +78,7 @@ pub async fn shrink(
     }
     let why = because.why.unwrap_or("not needed");
     let reason = format!("skipped by {}: {why}", because.by);
-    let days = (from, until);
+    let days = (from.max(collection.period_start), until.min(collection.period_end));
     let skipped = weeks::skip_outside(&mut *transaction, collection.id, days, &reason).await?;
     if skipped == 0 {
         return Ok(unchanged(&collection, "has no week outside that has not begun"));

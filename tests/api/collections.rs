@@ -188,6 +188,90 @@ async fn what_there_is_not_and_what_stands_in_the_way_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_backfill_is_steered_by_every_verb_and_asking_twice_is_asking_once() {
+    let served = Served::new().await;
+    let body =
+        json!({"workflow": "campaigns", "range": {"start": "2025-01-06", "end": "2025-02-03"}});
+    let started: Value = served.post(&body).await.json().await.expect("JSON");
+    let id = started["collection_id"].as_str().expect("an id");
+    let steer = async |verb: &str, body: Value| {
+        let path = served.url(&format!("/v1/collections/{id}/{verb}"));
+        served.http.post(path).json(&body).send().await.expect("an answer")
+    };
+    let why = json!({"why": "a test", "by": "ana"});
+    for (verb, body, status, weeks) in [
+        ("pause", why.clone(), "paused", 0),
+        ("resume", json!({}), "pending", 0),
+        ("shrink", json!({"from": "2025-01-20"}), "pending", 2),
+        ("widen", json!({"from": "2024-12-30"}), "pending", 3),
+        ("cancel", why, "cancelled", 5),
+    ] {
+        let answer = steer(verb, body.clone()).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{verb}");
+        let steered: Value = answer.json().await.expect("JSON");
+        let told = (&steered["status"], &steered["changed"], &steered["weeks"]);
+        assert_eq!(told, (&json!(status), &json!(true), &json!(weeks)), "{verb}: {steered}");
+        let again = steer(verb, body).await;
+        assert_eq!(again.status(), StatusCode::OK, "{verb}");
+        let again: Value = again.json().await.expect("JSON");
+        assert_eq!(
+            (&again["changed"], &again["status"]),
+            (&json!(false), &json!(status)),
+            "{verb}"
+        );
+    }
+    let one: Value =
+        steer("retry", json!({"week": "2025-01-13"})).await.json().await.expect("JSON");
+    assert_eq!((&one["weeks"], &one["status"]), (&json!(1), &json!("pending")), "{one}");
+    let listed: Value = served.get("/v1/collections").await.json().await.expect("JSON");
+    assert_eq!(
+        (&listed[0]["collection_id"], &listed[0]["status"]),
+        (&json!(id), &json!("pending"))
+    );
+    let again: Value = steer("recollect", json!({"weeks": 2})).await.json().await.expect("JSON");
+    assert_eq!(again["changed"], json!(false), "nothing has succeeded: {again}");
+}
+
+#[tokio::test]
+async fn a_verb_that_makes_no_sense_names_its_field_and_the_remedy() {
+    let served = Served::new().await;
+    let body =
+        json!({"workflow": "campaigns", "range": {"start": "2025-01-06", "end": "2025-02-03"}});
+    let started: Value = served.post(&body).await.json().await.expect("JSON");
+    let id = started["collection_id"].as_str().expect("an id");
+    let steer = async |id: &str, verb: &str, body: Value| {
+        let path = served.url(&format!("/v1/collections/{id}/{verb}"));
+        served.http.post(path).json(&body).send().await.expect("an answer")
+    };
+    for (verb, body, field) in [
+        ("pause", json!({}), "why"),
+        ("pause", json!({"why": "x", "until": "2001-01-01T00:00:00Z"}), "until"),
+        ("pause", json!({"why": "x", "until": "tomorrow"}), "until"),
+        ("cancel", json!({"why": " "}), "why"),
+        ("retry", json!({"week": "2025-01-07"}), "week"),
+        ("retry", json!({"week": "-200000-01-01"}), "week"),
+        ("recollect", json!({}), "weeks"),
+        ("recollect", json!({"weeks": 0}), "weeks"),
+        ("widen", json!({"from": "2025-01-01"}), "from"),
+        ("widen", json!({"until": "2999-01-01"}), "until"),
+        ("widen", json!({"from": "-200000-01-01"}), "from"),
+        ("shrink", json!({"until": "-200000-01-01"}), "from"),
+        ("shrink", json!({"from": "2999-01-01"}), "from"),
+        ("shrink", json!({"form": "2025-01-20"}), "form"),
+    ] {
+        let refused = steer(id, verb, body.clone()).await;
+        let refused = problem(refused, StatusCode::UNPROCESSABLE_ENTITY).await;
+        assert_eq!(refused["field"], field, "{verb} {body}: {refused}");
+        assert!(refused["remedy"].as_str().is_some_and(|text| !text.is_empty()), "{refused}");
+    }
+    let nothing = steer("nothing", "resume", json!({})).await;
+    problem(nothing, StatusCode::NOT_FOUND).await;
+    steer(id, "cancel", json!({"why": "x"})).await;
+    let ended = problem(steer(id, "resume", json!({})).await, StatusCode::CONFLICT).await;
+    assert_eq!(ended["remedy"], format!("`recomamp collections retry {id}` takes up what failed"));
+}
+
+#[tokio::test]
 async fn what_is_not_json_or_too_long_is_refused_before_it_is_read() {
     let served = Served::new().await;
     for body in ["", "{", "[]", "{\"workflow\": \"campaigns\""] {

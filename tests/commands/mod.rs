@@ -1,6 +1,7 @@
 //! The commands, as a person or a script runs them: the real program on a real Postgres.
 
 mod backfill;
+mod collections;
 mod doctor;
 mod end_to_end;
 mod gates;
