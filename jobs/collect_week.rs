@@ -6,7 +6,7 @@
 //! may run at any time, and twice. Nothing begins in a collection that is paused: the week is handed back,
 //! and has its turn again when the collection goes on.
 
-use super::{feed, owner, run_batch_member, run_schedule, submit_execution};
+use super::{feed, owner, run_batch_member, submit_execution};
 use crate::backfill::week::Week;
 use crate::queue::{Attempt, Failure, Job, Outcome, Queue, Share};
 use crate::store::collections::{self, CollectionStatus};
@@ -85,8 +85,8 @@ pub async fn unblock(
     let Some(found) = instances::by_id(&mut *connection, instance).await? else { return Ok(0) };
     instances::unblock(&mut *connection, instance).await?;
     let access = resources::access(&found.instance_id);
+    owner::opened(queue, &mut *connection, &access).await?;
     queue.open(connection, &access).await?;
-    run_schedule::opened(&mut *connection, &access).await?;
     run_batch_member::opened(queue, &mut *connection, instance).await?;
     let weeks = weeks::blocked_on(&mut *connection, instance).await?;
     feed::look_after(queue, connection, &weeks).await?;

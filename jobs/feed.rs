@@ -160,6 +160,38 @@ async fn auto_pause(
     Ok(note(connection, collection, CollectionStatus::Paused, ENGINE, Some(reason)).await?)
 }
 
+/// Pauses the collections of every user whose credential is refused, until it is good again. What is under
+/// way waits.
+pub async fn refused(connection: &mut PgConnection, reason: &str) -> Result<(), sqlx::Error> {
+    for (id, status) in collections::pause_refused(&mut *connection, reason, ENGINE).await? {
+        metrics::collection_auto_paused();
+        if let Some(found) = collections::by_id(&mut *connection, id).await? {
+            let was = Collection { status, ..found };
+            let paused = CollectionStatus::Paused;
+            note(&mut *connection, &was, paused, ENGINE, Some(reason)).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Lets the collections go on that waited for this resource. How many.
+pub async fn opened(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    resource: &str,
+) -> Result<usize, Error> {
+    let waiting = collections::lock_waiting_for(&mut *connection, resource).await?;
+    for id in &waiting {
+        let Some(found) = collections::by_id(&mut *connection, *id).await? else { continue };
+        collections::resume(&mut *connection, *id).await?;
+        let reason = "what it waited for is open again";
+        let running = CollectionStatus::Running;
+        note(&mut *connection, &found, running, ENGINE, Some(reason)).await?;
+        top_up(queue, &mut *connection, *id).await?;
+    }
+    Ok(waiting.len())
+}
+
 /// The weeks that are to be collected, or whose executions are to be stopped, and that no job works on.
 /// There should be none: this is the net under all that may go wrong.
 pub async fn forgotten(connection: &mut PgConnection) -> Result<Vec<WeekId>, sqlx::Error> {

@@ -20,7 +20,7 @@ pub mod aggregate_report;
 pub mod collect_week;
 pub mod feed;
 pub mod fetch_result;
-mod owner;
+pub mod owner;
 pub mod poll_status;
 pub mod refresh_token;
 pub mod run_batch_member;

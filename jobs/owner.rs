@@ -11,7 +11,7 @@ use super::run_schedule::{self, RunSchedule};
 use super::submit_execution::resources_of;
 use super::{fetch_result, poll_status, submit_execution};
 use crate::metrics;
-use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Share};
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue, Share};
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, Trouble};
 use crate::store::runs::RunStatus;
 use crate::store::weeks::{self, WeekResult, WeekStatus};
@@ -131,6 +131,25 @@ impl Owner {
         }
         Ok(())
     }
+}
+
+/// Pauses what belongs to users whose credential Amazon refuses: their collections and schedules, until it
+/// is good again. Those that are paused already stay as they are.
+pub async fn refused(connection: &mut PgConnection, reason: &str) -> Result<(), sqlx::Error> {
+    feed::refused(&mut *connection, reason).await?;
+    run_schedule::refused(connection, reason).await
+}
+
+/// Lets the collections and schedules go on that waited for this resource. Call it before the resource is
+/// opened: everybody locks in this order.
+pub async fn opened(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    resource: &str,
+) -> Result<(), crate::queue::Error> {
+    feed::opened(queue, &mut *connection, resource).await?;
+    run_schedule::opened(connection, resource).await?;
+    Ok(())
 }
 
 /// A job that works on this execution: it uses what the execution needs, comes out of its owner's share,

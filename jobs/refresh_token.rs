@@ -4,7 +4,7 @@
 //! and then: Amazon has refused good tokens for minutes before
 //! (github.com/amzn/selling-partner-api-models, issue 2798). A refused client stops everybody's.
 
-use super::run_schedule;
+use super::owner;
 use crate::amc::{TokenClass, TokenError, Tokens};
 use crate::metrics;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue};
@@ -91,8 +91,8 @@ impl RefreshToken {
     async fn open(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
         let mut transaction = crate::transaction::begin(&tools.db).await?;
         let credential = resources::credential(self.user_id);
+        owner::opened(&tools.queue, &mut transaction, &credential).await?;
         tools.queue.open(&mut transaction, &credential).await?;
-        run_schedule::opened(&mut transaction, &credential).await?;
         let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
         transaction.commit().await?;
         Ok(outcome)
@@ -158,7 +158,7 @@ impl RefreshToken {
         }
     }
 
-    /// Writes it down, and pauses the schedules that cannot run any more, until the token is good again.
+    /// Writes it down, and pauses what cannot go on, until the token is good again.
     async fn tell(
         &self,
         transaction: &mut PgConnection,
@@ -181,7 +181,7 @@ impl RefreshToken {
             _ => "let the user log in again, then run `recomamp users authorise`",
         };
         let reason = format!("Amazon refuses the user's credential ({why}): {remedy}");
-        Ok(run_schedule::refused(transaction, &reason).await?)
+        Ok(owner::refused(transaction, &reason).await?)
     }
 }
 

@@ -5,6 +5,7 @@ use super::plan::{Cut, Plan, PlanError, PlanRequest, plan};
 use super::select::Mode;
 use crate::clock;
 use crate::store::collections::{NewWeek, Rules};
+use crate::store::credentials::TokenState;
 use crate::store::instances::{self, Instance, InstanceStatus};
 use crate::store::workflows::{self, Workflow};
 use crate::store::{Sha256, VersionId, credentials, versions};
@@ -102,6 +103,11 @@ pub enum StartError {
         "the user whose workflow it is has no refresh token: give one with `recomamp users authorise`"
     )]
     NoToken,
+    /// Amazon does not take that user's token any more.
+    #[error(
+        "Amazon refuses the credential of the user whose workflow it is ({0}): let the user log in again, then run `recomamp users authorise`"
+    )]
+    TokenRefused(TokenState),
     /// The parameters have no names.
     #[error("parameters is not an object: give one that has a value for each name")]
     Parameters,
@@ -185,8 +191,10 @@ pub async fn workflow(
     if workflow.archived_at.is_some() {
         return Err(StartError::Archived(id.to_owned()));
     }
-    if credentials::access_token(&mut *connection, workflow.user_id).await?.is_none() {
-        return Err(StartError::NoToken);
+    let token = credentials::access_token(&mut *connection, workflow.user_id).await?;
+    let state = token.ok_or(StartError::NoToken)?.state;
+    if state != TokenState::Active {
+        return Err(StartError::TokenRefused(state));
     }
     let no_query = || StartError::NoQuery(id.to_owned());
     let version = workflow.current_version_id.ok_or_else(no_query)?;

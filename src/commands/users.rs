@@ -2,7 +2,7 @@
 
 use super::{connect, input, output, refused};
 use crate::config::{Database, Keys};
-use crate::jobs::{refresh_token, run_schedule};
+use crate::jobs::{owner, refresh_token};
 use crate::queue::Queue;
 use crate::store::credentials::{self, Credential, TokenState};
 use crate::store::events::{self, NewEvent};
@@ -145,9 +145,9 @@ impl Authorise {
         let client = before.as_ref().and_then(|before| before.lwa_client_id.as_deref());
         credentials::authorise(&mut *tx, user, region, client, &seal(&keys, &token)).await?;
         let queue = Queue::new();
+        owner::opened(&queue, &mut tx, &resources::credential(user)).await?;
         let woken = queue.open(&mut tx, &resources::credential(user)).await?;
         refresh_token::hasten(&queue, &mut tx, user).await?;
-        run_schedule::opened(&mut tx, &resources::credential(user)).await?;
         note(&mut tx, user, "users authorise", &json!({"region": region})).await?;
         tx.commit().await?;
         if self.json {
@@ -171,9 +171,9 @@ impl Resume {
         let mut woken = 0;
         for credential in &refused {
             credentials::accept_client(&mut *tx, credential.lwa_client_id.as_deref()).await?;
+            owner::opened(&queue, &mut tx, &resources::credential(credential.user_id)).await?;
             woken += queue.open(&mut tx, &resources::credential(credential.user_id)).await?;
             refresh_token::hasten(&queue, &mut tx, credential.user_id).await?;
-            run_schedule::opened(&mut tx, &resources::credential(credential.user_id)).await?;
             note(&mut tx, credential.user_id, "users resume", &json!({})).await?;
         }
         tx.commit().await?;

@@ -77,9 +77,10 @@ impl House {
         let mut tx = self.db.pool().begin().await.expect("the store answers");
         let before = clock::now(&mut *tx).await.expect("the store answers");
         // Nobody renews a lease by the old clock while it is moved.
-        for statement in ["lock table engine.sessions in share row exclusive mode"] {
-            sqlx::query(statement).execute(&mut *tx).await.expect("the store answers");
-        }
+        sqlx::query("lock table engine.sessions in share row exclusive mode")
+            .execute(&mut *tx)
+            .await
+            .expect("the store answers");
         sqlx::query("update engine.clock set moved_by = $1 - clock_timestamp()")
             .bind(moment)
             .execute(&mut *tx)
@@ -108,9 +109,8 @@ impl House {
     async fn settled(&self) {
         let began = Instant::now();
         while sqlx::query_scalar(BUSY).fetch_one(self.db.pool()).await.expect("the store answers") {
-            if began.elapsed() > DEADLINE {
-                panic!("still busy after {DEADLINE:?}: {}", self.what_is_left().await);
-            }
+            let late = began.elapsed() > DEADLINE;
+            assert!(!late, "still busy after {DEADLINE:?}: {}", self.what_is_left().await);
             tokio::time::sleep(Duration::from_millis(4)).await;
         }
     }

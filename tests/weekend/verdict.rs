@@ -49,6 +49,13 @@ pub async fn before_bob_is_back(house: &House) {
     println!("bob-hourly is {status}: {why}");
     assert_eq!(status, "auto_paused");
     assert!(why.contains("invalid_grant") && why.contains("users authorise"), "{why}");
+    let collection = &house.collections["amcdemosbx1"];
+    let told = house.json(&format!("status {collection} --json")).await;
+    println!("{collection} is {}: {}", told["status"], told["pause_reason"]);
+    let why = told["pause_reason"].as_str().unwrap_or_default();
+    assert_eq!((told["status"].as_str(), &told["auto_paused"]), (Some("paused"), &true.into()));
+    assert!(why.contains("invalid_grant") && why.contains("users authorise"), "{why}");
+    assert_eq!(told["progress"]["failed"], 0);
 }
 
 /// Everything is finished or paused with its reason. Prints what it saw, and the verdict last.

@@ -182,9 +182,10 @@ pub fn explained(error: StartError) -> Problem {
         StartError::Blocked { .. } | StartError::Disabled(_) => {
             Problem::conflict(detail).with_field("instance")
         }
-        StartError::Archived(_) | StartError::NoQuery(_) | StartError::NoToken => {
-            Problem::conflict(detail).with_field("workflow")
-        }
+        StartError::Archived(_)
+        | StartError::NoQuery(_)
+        | StartError::NoToken
+        | StartError::TokenRefused(_) => Problem::conflict(detail).with_field("workflow"),
         StartError::NoWorkflow => Problem::invalid("workflows", detail),
         StartError::Parameters => Problem::invalid("parameters", detail),
         StartError::NothingToDo(_) => Problem::conflict(detail).with_field("mode"),

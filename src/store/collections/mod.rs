@@ -26,4 +26,7 @@ pub use row::{
     by_collection_id, by_id, insert, list, reuse_after, set_last_error,
 };
 pub use rules::{FeedOrder, Rules};
-pub use steps::{Pause, cancel, count_failure, cover, lock, lock_of_week, pause, reopen, resume};
+pub use steps::{
+    Pause, cancel, count_failure, cover, lock, lock_of_week, lock_waiting_for, pause,
+    pause_refused, reopen, resume,
+};

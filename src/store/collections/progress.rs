@@ -120,6 +120,7 @@ pub async fn finish_if_done(
             paused_at = null,
             paused_by = null,
             auto_paused = false,
+            paused_for = null,
             resume_at = null
         where id = $1
           and status in ('pending', 'running', 'paused')

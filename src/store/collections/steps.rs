@@ -68,6 +68,7 @@ pub async fn pause(
             paused_at = coalesce(paused_at, (select engine.now())),
             paused_by = $3,
             auto_paused = $4,
+            paused_for = null,
             resume_at = $5
         where id = $1
           and (status in ('pending', 'running') or (auto_paused and not $4))",
@@ -80,6 +81,60 @@ pub async fn pause(
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// pending, running → paused, of every user whose credential is refused, until it is good again. Which, and
+/// where they stood.
+pub async fn pause_refused(
+    db: impl PgExecutor<'_>,
+    reason: &str,
+    by: &str,
+) -> Result<Vec<(CollectionUuid, CollectionStatus)>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- collections_pause_refused
+        with found as (
+            select collection.id, collection.status
+            from report_data_collections collection
+            join lwa_credentials credential on credential.user_id = collection.user_id
+            where collection.status in ('pending', 'running')
+              and token_state <> 'active'
+            -- Two who do so at once lock in the same order.
+            order by collection.id
+            for no key update of collection
+        )
+        update report_data_collections collection
+        set status = 'paused',
+            pause_reason = $1,
+            paused_at = (select engine.now()),
+            paused_by = $2,
+            auto_paused = true,
+            paused_for = 'lwa_user:' || user_id
+        from found
+        where collection.id = found.id
+        returning collection.id, found.status",
+    )
+    .bind(text::message(reason))
+    .bind(by)
+    .fetch_all(db)
+    .await
+}
+
+/// Locks the collections that are paused until this resource is opened.
+pub async fn lock_waiting_for(
+    db: impl PgExecutor<'_>,
+    resource: &str,
+) -> Result<Vec<CollectionUuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- collections_lock_waiting_for
+        select id
+        from report_data_collections
+        where paused_for = $1
+        order by id
+        for no key update",
+    )
+    .bind(resource)
+    .fetch_all(db)
+    .await
 }
 
 /// paused → running, or pending when nothing has begun. Failures are counted anew, and so is its pace.
@@ -95,6 +150,7 @@ pub async fn resume(
             paused_at = null,
             paused_by = null,
             auto_paused = false,
+            paused_for = null,
             resume_at = null,
             failures = 0,
             paced_from = case when started_at is not null then (select engine.now()) end
@@ -126,6 +182,7 @@ pub async fn reopen(
             paused_at = case when not auto_paused then paused_at end,
             paused_by = case when not auto_paused then paused_by end,
             auto_paused = false,
+            paused_for = null,
             resume_at = case when not auto_paused then resume_at end,
             last_error = null,
             failures = 0,
@@ -157,6 +214,7 @@ pub async fn cancel(
             paused_at = null,
             paused_by = null,
             auto_paused = false,
+            paused_for = null,
             resume_at = null
         where id = $1
           and status in ('pending', 'running', 'paused')",
