@@ -153,15 +153,15 @@ fn explained(error: SteerError) -> Problem {
         SteerError::Unknown(_) | SteerError::UnknownPlan(_) => Problem::not_found(detail),
         SteerError::Ended { .. } | SteerError::Unreadable { .. } => Problem::conflict(detail),
         SteerError::NoReason => Problem::invalid("why", detail),
+        SteerError::ResumesTooEarly | SteerError::Plan(PlanError::TooRecent { .. }) => {
+            Problem::invalid("until", detail)
+        }
         SteerError::NoSuchWeek(_) => Problem::invalid("week", detail),
         SteerError::WeekCount(_) => Problem::invalid("weeks", detail),
         SteerError::NoBounds | SteerError::NotWider { .. } | SteerError::NothingLeft => {
             Problem::invalid("from", detail)
         }
         SteerError::Plan(PlanError::NotABorder { field, .. }) => Problem::invalid(field, detail),
-        SteerError::ResumesTooEarly | SteerError::Plan(PlanError::TooRecent { .. }) => {
-            Problem::invalid("until", detail)
-        }
         SteerError::Plan(_) => Problem::invalid("from", detail),
     };
     problem.with_remedy(remedy)

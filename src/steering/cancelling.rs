@@ -39,10 +39,11 @@ pub async fn cancel(
         .await?;
     feed::ended(queue, &mut *transaction, collection.id).await?;
     let open = stopping.iter().filter(|one| one.status != ExecutionStatus::Cancelled).count();
-    let mut said = format!("is cancelled: {}", some_weeks(cancelled));
-    if open > 0 {
-        said = format!("{said}, {open} of them are being stopped at AMC");
-    }
+    let at_amc = match open {
+        0 => String::new(),
+        open => format!(", {open} of them are being stopped at AMC"),
+    };
+    let said = format!("is cancelled: {}{at_amc}", some_weeks(cancelled));
     let detail = json!({"stopping_at_amc": open});
     done(transaction, &collection, because, (cancelled, said), detail).await
 }

@@ -77,9 +77,9 @@ pub async fn shrink(
         return Err(SteerError::NothingLeft);
     }
     let why = because.why.unwrap_or("not needed");
-    let reason = format!("skipped by {}: {why}", because.by);
     let days = (from.max(collection.period_start), until.min(collection.period_end));
-    let skipped = weeks::skip_outside(&mut *transaction, collection.id, days, &reason).await?;
+    let skipped =
+        weeks::skip_outside(&mut *transaction, collection.id, days, (because.by, why)).await?;
     if skipped == 0 {
         return Ok(unchanged(&collection, "has no week outside that has not begun"));
     }

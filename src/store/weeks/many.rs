@@ -94,7 +94,12 @@ pub async fn collect_again(
     Ok(done.rows_affected())
 }
 
-/// Adds weeks, and takes up again those of them that were skipped; the others stay as they are. How many.
+/// How the reason of a week begins that a person does not need, before who it was. One that was left out
+/// when the collection was made says something else.
+const SKIPPED_BY: &str = "skipped by ";
+
+/// Adds weeks, and takes up again those of them that [`skip_outside`] skipped; the others stay as they are.
+/// How many.
 pub async fn add(
     db: impl PgExecutor<'_>,
     collection: CollectionUuid,
@@ -109,13 +114,15 @@ pub async fn add(
             as new (id, week_start_date, week_end_date, slice_key)
         on conflict on constraint report_data_weeks_week_start_date_key do update
         set status = 'pending', queued_at = null, error_message = null, completed_at = null
-        where week.status = 'skipped'",
+        where week.status = 'skipped'
+          and starts_with(week.error_message, $6)",
     )
     .bind(collection)
     .bind(weeks.iter().map(|_| WeekId::fresh()).collect::<Vec<_>>())
     .bind(weeks.iter().map(|week| week.start).collect::<Vec<_>>())
     .bind(weeks.iter().map(|week| week.end).collect::<Vec<_>>())
     .bind(weeks.iter().map(|week| week.slice_key).collect::<Vec<_>>())
+    .bind(SKIPPED_BY)
     .execute(db)
     .await?;
     Ok(done.rows_affected())
@@ -127,7 +134,7 @@ pub async fn skip_outside(
     db: impl PgExecutor<'_>,
     collection: CollectionUuid,
     (from, until): (NaiveDate, NaiveDate),
-    reason: &str,
+    (by, why): (&str, &str),
 ) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(
         r"-- weeks_skip_outside
@@ -144,7 +151,7 @@ pub async fn skip_outside(
     .bind(collection)
     .bind(from)
     .bind(until)
-    .bind(text::message(reason))
+    .bind(text::message(&format!("{SKIPPED_BY}{by}: {why}")))
     .execute(db)
     .await?;
     Ok(done.rows_affected())
