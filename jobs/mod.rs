@@ -9,6 +9,10 @@
 //! run_batch_member ─▶ submit_execution ──▶ … the same way: one execution for each instance of a batch
 //!
 //! refresh_token ── asked for by whoever meets an expired token; the others wait for it
+//!
+//! sync_instances ── takes over from AMC which instances a user may use
+//! probe_instance ── asks a blocked instance whether it lets us in again
+//! deliver_webhook ── tells a webhook what happened
 //! ```
 //!
 //! `owner` is no job: it is what the three in the middle do for a week or for a run. Neither is `feed`,
@@ -18,14 +22,17 @@
 
 pub mod aggregate_report;
 pub mod collect_week;
+pub mod deliver_webhook;
 pub mod feed;
 pub mod fetch_result;
 pub mod owner;
 pub mod poll_status;
+pub mod probe_instance;
 pub mod refresh_token;
 pub mod run_batch_member;
 pub mod run_schedule;
 pub mod submit_execution;
+pub mod sync_instances;
 
 use crate::queue::Catalog;
 use crate::tools::Tools;
@@ -35,10 +42,13 @@ pub fn catalog() -> Catalog<Tools> {
     Catalog::new()
         .add::<aggregate_report::AggregateReport>()
         .add::<collect_week::CollectWeek>()
+        .add::<deliver_webhook::DeliverWebhook>()
         .add::<fetch_result::FetchResult>()
         .add::<poll_status::PollStatus>()
+        .add::<probe_instance::ProbeInstance>()
         .add::<refresh_token::RefreshToken>()
         .add::<run_batch_member::RunBatchMember>()
         .add::<run_schedule::RunSchedule>()
         .add::<submit_execution::SubmitExecution>()
+        .add::<sync_instances::SyncInstances>()
 }

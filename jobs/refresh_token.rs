@@ -1,8 +1,12 @@
 //! Buys a user a new access token, once for all who need it, and lets their jobs go on.
 //!
-//! A refresh token that Amazon refuses stops the user's work (`needs_reauth`) and is tried again now
-//! and then: Amazon has refused good tokens for minutes before
-//! (github.com/amzn/selling-partner-api-models, issue 2798). A refused client stops everybody's.
+//! A refresh token that Amazon refuses is tried again now and then, and stops the user's work
+//! (`needs_reauth`) when it is still refused after a while: Amazon has refused good tokens for minutes
+//! before (github.com/amzn/selling-partner-api-models, issue 2798). Afterwards, too, it is tried ever more
+//! seldom. A refused client stops everybody's.
+//!
+//! A new access token that AMC refuses at once is not helped by the next one: they are bought ever more
+//! seldom while that goes on.
 
 use super::owner;
 use crate::amc::{TokenClass, TokenError, Tokens};
@@ -20,8 +24,15 @@ use std::time::Duration;
 const TRY_AGAIN: Duration = Duration::from_secs(15);
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(3600);
 
-/// A token this young is not renewed again. Seconds.
+/// A refusal is believed when it still comes so long after the first one.
+const CONFIRMED_AFTER: Duration = Duration::from_secs(600);
+
+/// A token this young is not renewed again; doubled for each one in a row that was refused so young.
+/// Seconds.
 const SETTLES: i64 = 5;
+const SETTLES_MAX: i64 = 900;
+/// A token that is refused within this time after it might have been renewed did not last. Seconds.
+const LASTS: i64 = 60;
 
 /// Buys a user a new access token.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,18 +63,22 @@ impl Job for RefreshToken {
         if renewed && credential.state == TokenState::Active {
             return self.open(tools, attempt).await;
         }
-        // A new token that is refused at once is not helped by the next one.
         let age = credential.seconds_since_refresh.unwrap_or(i64::MAX);
-        if !renewed && credential.state == TokenState::Active && age < SETTLES {
-            let left = u64::try_from(SETTLES - age).unwrap_or(0);
-            return Ok(Outcome::Snooze(Duration::from_secs(left)));
+        let settles = settles(credential.refused_young);
+        if !renewed && credential.state == TokenState::Active && age < settles {
+            let left = u64::try_from(settles - age).unwrap_or(0);
+            return Ok(Outcome::Idle(Duration::from_secs(left)));
         }
+        let lasted = renewed || age >= settles.saturating_add(LASTS);
+        let refused_young = if lasted { 0 } else { credential.refused_young.saturating_add(1) };
         let secret = tools
             .unseal(&credential.encrypted)
             .map_err(|error| Failure::transient(error).blameless())?;
         let client_id = credential.lwa_client_id.as_deref();
         match tools.refresh(credential.region, client_id, &secret).await {
-            Ok(tokens) => self.store(tools, attempt, credential.generation, tokens).await,
+            Ok(tokens) => {
+                self.store(tools, attempt, credential.generation, tokens, refused_young).await
+            }
             Err(error) => {
                 metrics::token_refreshed(error.class().as_str());
                 self.refused(tools, attempt, credential.generation, client_id, error).await
@@ -104,6 +119,7 @@ impl RefreshToken {
         attempt: &Attempt,
         generation: i64,
         tokens: Tokens,
+        refused_young: i32,
     ) -> Result<Outcome, Failure> {
         let access = tools.seal(&tokens.access_token);
         let refresh = tokens.refresh_token.as_ref().map(|token| tools.seal(token));
@@ -117,6 +133,7 @@ impl RefreshToken {
             &access,
             lives,
             refresh.as_ref(),
+            refused_young,
         )
         .await?;
         metrics::token_refreshed("succeeded");
@@ -137,7 +154,14 @@ impl RefreshToken {
             TokenClass::InvalidGrant => {
                 let mut transaction = crate::transaction::begin(&tools.db).await?;
                 let user = self.user_id;
-                if credentials::refuse(&mut *transaction, user, generation, &said).await? {
+                let stopped = credentials::refuse(
+                    &mut *transaction,
+                    user,
+                    generation,
+                    &said,
+                    CONFIRMED_AFTER,
+                );
+                if stopped.await? {
                     self.tell(&mut transaction, TokenState::NeedsReauth, &said).await?;
                 }
                 transaction.commit().await?;
@@ -185,6 +209,12 @@ impl RefreshToken {
     }
 }
 
+/// How old a token has to be to be renewed, when so many before it did not last. Seconds.
+fn settles(refused_young: i32) -> i64 {
+    let doublings = u32::try_from(refused_young).unwrap_or(0).min(10);
+    (SETTLES << doublings).min(SETTLES_MAX)
+}
+
 fn try_again_in(tries: i32) -> Duration {
     let doublings = u32::try_from(tries).unwrap_or(0).min(12);
     TRY_AGAIN.saturating_mul(1 << doublings).min(TRY_AGAIN_MAX)
@@ -193,6 +223,12 @@ fn try_again_in(tries: i32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_that_do_not_last_are_bought_ever_more_seldom() {
+        let settled: Vec<i64> = (0..10).map(settles).collect();
+        assert_eq!(settled, [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]);
+    }
 
     #[test]
     fn a_refused_token_is_tried_again_ever_more_seldom_but_never_given_up() {

@@ -18,8 +18,8 @@ use crate::store::collections::{self, CollectionStatus};
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, SubmitMode, Trouble};
 use crate::store::instances::InstanceStatus;
 use crate::store::submits::{self, Accepted, Answer, Intent};
-use crate::store::{ExecutionUuid, instances, weeks};
-use crate::tools::{SignedIn, Tools, resources};
+use crate::store::{ExecutionUuid, weeks};
+use crate::tools::{SignedIn, Tools, block_instance, resources};
 use anyhow::anyhow;
 use chrono::TimeDelta;
 use chrono_tz::Tz;
@@ -332,7 +332,8 @@ async fn block(
     reason: &str,
 ) -> Result<Outcome, Failure> {
     let mut transaction = crate::transaction::begin(&tools.db).await?;
-    instances::block(&mut *transaction, execution.instance_id, reason).await?;
+    let instance = (execution.instance_id, execution.amc_instance_id.as_str());
+    block_instance(&mut transaction, instance, reason).await?;
     let trouble = Trouble {
         ending: Ending::Failed,
         class: "blocked",
@@ -345,7 +346,6 @@ async fn block(
     Owner::of(execution).block(&mut transaction, execution, reason).await?;
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;
-    tracing::error!(instance = execution.amc_instance_id, reason, "the instance is blocked");
     Ok(outcome)
 }
 

@@ -73,6 +73,7 @@ pub const VARIABLES: &[Variable] = &[
     defaulted("RECOMAMP_MAX_OPEN_PER_INSTANCE", "10", "how many executions may be open at one AMC instance"),
     defaulted("RECOMAMP_MAX_OPEN_PER_ACCOUNT", "200", "how many executions may be open at all instances of one AMC account"),
     defaulted("RECOMAMP_WEEK_ATTEMPTS", "5", "how many executions one week of a collection may use before it is given up"),
+    defaulted("RECOMAMP_WEBHOOK_ALLOW", "none", "hosts, addresses and ranges that webhooks may call although they are not public or not encrypted, separated by commas, as in hooks.internal,10.1.0.0/16"),
     defaulted("RECOMAMP_CONCURRENCY", "16", "how many jobs one worker process runs at once: a number for every queue, or a list such as 16,reports=2"),
     defaulted("RECOMAMP_POLLING_ONLY", "false", "whether to look for work by polling alone, which a transaction pooler such as PgBouncer needs"),
     defaulted("RECOMAMP_HISTORY_RETENTION", "30d", "how long finished jobs are kept"),
@@ -110,6 +111,12 @@ impl Keys {
     /// Encrypts with the first key and decrypts with any.
     pub fn ring(&self) -> MultiFernet {
         MultiFernet::new(self.ring.clone())
+    }
+
+    /// The key that encrypts, alone: what it does not open is still sealed with an older one.
+    pub fn newest(&self) -> &Fernet {
+        // There is always one: no ring is read without a key.
+        &self.ring[0]
     }
 
     /// How many keys there are; more than one while keys are being rotated.
@@ -279,6 +286,20 @@ impl Settings for Limits {
     }
 }
 
+/// Where webhooks may go.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Webhooks {
+    /// What they may call although it is not public or not encrypted, as it is written.
+    pub allow: String,
+}
+
+impl Settings for Webhooks {
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let allow = from.text("RECOMAMP_WEBHOOK_ALLOW")?;
+        Some(Self { allow: if allow == "none" { String::new() } else { allow } })
+    }
+}
+
 /// How much one worker process does at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Worker {
@@ -381,7 +402,7 @@ mod tests {
         Lwa,
         AmcHosts,
         (Timeouts, Results, Polling),
-        (Limits, Worker, Retention, Serve, Process, Logging),
+        (Limits, Webhooks, Worker, Retention, Serve, Process, Logging),
     );
 
     const KEY: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
@@ -429,7 +450,7 @@ mod tests {
             ("RECOMAMP_LWA_CLIENT_ID", "amzn1.application-oa2-client.1"),
             ("RECOMAMP_LWA_CLIENT_SECRET", "secret"),
         ]);
-        let (_, keys, _, hosts, (_, results, polling), (limits, worker, _, serve, process, _)) =
+        let (_, keys, _, hosts, (_, results, polling), (limits, _, worker, _, serve, process, _)) =
             Everything::load(&lookup).expect("defaults fill the rest");
         assert_eq!(keys.count(), 1);
         assert_eq!(hosts.eu.amc.as_str(), "https://advertising-api-eu.amazon.com/");

@@ -15,6 +15,9 @@ pub mod amc;
 pub mod queue;
 pub mod store;
 
+// Others are told.
+pub mod webhooks;
+
 // The outside, for tests and demonstrations.
 pub mod simulator;
 

@@ -4,13 +4,16 @@ mod access;
 pub mod gates;
 mod judge;
 pub mod resources;
+pub mod rotation;
 
-pub use access::SignedIn;
+pub use access::{Pass, SignedIn};
+pub use judge::{block_instance, note_blocked};
 
-use crate::config::{AmcHosts, Keys, Lwa, Polling, Results, Timeouts};
+use crate::config::{AmcHosts, Keys, Limits, Lwa, Polling, Results, Timeouts, Webhooks};
 use crate::queue::{NewJob, Queue};
 use crate::reports::files::ResultFiles;
 use crate::store::{Region, UserId};
+use crate::webhooks::Sender;
 use crate::{amc, config, metrics};
 use fernet::MultiFernet;
 use sqlx::PgPool;
@@ -30,6 +33,10 @@ pub struct Tools {
     pub rows_max_bytes: usize,
     /// How often open executions are looked at.
     pub polling: Polling,
+    /// How many executions may be open on an instance that is new.
+    pub limits: Limits,
+    /// Tells others.
+    pub webhooks: Sender,
     keys: MultiFernet,
     lwa: Lwa,
     hosts: AmcHosts,
@@ -41,7 +48,7 @@ pub struct Tools {
 pub type Renewal = fn(UserId, i64) -> Result<NewJob, crate::queue::Error>;
 
 /// The settings that tools are made from.
-pub type Settings = (Keys, Lwa, AmcHosts, Timeouts, Results, Polling);
+pub type Settings = (Keys, Lwa, AmcHosts, Timeouts, Results, Polling, Limits, Webhooks);
 
 /// Why tools cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +59,9 @@ pub enum Error {
     /// The store of results.
     #[error("RECOMAMP_RESULTS_URL cannot be used: {0}")]
     Files(#[from] crate::reports::files::Error),
+    /// Where webhooks may go.
+    #[error("RECOMAMP_WEBHOOK_ALLOW cannot be read: {0}")]
+    Webhooks(String),
 }
 
 impl Tools {
@@ -62,7 +72,7 @@ impl Tools {
         settings: Settings,
         renewal: Renewal,
     ) -> Result<Self, Error> {
-        let (keys, lwa, hosts, timeouts, results, polling) = settings;
+        let (keys, lwa, hosts, timeouts, results, polling, limits, webhooks) = settings;
         let amc = amc::Client::new(amc::Settings {
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,
@@ -78,6 +88,8 @@ impl Tools {
             files: ResultFiles::open(results.url.as_str())?,
             rows_max_bytes: usize::try_from(results.rows_max_bytes).unwrap_or(usize::MAX),
             polling,
+            limits,
+            webhooks: Sender::new(webhooks.allow.parse().map_err(Error::Webhooks)?),
             keys: keys.ring(),
             lwa,
             hosts,

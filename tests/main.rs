@@ -18,4 +18,5 @@ mod sources;
 mod statements;
 mod tidy;
 mod transactions;
+mod webhooks;
 mod weekend;

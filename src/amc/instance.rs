@@ -72,6 +72,14 @@ impl Client {
         .await
     }
 
+    /// Asks whether the instance lets us in, as cheaply as that can be asked: one page with one workflow.
+    pub async fn knock(&self, caller: &Caller, instance: &AmcInstanceId) -> Result<(), Error> {
+        let path = vec!["amc", "reporting", instance.as_str(), "workflows"];
+        let mut call = Call::get(Operation::ListWorkflows, caller, path, JSON);
+        call.query.push(("limit", "1".to_owned()));
+        self.call(&call, |_| Ok(())).await
+    }
+
     /// All instances of the account.
     pub async fn instances(&self, caller: &Caller) -> Result<Vec<Instance>, Error> {
         let call = Call::get(Operation::ListInstances, caller, vec!["amc", "instances"], MEDIA);

@@ -40,6 +40,7 @@ pub mod collections;
 pub mod error;
 pub mod fields;
 pub mod health;
+pub mod instances;
 pub mod jobs;
 pub mod plans;
 pub mod query;
@@ -47,6 +48,7 @@ pub mod request;
 pub mod resources;
 pub mod schedules;
 pub mod steering;
+pub mod webhooks;
 
 use crate::backfill::estimate::Curve;
 use crate::queue::Queue;
@@ -103,6 +105,13 @@ pub fn router(api: Api) -> Router {
         .route("/v1/schedules/{id}/trigger", post(schedules::trigger))
         .route("/v1/schedules/{id}/pause", post(schedules::pause))
         .route("/v1/schedules/{id}/resume", post(schedules::resume))
+        .route("/v1/instances", get(instances::list))
+        .route("/v1/instances/sync", post(instances::sync))
+        .route("/v1/webhooks", get(webhooks::list))
+        .route("/v1/webhooks/{id}", get(webhooks::show).delete(webhooks::remove))
+        .route("/v1/webhooks/{id}/test", post(webhooks::test))
+        .route("/v1/webhooks/{id}/disable", post(webhooks::disable))
+        .route("/v1/webhooks/{id}/enable", post(webhooks::enable))
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/jobs/{id}/explain", get(jobs::explain))
         .route("/v1/resources", get(resources::list))

@@ -24,6 +24,11 @@ pub fn text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// A secret alone in a file.
+pub fn secret(file: &Path) -> Result<SecretString> {
+    Ok(SecretString::from(text(file)?.trim()))
+}
+
 /// A refresh token of Login with Amazon, from a file or else from standard input.
 ///
 /// Never from an argument, which everybody on the machine can see.

@@ -1,14 +1,14 @@
 //! `recomamp instances`: the AMC instances that the engine works on.
 
-use super::{connect, output, refused};
+use super::{connect, output, refused, users};
 use crate::amc::{AmcInstanceId, EntityId};
 use crate::config::{Database, Limits};
-use crate::jobs::collect_week;
+use crate::jobs::{collect_week, sync_instances};
 use crate::queue::Queue;
 use crate::queue::gate::Rule;
-use crate::store::accounts;
 use crate::store::events::{self, NewEvent};
 use crate::store::instances::{self, InstanceStatus, NewInstance};
+use crate::store::{accounts, credentials};
 use crate::telemetry::Mode;
 use crate::tools::{gates, resources};
 use anyhow::{Context, Result, bail};
@@ -23,6 +23,7 @@ use url::Url;
 pub enum Instances {
     Add(Add),
     List(List),
+    Sync(Sync),
     Unblock(Unblock),
     Limit(Limit),
 }
@@ -59,6 +60,21 @@ pub struct List {
     json: bool,
 }
 
+/// Takes over from AMC which accounts and instances there are, once a worker is there to ask.
+///
+/// New ones are added and can be used at once. What AMC does not list any more, or is still creating,
+/// is blocked with that reason; nothing is deleted. It happens by itself once a day.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  recomamp instances sync --user ana@example.com")]
+pub struct Sync {
+    /// The email of the user whose token asks; every active user when not given.
+    #[arg(long)]
+    user: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
 /// Starts work again on an instance that Amazon refused us, once that is settled with Amazon.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  recomamp instances unblock amcibersblt")]
@@ -87,6 +103,7 @@ impl Instances {
         match self {
             Self::Add(command) => command.run().await,
             Self::List(command) => command.run().await,
+            Self::Sync(command) => command.run().await,
             Self::Unblock(command) => command.run().await,
             Self::Limit(command) => command.run().await,
         }
@@ -166,6 +183,31 @@ impl List {
         }
         let headings = ["INSTANCE", "NAME", "ACCOUNT", "ENDPOINT", "STATUS", "WHY"];
         output::table(headings, rows.map(Row::cells))
+    }
+}
+
+impl Sync {
+    async fn run(self) -> Result<()> {
+        let database: Database = super::settings(Mode::Command)?;
+        let db = connect::ready(&database, 1).await?;
+        let mut tx = crate::transaction::begin(&db).await?;
+        let chosen = match &self.user {
+            Some(email) => vec![users::find(&mut tx, email).await?.id],
+            None => credentials::usable(&mut *tx).await?,
+        };
+        for user in &chosen {
+            if credentials::refresh_token(&mut *tx, *user).await?.is_none() {
+                bail!("the user has no token: run `recomamp users authorise`");
+            }
+            sync_instances::ask_now(&Queue::new(), &mut tx, *user).await?;
+        }
+        tx.commit().await?;
+        if self.json {
+            return output::json(&json!({"users": chosen}));
+        }
+        let users = if chosen.len() == 1 { "1 user" } else { &format!("{} users", chosen.len()) };
+        eprintln!("AMC is asked for {users}: see `recomamp instances list` in a moment.");
+        Ok(())
     }
 }
 

@@ -21,6 +21,7 @@ mod migrate;
 mod plans;
 mod schedules;
 mod status;
+mod webhooks;
 
 // What a new installation is told about Amazon.
 mod accounts;
@@ -90,6 +91,8 @@ enum Command {
     Jobs(jobs::Jobs),
     #[command(subcommand)]
     Gates(gates::Gates),
+    #[command(subcommand)]
+    Webhooks(webhooks::Webhooks),
     Status(status::Status),
     Doctor(doctor::Doctor),
     Bench(bench::Bench),
@@ -105,7 +108,7 @@ impl Cli {
             Command::Work(command) => command.run().await.map(Exit::done),
             Command::Schedule(command) => command.run().await.map(Exit::done),
             Command::Migrate(command) => command.run().await,
-            Command::Keys(command) => command.run().map(Exit::done),
+            Command::Keys(command) => command.run().await.map(Exit::done),
             Command::Users(command) => command.run().await.map(Exit::done),
             Command::Accounts(command) => command.run().await.map(Exit::done),
             Command::Instances(command) => command.run().await.map(Exit::done),
@@ -117,6 +120,7 @@ impl Cli {
             Command::Schedules(command) => Box::pin(command.run()).await.map(Exit::done),
             Command::Jobs(command) => command.run().await.map(Exit::done),
             Command::Gates(command) => command.run().await.map(Exit::done),
+            Command::Webhooks(command) => command.run().await.map(Exit::done),
             Command::Status(command) => command.run().await,
             Command::Doctor(command) => command.run().await,
             Command::Bench(command) => command.run().await.map(Exit::done),

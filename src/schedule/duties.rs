@@ -2,15 +2,26 @@
 
 use super::Desk;
 use crate::clock;
-use crate::jobs::{feed, refresh_token, run_batch_member, run_schedule};
+use crate::jobs::{
+    deliver_webhook, feed, probe_instance, refresh_token, run_batch_member, run_schedule,
+    sync_instances,
+};
 use crate::queue::postgres;
 use crate::steering;
-use crate::store::{collections, credentials};
+use crate::store::instances::health;
+use crate::store::{collections, credentials, webhooks};
 use anyhow::Result;
+use rand::Rng;
 use std::time::Duration;
 
 /// A token is renewed when it ends within this time.
 const TOKEN_MARGIN: Duration = Duration::from_secs(900);
+/// So many blocked instances are asked in one go.
+const PROBES_AT_ONCE: i64 = 100;
+/// So many deliveries get their jobs in one go.
+const DELIVERIES_AT_ONCE: i64 = 1000;
+/// How long a user's accounts and instances are taken to be what they were.
+const SYNC_EVERY: Duration = Duration::from_secs(86_400);
 /// A process that has not been heard of for this long is given up, should no worker be there to do it.
 const PATIENCE: Duration = Duration::from_secs(9);
 
@@ -33,6 +44,12 @@ pub enum Duty {
     TendRuns,
     /// Pick up members of batches that no job works on.
     TendBatches,
+    /// Send what webhooks are to be told.
+    TellWebhooks,
+    /// Ask blocked instances whether they let us in again.
+    ProbeInstances,
+    /// Take over from AMC which instances there are, once a day for each user.
+    SyncInstances,
 }
 
 impl Duty {
@@ -46,6 +63,9 @@ impl Duty {
         Self::TendWeeks,
         Self::TendRuns,
         Self::TendBatches,
+        Self::TellWebhooks,
+        Self::ProbeInstances,
+        Self::SyncInstances,
     ];
 
     /// The word in logs.
@@ -59,16 +79,19 @@ impl Duty {
             Self::TendWeeks => "tend_weeks",
             Self::TendRuns => "tend_runs",
             Self::TendBatches => "tend_batches",
+            Self::TellWebhooks => "tell_webhooks",
+            Self::ProbeInstances => "probe_instances",
+            Self::SyncInstances => "sync_instances",
         }
     }
 
     /// How often.
     pub fn every(self) -> Duration {
         match self {
-            Self::RenewTokens => Duration::from_secs(60),
-            Self::Prune => Duration::from_secs(3600),
+            Self::RenewTokens | Self::ProbeInstances => Duration::from_secs(60),
+            Self::Prune | Self::SyncInstances => Duration::from_secs(3600),
             Self::Sweep | Self::ResumeCollections => Duration::from_secs(15),
-            Self::Rescue => Duration::from_secs(5),
+            Self::Rescue | Self::TellWebhooks => Duration::from_secs(5),
             Self::TendWeeks | Self::TendRuns | Self::TendBatches => Duration::from_secs(300),
         }
     }
@@ -88,6 +111,9 @@ impl Duty {
             Self::TendWeeks => tend_weeks(desk).await,
             Self::TendRuns => tend_runs(desk).await,
             Self::TendBatches => tend_batches(desk).await,
+            Self::TellWebhooks => tell_webhooks(desk).await,
+            Self::ProbeInstances => probe_instances(desk).await,
+            Self::SyncInstances => sync_instances(desk).await,
         }
     }
 }
@@ -104,9 +130,40 @@ async fn renew_tokens(desk: &Desk) -> Result<()> {
     Ok(())
 }
 
+/// The database has noted who is to be told of what; a delivery that has its job already is left to it.
+async fn tell_webhooks(desk: &Desk) -> Result<()> {
+    let mut connection = desk.db.acquire().await?;
+    let pending = deliver_webhook::forgotten(&mut connection, DELIVERIES_AT_ONCE).await?;
+    let jobs = pending.into_iter().map(deliver_webhook::job).collect::<Result<Vec<_>, _>>()?;
+    desk.queue.enqueue(&mut connection, &jobs).await?;
+    Ok(())
+}
+
+async fn probe_instances(desk: &Desk) -> Result<()> {
+    let mut connection = desk.db.acquire().await?;
+    let due = health::due_probes(&mut *connection, PROBES_AT_ONCE).await?;
+    let jobs = due.into_iter().map(probe_instance::job).collect::<Result<Vec<_>, _>>()?;
+    desk.queue.enqueue(&mut connection, &jobs).await?;
+    Ok(())
+}
+
+async fn sync_instances(desk: &Desk) -> Result<()> {
+    let mut connection = desk.db.acquire().await?;
+    let mut jobs = Vec::new();
+    for user in credentials::unsynced_since(&mut *connection, SYNC_EVERY).await? {
+        // Spread, so that many users do not ask at once.
+        let later = Duration::from_secs(3600).mul_f64(rand::rng().random_range(0.0..1.0));
+        jobs.push(sync_instances::job(user)?.after(later));
+    }
+    desk.queue.enqueue(&mut connection, &jobs).await?;
+    Ok(())
+}
+
 async fn prune(desk: &Desk) -> Result<()> {
     let mut connection = desk.db.acquire().await?;
     let pruned = desk.queue.prune(&mut connection, desk.retention).await?;
+    let told = webhooks::prune(&mut *connection, desk.retention).await?;
+    tracing::debug!(told, "old deliveries of webhooks were dropped");
     tracing::info!(made = pruned.made, dropped = pruned.dropped, "the history was pruned");
     Ok(())
 }

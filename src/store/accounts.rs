@@ -86,6 +86,23 @@ pub async fn by_account_id(
     .await
 }
 
+/// Names an account as Amazon does.
+pub async fn rename(
+    db: impl PgExecutor<'_>,
+    account: AccountUuid,
+    name: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- accounts_rename
+        update amc_accounts set account_name = $2 where id = $1 and account_name <> $2",
+    )
+    .bind(account)
+    .bind(name)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Every account, by Amazon's id.
 pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Account>, sqlx::Error> {
     sqlx::query_as(

@@ -61,6 +61,8 @@ pub struct RefreshToken {
     pub generation: i64,
     /// Seconds since the last refresh by the store's clock; none before the first.
     pub seconds_since_refresh: Option<i64>,
+    /// How many access tokens in a row were refused soon after they were bought.
+    pub refused_young: i32,
     /// Whether it still works.
     #[sqlx(rename = "token_state")]
     pub state: TokenState,
@@ -109,7 +111,9 @@ pub async fn authorise(
             access_token_expires_at = null,
             token_generation = lwa_credentials.token_generation + 1,
             token_state = 'active',
-            token_error = null",
+            token_error = null,
+            grant_refused_at = null,
+            refused_young = 0",
     )
     .bind(user)
     .bind(region)
@@ -146,6 +150,7 @@ pub async fn refresh_token(
     sqlx::query_as(
         r"-- credentials_refresh_token
         select refresh_token_encrypted, region, lwa_client_id, token_generation, token_state,
+            refused_young,
             floor(extract(epoch from (select engine.now()) - token_refreshed_at))::bigint
                 as seconds_since_refresh
         from lwa_credentials
@@ -159,7 +164,8 @@ pub async fn refresh_token(
 /// Stores what a refresh gave, and says whether it came in time.
 ///
 /// Refused when the credential is no longer of the generation that was refreshed.
-/// `refresh_token` is given only when Amazon sent a new one.
+/// `refresh_token` is given only when Amazon sent a new one. `refused_young` is how many access tokens
+/// in a row were refused soon after they were bought.
 pub async fn store_refreshed(
     db: impl PgExecutor<'_>,
     user: UserId,
@@ -167,6 +173,7 @@ pub async fn store_refreshed(
     access_token: &Sealed,
     expires_in: Duration,
     refresh_token: Option<&Sealed>,
+    refused_young: i32,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         r"-- credentials_store_refreshed
@@ -177,6 +184,8 @@ pub async fn store_refreshed(
             token_generation = token_generation + 1,
             token_state = 'active',
             token_error = null,
+            grant_refused_at = null,
+            refused_young = $6,
             token_refreshed_at = (select engine.now())
         where user_id = $1
           and token_generation = $2",
@@ -186,34 +195,46 @@ pub async fn store_refreshed(
     .bind(access_token)
     .bind(expires_in.as_secs_f64())
     .bind(refresh_token)
+    .bind(refused_young)
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
-/// Writes down that Amazon refused the refresh token, and says whether that was news in time.
+/// Writes down that Amazon refused the refresh token, and says whether that stopped it: when it was
+/// refused before, at least `confirmed_after` ago, and never accepted since.
 ///
-/// Refused when the credential is no longer of that generation: the user has logged in again since.
+/// Nothing is written when the credential is no longer of that generation: the user has logged in again.
 pub async fn refuse(
     db: impl PgExecutor<'_>,
     user: UserId,
     generation_expected: i64,
     error: &str,
+    confirmed_after: Duration,
 ) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
+    let stopped: Option<bool> = sqlx::query_scalar(
         r"-- credentials_refuse
         update lwa_credentials
-        set token_state = 'needs_reauth', token_error = $3
+        set grant_refused_at = coalesce(grant_refused_at, clock.now),
+            token_state = case
+                when coalesce(grant_refused_at, clock.now) <= clock.now - make_interval(secs => $4)
+                then 'needs_reauth'
+                else token_state
+            end,
+            token_error = $3
+        from (select engine.now() as now) as clock
         where user_id = $1
           and token_generation = $2
-          and token_state <> 'needs_reauth'",
+          and token_state <> 'needs_reauth'
+        returning token_state = 'needs_reauth'",
     )
     .bind(user)
     .bind(generation_expected)
     .bind(text::message(error))
-    .execute(db)
+    .bind(confirmed_after.as_secs_f64())
+    .fetch_optional(db)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(stopped.unwrap_or(false))
 }
 
 /// Writes down that Amazon refused a client id or its secret, for every credential that uses it.
@@ -258,7 +279,8 @@ pub async fn accept_client(
     Ok(done.rows_affected())
 }
 
-/// The users whose access token ends within `margin`, or who have none yet, the most urgent first.
+/// The users whose access token ends within `margin`, or who have none yet, the most urgent first. Each
+/// user's margin is up to half as long again, so that tokens bought together are not renewed together.
 pub async fn expiring_before(
     db: impl PgExecutor<'_>,
     margin: Duration,
@@ -270,12 +292,60 @@ pub async fn expiring_before(
         join users on users.id = user_id and users.is_active
         where token_state = 'active'
           and (access_token_expires_at is null
-               or access_token_expires_at < (select engine.now()) + make_interval(secs => $1))
+               or access_token_expires_at < (select engine.now()) + make_interval(
+                   secs => $1 * (1 + abs(hashtext(user_id::text || token_generation) % 1000) / 2000.0)
+               ))
         order by access_token_expires_at nulls first, user_id",
     )
     .bind(margin.as_secs_f64())
     .fetch_all(db)
     .await
+}
+
+/// The active users whose credential is good.
+pub async fn usable(db: impl PgExecutor<'_>) -> Result<Vec<UserId>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- credentials_usable
+        select user_id
+        from lwa_credentials
+        join users on users.id = user_id and users.is_active
+        where token_state = 'active'
+        order by user_id",
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The users whose accounts and instances were not taken over from AMC for so long.
+pub async fn unsynced_since(
+    db: impl PgExecutor<'_>,
+    interval: Duration,
+) -> Result<Vec<UserId>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- credentials_unsynced_since
+        select user_id
+        from lwa_credentials
+        join users on users.id = user_id and users.is_active
+        where token_state = 'active'
+          and coalesce(instances_synced_at, lwa_credentials.created_at)
+              <= (select engine.now()) - make_interval(secs => $1)
+        order by user_id",
+    )
+    .bind(interval.as_secs_f64())
+    .fetch_all(db)
+    .await
+}
+
+/// The user's accounts and instances have just been taken over from AMC.
+pub async fn synced(db: impl PgExecutor<'_>, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- credentials_synced
+        update lwa_credentials set instances_synced_at = (select engine.now()) where user_id = $1",
+    )
+    .bind(user)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Every credential.
@@ -322,7 +392,7 @@ mod tests {
             let (db, user) = (house.db(), house.user);
             async move {
                 let access = sealed(&format!("access{n}"));
-                store_refreshed(db, user, 0, &access, HOUR, None).await.unwrap()
+                store_refreshed(db, user, 0, &access, HOUR, None, 0).await.unwrap()
             }
         });
         let stored = join_all(refreshes).await.into_iter().filter(|stored| *stored).count();
@@ -333,10 +403,10 @@ mod tests {
     async fn a_refresh_keeps_the_refresh_token_unless_amazon_sent_another() {
         let house = authorised().await;
         let (db, user) = (house.db(), house.user);
-        store_refreshed(db, user, 0, &sealed("a"), HOUR, None).await.unwrap();
+        store_refreshed(db, user, 0, &sealed("a"), HOUR, None, 0).await.unwrap();
         let kept = refresh_token(db, user).await.unwrap().expect("the user is authorised");
         assert_eq!((kept.encrypted, kept.generation), (sealed("refresh"), 1));
-        store_refreshed(db, user, 1, &sealed("b"), HOUR, Some(&sealed("other"))).await.unwrap();
+        store_refreshed(db, user, 1, &sealed("b"), HOUR, Some(&sealed("other")), 0).await.unwrap();
         let other = refresh_token(db, user).await.unwrap().expect("the user is authorised");
         assert_eq!(other.encrypted, sealed("other"));
     }
@@ -345,14 +415,31 @@ mod tests {
     async fn a_refusal_that_comes_after_a_new_login_is_refused() {
         let house = authorised().await;
         let (db, user) = (house.db(), house.user);
-        assert!(refuse(db, user, 0, "invalid_grant").await.unwrap());
-        assert!(!refuse(db, user, 0, "invalid_grant").await.unwrap());
+        assert!(refuse(db, user, 0, "invalid_grant", Duration::ZERO).await.unwrap());
+        assert!(!refuse(db, user, 0, "invalid_grant", Duration::ZERO).await.unwrap());
         assert_eq!(token(&house).await.state, TokenState::NeedsReauth);
 
         authorise(db, user, Region::Na, None, &sealed("new")).await.unwrap();
-        assert!(!refuse(db, user, 0, "invalid_grant").await.unwrap());
+        assert!(!refuse(db, user, 0, "invalid_grant", Duration::ZERO).await.unwrap());
         let token = token(&house).await;
         assert_eq!((token.state, token.error, token.generation), (TokenState::Active, None, 1));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_stops_a_credential_only_when_it_is_repeated_after_a_while() {
+        let house = authorised().await;
+        let (db, user, minutes) = (house.db(), house.user, Duration::from_mins(10));
+        assert!(!refuse(db, user, 0, "invalid_grant", minutes).await.unwrap());
+        house.database.advance_clock(Duration::from_mins(9)).await;
+        assert!(!refuse(db, user, 0, "invalid_grant", minutes).await.unwrap());
+        assert_eq!(token(&house).await.state, TokenState::Active);
+        // One good answer between them, and the first refusal was a mistake.
+        store_refreshed(db, user, 0, &sealed("good"), HOUR, None, 0).await.unwrap();
+        house.database.advance_clock(Duration::from_mins(9)).await;
+        assert!(!refuse(db, user, 1, "invalid_grant", minutes).await.unwrap());
+        house.database.advance_clock(minutes).await;
+        assert!(refuse(db, user, 1, "invalid_grant", minutes).await.unwrap());
+        assert_eq!(token(&house).await.state, TokenState::NeedsReauth);
     }
 
     #[tokio::test]
@@ -371,7 +458,7 @@ mod tests {
         let (db, user) = (house.db(), house.user);
         let margin = Duration::from_mins(10);
         assert_eq!(expiring_before(db, margin).await.unwrap(), [user], "never refreshed");
-        store_refreshed(db, user, 0, &sealed("access"), HOUR, None).await.unwrap();
+        store_refreshed(db, user, 0, &sealed("access"), HOUR, None, 0).await.unwrap();
         assert_eq!(expiring_before(db, margin).await.unwrap(), []);
 
         house.database.advance_clock(Duration::from_mins(51)).await;
@@ -379,7 +466,7 @@ mod tests {
         let left = token(&house).await.seconds_left.expect("there is a token");
         assert!((400..=540).contains(&left), "{left}");
 
-        refuse(db, user, 1, "invalid_grant").await.unwrap();
+        refuse(db, user, 1, "invalid_grant", Duration::ZERO).await.unwrap();
         assert_eq!(expiring_before(db, margin).await.unwrap(), [], "nobody can refresh it");
     }
 

@@ -65,4 +65,8 @@ ids! {
     WeekId;
     /// A row of `workflow_executions`; AMC's own id of the execution is the text `amc_execution_id`.
     ExecutionUuid;
+    /// A row of `webhooks`.
+    WebhookId;
+    /// A row of `webhook_deliveries`.
+    DeliveryId;
 }

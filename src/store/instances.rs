@@ -1,5 +1,7 @@
 //! `amc_instances`: the AMC instances that the engine works on.
 
+pub mod health;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -136,7 +138,8 @@ pub async fn set_endpoint(
     Ok(done.rows_affected() == 1)
 }
 
-/// Stops work on an instance because Amazon refuses us there; says whether that is news.
+/// Stops work on an instance because Amazon refuses us there; says whether that is news. It is asked
+/// now and then whether it lets us in again: see [`health`].
 pub async fn block(
     db: impl PgExecutor<'_>,
     instance: InstanceUuid,
@@ -145,12 +148,14 @@ pub async fn block(
     let done = sqlx::query(
         r"-- instances_block
         update amc_instances
-        set status = 'blocked', block_reason = $2
+        set status = 'blocked', block_reason = $2, probes = 0,
+            next_probe_at = (select engine.now()) + make_interval(secs => $3)
         where id = $1
           and status = 'active'",
     )
     .bind(instance)
     .bind(text::message(reason))
+    .bind(health::pause_after(0).as_secs_f64())
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -161,7 +166,7 @@ pub async fn unblock(db: impl PgExecutor<'_>, instance: InstanceUuid) -> Result<
     let done = sqlx::query(
         r"-- instances_unblock
         update amc_instances
-        set status = 'active', block_reason = null
+        set status = 'active', block_reason = null, next_probe_at = null, probes = 0
         where id = $1
           and status = 'blocked'",
     )

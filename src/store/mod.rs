@@ -34,10 +34,12 @@ pub mod plans;
 pub mod results;
 pub mod runs;
 pub mod schedules;
+pub mod sealed;
 pub mod submits;
 pub mod unexpected_answers;
 pub mod users;
 pub mod versions;
+pub mod webhooks;
 pub mod weeks;
 pub mod words;
 pub mod workflows;
@@ -45,8 +47,8 @@ pub mod workflows;
 mod text;
 
 pub use ids::{
-    AccountUuid, BatchMemberId, BatchUuid, CollectionUuid, ExecutionUuid, InstanceUuid, PlanUuid,
-    ScheduleRunUuid, ScheduleUuid, UserId, VersionId, WeekId, WorkflowUuid,
+    AccountUuid, BatchMemberId, BatchUuid, CollectionUuid, DeliveryId, ExecutionUuid, InstanceUuid,
+    PlanUuid, ScheduleRunUuid, ScheduleUuid, UserId, VersionId, WebhookId, WeekId, WorkflowUuid,
 };
 pub use words::{Region, Sealed, Sha256};
 

@@ -27,43 +27,68 @@ pub struct SignedIn {
     pub host: String,
 }
 
+/// A live access token, and whose it is.
+pub struct Pass {
+    /// Where to call, and with which token.
+    pub access: Access,
+    /// Whose token it is.
+    pub user: UserId,
+    /// Which of the user's tokens it is.
+    pub generation: i64,
+    /// The host that is called.
+    pub host: String,
+}
+
 impl Tools {
     /// Signs in for an execution. Without a live token it asks for one, and the job waits for it.
     pub async fn sign_in(&self, execution: &Execution) -> Result<SignedIn, Failure> {
-        let user = execution.user_id;
+        let endpoint = execution.endpoint_url.as_deref();
+        let pass = self.pass(execution.user_id, execution.region, endpoint).await?;
+        let named = |error: crate::amc::IdError| Failure::permanent(error);
+        Ok(SignedIn {
+            caller: Caller {
+                access: pass.access,
+                entity_id: EntityId::new(&execution.entity_id).map_err(named)?,
+                marketplace_id: MarketplaceId::new(&execution.marketplace_id).map_err(named)?,
+            },
+            instance: AmcInstanceId::new(&execution.amc_instance_id).map_err(named)?,
+            user: pass.user,
+            generation: pass.generation,
+            host: pass.host,
+        })
+    }
+
+    /// A live access token of this user. Without one it asks for one, and the job waits for it.
+    pub async fn pass(
+        &self,
+        user: UserId,
+        region: Region,
+        endpoint: Option<&str>,
+    ) -> Result<Pass, Failure> {
         let token = credentials::access_token(&self.db, user).await?.ok_or_else(|| {
             Failure::unauthorized(
                 anyhow!("this user has no token: run `recomamp users authorise`"),
                 resources::credential(user),
             )
         })?;
+        let generation = token.generation;
         if token.state != TokenState::Active {
             let said = token.error.unwrap_or_default();
             let why = format!("the user's credential is {}: {said}", token.state);
             // Tried again now and then, even when another user's refusal has stopped this one.
-            return Err(self.ask_for_token(user, token.generation, &why).await?);
+            return Err(self.ask_for_token(user, generation, &why).await?);
         }
         let live = token.encrypted.filter(|_| token.seconds_left > Some(LAST_SECONDS));
         let Some(sealed) = live else {
-            return Err(self.ask_for_token(user, token.generation, "no live access token").await?);
+            return Err(self.ask_for_token(user, generation, "no live access token").await?);
         };
         let access_token = self
             .unseal(&sealed)
             .map_err(|error| Failure::unauthorized(error, resources::credential(user)))?;
-        let base_url = self.api_url(execution.region, execution.endpoint_url.as_deref())?;
+        let base_url = self.api_url(region, endpoint)?;
         let host = resources::host(&base_url);
-        let named = |error: crate::amc::IdError| Failure::permanent(error);
-        Ok(SignedIn {
-            caller: Caller {
-                access: Access { base_url, client_id: self.lwa.client_id.clone(), access_token },
-                entity_id: EntityId::new(&execution.entity_id).map_err(named)?,
-                marketplace_id: MarketplaceId::new(&execution.marketplace_id).map_err(named)?,
-            },
-            instance: AmcInstanceId::new(&execution.amc_instance_id).map_err(named)?,
-            user,
-            generation: token.generation,
-            host,
-        })
+        let access = Access { base_url, client_id: self.lwa.client_id.clone(), access_token };
+        Ok(Pass { access, user, generation, host })
     }
 
     /// Asks for one refresh, however many ask, and gives the failure with which the job waits for it.

@@ -3,8 +3,43 @@
 use super::{SignedIn, Tools, resources};
 use crate::amc::{Class, Error};
 use crate::queue::Failure;
+use crate::store::events::{self, NewEvent};
 use crate::store::executions::Execution;
-use crate::store::{ExecutionUuid, instances, unexpected_answers};
+use crate::store::instances::{self, InstanceStatus};
+use crate::store::{ExecutionUuid, InstanceUuid, UserId, unexpected_answers};
+use sqlx::PgConnection;
+
+/// Blocks an instance, by our id and AMC's, because Amazon refuses us there, with its event. Nothing
+/// happens to one that is blocked already, or switched off.
+pub async fn block_instance(
+    connection: &mut PgConnection,
+    (id, amc_instance_id): (InstanceUuid, &str),
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    if instances::block(&mut *connection, id, reason).await? {
+        note_blocked(connection, amc_instance_id, reason).await?;
+    }
+    Ok(())
+}
+
+/// Tells that an active instance is blocked.
+pub async fn note_blocked(
+    connection: &mut PgConnection,
+    amc_instance_id: &str,
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    tracing::error!(instance = amc_instance_id, reason, "the instance is blocked");
+    let event = NewEvent {
+        entity: "instance",
+        entity_id: amc_instance_id,
+        from_status: Some(InstanceStatus::Active.as_str()),
+        to_status: Some(InstanceStatus::Blocked.as_str()),
+        actor: "engine",
+        reason: Some(reason),
+        detail: &serde_json::json!({}),
+    };
+    events::append(connection, &event).await
+}
 
 impl Tools {
     /// The failure with which the job ends its attempt. A refused token is renewed, once for all who
@@ -22,14 +57,28 @@ impl Tools {
                 let resource = if host_speaks { who.host.clone() } else { instance };
                 Failure::throttled(error, retry_after, resource)
             }
+            Class::Blocked => self.block(execution, error).await,
+            _ => self.judge_call(who.user, who.generation, &who.host, error).await,
+        }
+    }
+
+    /// The same for a call that has no execution. Where a refusal names no token, the caller decides.
+    pub async fn judge_call(
+        &self,
+        user: UserId,
+        generation: i64,
+        host: &str,
+        error: Error,
+    ) -> Failure {
+        match error.class() {
+            Class::Throttled { retry_after } => Failure::throttled(error, retry_after, host),
             Class::Unauthorized | Class::Forbidden => {
                 let why = error.to_string();
-                match self.ask_for_token(who.user, who.generation, &why).await {
+                match self.ask_for_token(user, generation, &why).await {
                     Ok(failure) | Err(failure) => failure,
                 }
             }
-            Class::Blocked => self.block(execution, error).await,
-            Class::Permanent => Failure::permanent(error),
+            Class::Blocked | Class::Permanent => Failure::permanent(error),
             Class::Transient | Class::Unknown => Failure::transient(error),
             // AMC has answered, if only "not yet".
             Class::NotFoundYet | Class::NotReady | Class::ExpiredUrl => {
@@ -40,14 +89,14 @@ impl Tools {
 
     /// What is open there stays open, keeps its place and is asked about again later.
     async fn block(&self, execution: &Execution, error: Error) -> Failure {
-        match instances::block(&self.db, execution.instance_id, error.reason()).await {
-            Ok(true) => tracing::error!(
-                instance = execution.amc_instance_id,
-                reason = error.reason(),
-                "the instance is blocked"
-            ),
-            Ok(false) => {}
-            Err(error) => return error.into(),
+        let instance = (execution.instance_id, execution.amc_instance_id.as_str());
+        let blocked = async {
+            let mut transaction = crate::transaction::begin(&self.db).await?;
+            block_instance(&mut transaction, instance, error.reason()).await?;
+            transaction.commit().await
+        };
+        if let Err(error) = blocked.await {
+            return error.into();
         }
         Failure::unauthorized(error, resources::access(&execution.amc_instance_id))
     }

@@ -22,6 +22,8 @@ pub fn environment(db: &TestDatabase, amc: &Simulator, results: &TempDir) -> Vec
         ("RECOMAMP_LWA_CLIENT_ID", settings.client_id.clone()),
         ("RECOMAMP_LWA_CLIENT_SECRET", settings.client_secret.clone()),
         ("RECOMAMP_AMC_URL_NA", amc.base_url()),
+        ("RECOMAMP_AMC_URL_EU", amc.base_url()),
+        ("RECOMAMP_AMC_URL_FE", amc.base_url()),
         ("RECOMAMP_LWA_TOKEN_URL_NA", amc.token_url()),
         ("RECOMAMP_RESULTS_URL", results.path().display().to_string()),
         ("RECOMAMP_POLL_FIRST", "100ms".to_owned()),

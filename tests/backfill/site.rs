@@ -3,7 +3,7 @@
 use super::installation::{add_instance, add_user, environment, installation};
 use crate::harness::contract;
 use crate::harness::database::TestDatabase;
-use crate::harness::eventually::{DEADLINE, eventually_some};
+use crate::harness::eventually::{DEADLINE, eventually, eventually_some};
 use crate::harness::process::{Process, Program};
 use recomamp::backfill::fingerprint::{Slice, fingerprint};
 use recomamp::backfill::plan::{Cut, PlanRequest, plan};
@@ -24,6 +24,7 @@ use recomamp::{clock, jobs};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -211,6 +212,20 @@ impl Site {
         let begun = jobs::collect_week::unblock(&self.tools.queue, &mut tx, instance).await;
         tx.commit().await.expect("committed");
         begun.expect("the store answers")
+    }
+
+    /// Amazon refuses the user's grant, and still does when that is looked at again.
+    pub async fn refusal_confirmed(&self) {
+        let refused = "select count(*) from lwa_credentials where grant_refused_at is not null";
+        eventually("it is refused", async || self.count(refused).await > 0).await;
+        let stopped = "select count(*) from lwa_credentials where token_state = 'needs_reauth'";
+        assert_eq!(self.count(stopped).await, 0, "one refusal may be a mistake");
+        self.db.advance_clock(Duration::from_mins(11)).await;
+        eventually("a person has to act", async || {
+            self.skip_pauses("refresh_token").await;
+            self.count(stopped).await > 0
+        })
+        .await;
     }
 
     /// Makes every waiting job of this kind due.

@@ -106,7 +106,7 @@ async fn a_revoked_grant_stops_the_users_work_until_it_is_good_again() {
     site.until(|counts| counts.accepted() >= 3).await;
     site.amc.revoke(&site.refresh_token(), None);
     let state = "select token_state::text from lwa_credentials";
-    eventually("a person has to act", async || site.text(state).await == "needs_reauth").await;
+    site.refusal_confirmed().await;
     let reason = "select reason from events where entity = 'user'";
     assert!(site.text(reason).await.contains("invalid_grant"));
 
@@ -144,5 +144,53 @@ async fn a_refused_client_stops_everybody_and_everybody_goes_on_once_it_is_accep
     site.assert_completed(mine, 4).await;
     site.assert_completed(theirs, 4).await;
     site.assert_submitted_once(8).await;
+    working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_grant_that_is_refused_once_by_mistake_alarms_nobody() {
+    let site = Site::new(quick()).await;
+    site.faults([Fault::new(Kind::InvalidGrant).times(3)]);
+    let collection = site.backfill(4).await;
+    let working = site.work();
+    eventually("all is collected", async || {
+        site.skip_pauses("refresh_token").await;
+        site.progress(collection).await.status.is_terminal()
+    })
+    .await;
+    site.assert_complete(collection, 4).await;
+    site.assert_faults_met();
+    working.stop().await;
+    assert_eq!(site.count("select count(*) from events where entity = 'user'").await, 0);
+    let forgotten = "select count(*) from lwa_credentials where grant_refused_at is null";
+    assert_eq!(site.count(forgotten).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_tokens_that_amc_refuses_at_once_are_bought_ever_more_seldom() {
+    let site = Site::new(quick()).await;
+    let refused =
+        site.amc.set_fault(Fault::new(Kind::Unauthorized).on([Operation::CreateExecution]));
+    let collection = site.backfill(1).await;
+    let working = site.work();
+    let refused_young = "select refused_young::bigint from lwa_credentials";
+    for times in 1..=4 {
+        eventually("another token is bought in vain", async || {
+            site.db.advance_clock(Duration::from_secs(3 << times)).await;
+            site.skip_pauses("refresh_token").await;
+            site.count(refused_young).await >= times
+        })
+        .await;
+    }
+    // Young is what is refused within eighty seconds now; nobody has bought one more often.
+    assert!(site.refreshes().granted <= 7, "{:?}", site.refreshes());
+    site.amc.lift_fault(refused);
+    eventually("all is collected", async || {
+        site.db.advance_clock(Duration::from_secs(30)).await;
+        site.skip_pauses("refresh_token").await;
+        site.progress(collection).await.status.is_terminal()
+    })
+    .await;
+    site.assert_completed(collection, 1).await;
     working.stop().await;
 }

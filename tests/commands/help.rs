@@ -5,12 +5,14 @@ use crate::harness::process::Program;
 use fernet::Fernet;
 
 /// Every command of one's own, and what it must offer to programs.
-const COMMANDS: [(&str, bool); 65] = [
+const COMMANDS: [(&str, bool); 76] = [
     ("serve", false),
     ("work", false),
     ("schedule", false),
     ("migrate", true),
     ("keys generate", false),
+    ("keys check", true),
+    ("keys rotate", true),
     ("users add", true),
     ("users authorise", true),
     ("users resume", true),
@@ -18,6 +20,7 @@ const COMMANDS: [(&str, bool); 65] = [
     ("accounts add", true),
     ("accounts list", true),
     ("instances add", true),
+    ("instances sync", true),
     ("instances unblock", true),
     ("instances list", true),
     ("workflows add", true),
@@ -69,6 +72,14 @@ const COMMANDS: [(&str, bool); 65] = [
     ("jobs discard", true),
     ("jobs replay", true),
     ("jobs edit", true),
+    ("webhooks add", true),
+    ("webhooks list", true),
+    ("webhooks show", true),
+    ("webhooks test", true),
+    ("webhooks disable", false),
+    ("webhooks enable", false),
+    ("webhooks remove", false),
+    ("webhooks deliveries", true),
     ("status", true),
     ("doctor", true),
 ];

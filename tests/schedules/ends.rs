@@ -220,6 +220,7 @@ async fn a_refused_credential_pauses_at_once_and_a_good_one_lets_it_go_on() {
     let refused = house.amc.set_fault(Fault::new(Kind::InvalidGrant));
     house.trigger("monday").await;
     let working = house.work();
+    house.refusal_confirmed().await;
     let paused = eventually_some("the schedule is paused", async || {
         let schedule = house.schedule("monday").await;
         (schedule.status == ScheduleStatus::AutoPaused).then_some(schedule)

@@ -13,16 +13,17 @@ const GROUND: [&str; 7] =
 /// `queue`, `store` and `amc` are islands: none knows another, and the jobs bring them together.
 /// `simulator` is an island too, so that it cannot agree with the client by sharing its code.
 /// `api`, `console` and `schedule` never call AMC: they enqueue.
-const ROOMS: [(&str, &[&str]); 15] = [
+const ROOMS: [(&str, &[&str]); 16] = [
     ("embedded", &[]),
     ("queue", &[]),
     ("store", &[]),
     ("amc", &[]),
+    ("webhooks", &[]),
     ("simulator", &[]),
     ("backfill", &["queue", "store"]),
     ("reports", &["queue", "store"]),
-    ("tools", &["queue", "store", "amc", "backfill", "reports"]),
-    ("jobs", &["queue", "store", "amc", "backfill", "reports", "tools"]),
+    ("tools", &["queue", "store", "amc", "webhooks", "backfill", "reports"]),
+    ("jobs", &["queue", "store", "amc", "webhooks", "backfill", "reports", "tools"]),
     ("steering", &["queue", "store", "backfill", "tools", "jobs"]),
     ("schedule", &["queue", "store", "backfill", "reports", "tools", "jobs", "steering"]),
     ("api", &["queue", "store", "backfill", "reports", "tools", "jobs", "steering", "schedule"]),
@@ -37,6 +38,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
             "queue",
             "store",
             "amc",
+            "webhooks",
             "simulator",
             "backfill",
             "reports",
@@ -53,7 +55,7 @@ const ROOMS: [(&str, &[&str]); 15] = [
 
 /// A crate and the only places that may name it.
 const HOMES: [(&str, &[&str]); 8] = [
-    ("reqwest", &["src/amc"]),
+    ("reqwest", &["src/amc", "src/webhooks"]),
     ("axum", &["src/api", "src/console", "src/commands", "src/simulator", "src/amc/tests"]),
     ("redis", &["src/queue/redis"]),
     ("apalis", &["src/queue/worker.rs"]),

@@ -8,6 +8,7 @@ use crate::reports::files::ResultFiles;
 use crate::store::credentials::{self, TokenState};
 use crate::store::instances::{self as amc_instances, InstanceStatus};
 use crate::store::users;
+use crate::tools::rotation::{self, Sealing};
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -49,27 +50,26 @@ pub(super) async fn tokens(db: &PgPool, keys: Option<&Keys>) -> Check {
             "set RECOMAMP_ENCRYPTION_KEYS",
         );
     };
-    let credentials = match credentials::list(db).await {
-        Ok(credentials) => credentials,
+    let Sealing { newest, older, shut } = match rotation::look(db, keys).await {
+        Ok(sealing) => sealing,
         Err(error) => return Check::broken("stored tokens", error),
     };
-    let ring = keys.ring();
-    let stored = || {
-        credentials.iter().flat_map(|credential| {
-            [Some(&credential.refresh_token_encrypted), credential.access_token_encrypted.as_ref()]
-        })
-    };
-    let (all, shut) = stored().flatten().fold((0, 0), |(all, shut), token| {
-        (all + 1, shut + usize::from(ring.decrypt(token.as_str()).is_err()))
-    });
-    if shut == 0 {
-        return Check::ok("stored tokens", format!("the keys open all {all}"));
+    let all = newest + older + shut;
+    if shut > 0 {
+        return Check::fail(
+            "stored tokens",
+            format!("the keys do not open {shut} of {all}"),
+            "put the key they were encrypted with behind the others in RECOMAMP_ENCRYPTION_KEYS",
+        );
     }
-    Check::fail(
-        "stored tokens",
-        format!("the keys do not open {shut} of {all}"),
-        "put the key they were encrypted with behind the others in RECOMAMP_ENCRYPTION_KEYS",
-    )
+    if older > 0 {
+        return Check::warn(
+            "stored tokens",
+            format!("the keys open all {all}, but {older} only with an older one"),
+            "recomamp keys rotate",
+        );
+    }
+    Check::ok("stored tokens", format!("the keys open all {all}"))
 }
 
 pub(super) async fn credentials(db: &PgPool) -> Check {

@@ -1,0 +1,102 @@
+//! Asks a blocked instance with one cheap call whether Amazon lets us in again. If so, all that waited
+//! goes on; if not, it is asked again later, ever more seldom.
+
+use super::collect_week;
+use crate::amc::{AmcInstanceId, Caller, Class, EntityId, IdError, MarketplaceId};
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
+use crate::store::InstanceUuid;
+use crate::store::events::{self, NewEvent};
+use crate::store::instances::InstanceStatus;
+use crate::store::instances::health::{self, Place};
+use crate::tools::Tools;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sqlx::PgConnection;
+
+/// Asks a blocked instance whether Amazon lets us in again.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ProbeInstance {
+    /// Which one.
+    pub instance_id: InstanceUuid,
+}
+
+impl Job for ProbeInstance {
+    type Tools = Tools;
+    const KIND: &'static str = "probe_instance";
+    const QUEUE: &'static str = "amc";
+
+    fn unique_key(&self) -> Option<String> {
+        Some(self.instance_id.to_string())
+    }
+
+    async fn run(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
+        let Some(place) = health::place(&tools.db, self.instance_id).await? else {
+            return Ok(Outcome::Done);
+        };
+        if place.status != InstanceStatus::Blocked {
+            return Ok(Outcome::Done);
+        }
+        let pass = tools.pass(place.user_id, place.region, place.endpoint_url.as_deref()).await?;
+        let named = |error: IdError| Failure::permanent(error);
+        let instance = AmcInstanceId::new(&place.instance_id).map_err(named)?;
+        let caller = Caller {
+            access: pass.access,
+            entity_id: EntityId::new(&place.entity_id).map_err(named)?,
+            marketplace_id: MarketplaceId::new(&place.marketplace_id).map_err(named)?,
+        };
+        match tools.amc.knock(&caller, &instance).await {
+            Ok(()) => open(tools, attempt, &place).await,
+            Err(error)
+                if matches!(error.class(), Class::Throttled { .. } | Class::Unauthorized) =>
+            {
+                Err(tools.judge_call(pass.user, pass.generation, &pass.host, error).await)
+            }
+            Err(error) => {
+                let refused =
+                    matches!(error.class(), Class::Blocked | Class::Forbidden | Class::Permanent);
+                // What is down says nothing about why we are kept out.
+                let reason = if refused { Some(error.reason()) } else { None };
+                health::probed_in_vain(&tools.db, self.instance_id, place.probes, reason).await?;
+                tracing::info!(instance = place.instance_id, %error, "it is still blocked");
+                Ok(Outcome::Done)
+            }
+        }
+    }
+}
+
+/// The job that asks this instance.
+pub fn job(instance_id: InstanceUuid) -> Result<NewJob, crate::queue::Error> {
+    NewJob::of(&ProbeInstance { instance_id })
+}
+
+/// Amazon lets us in: what waited goes on.
+async fn open(tools: &Tools, attempt: &Attempt, place: &Place) -> Result<Outcome, Failure> {
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
+    let weeks = collect_week::unblock(&tools.queue, &mut transaction, place.id).await?;
+    let why = "Amazon lets us in again";
+    note_open(&mut transaction, &place.instance_id, "probe_instance", why, weeks).await?;
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    transaction.commit().await?;
+    tracing::info!(instance = place.instance_id, weeks, "the instance is open again");
+    Ok(outcome)
+}
+
+/// Tells that a blocked instance is open again, and how many weeks go on.
+pub(super) async fn note_open(
+    connection: &mut PgConnection,
+    amc_instance_id: &str,
+    actor: &str,
+    why: &str,
+    weeks: usize,
+) -> Result<(), sqlx::Error> {
+    let event = NewEvent {
+        entity: "instance",
+        entity_id: amc_instance_id,
+        from_status: Some(InstanceStatus::Blocked.as_str()),
+        to_status: Some(InstanceStatus::Active.as_str()),
+        actor,
+        reason: Some(why),
+        detail: &json!({"weeks": weeks}),
+    };
+    events::append(connection, &event).await
+}

@@ -1,0 +1,258 @@
+//! `recomamp webhooks`: who is told of what happens.
+
+use super::{connect, input, output};
+use crate::config::{self, Database, Keys};
+use crate::jobs::deliver_webhook;
+use crate::queue::Queue;
+use crate::store::webhooks::{self, Logged, Webhook, WebhookFormat};
+use crate::store::{Sealed, WebhookId};
+use crate::telemetry::Mode;
+use crate::webhooks::{Allowed, message, sign};
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
+use sqlx::PgPool;
+use std::path::PathBuf;
+use url::Url;
+
+/// How many lines of a log are shown.
+const LINES: i64 = 50;
+
+/// Tells others over HTTP of what happens: webhooks, by the scheme of standardwebhooks.com, or for Slack.
+#[derive(Debug, Subcommand)]
+pub enum Webhooks {
+    Add(Add),
+    List(List),
+    /// Shows a webhook and the newest lines of its log.
+    #[command(
+        after_help = "Example:\n  recomamp webhooks show 019e1f5c-6a52-7c31-8a3f-6f1c9d2b7a10"
+    )]
+    Show(One),
+    /// Sends a webhook a test event. What became of it is in its log.
+    #[command(
+        after_help = "Example:\n  recomamp webhooks test 019e1f5c-6a52-7c31-8a3f-6f1c9d2b7a10"
+    )]
+    Test(One),
+    Disable(Disable),
+    /// Tells a disabled webhook again what happens from now on.
+    #[command(
+        after_help = "Example:\n  recomamp webhooks enable 019e1f5c-6a52-7c31-8a3f-6f1c9d2b7a10"
+    )]
+    Enable(Named),
+    /// Takes a webhook away, with its log.
+    #[command(
+        after_help = "Example:\n  recomamp webhooks remove 019e1f5c-6a52-7c31-8a3f-6f1c9d2b7a10"
+    )]
+    Remove(Named),
+    /// Shows what a webhook was told, every attempt.
+    #[command(
+        after_help = "Example:\n  recomamp webhooks deliveries 019e1f5c-6a52-7c31-8a3f-6f1c9d2b7a10 --json"
+    )]
+    Deliveries(One),
+}
+
+/// Adds a webhook. Prints its id and, this once, the secret that signs what it is told.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  recomamp webhooks add --url https://hooks.example.com/amc --events auto_paused,needs_reauth"
+)]
+pub struct Add {
+    /// Where it is told, by POST: https, and not inside the own network unless `RECOMAMP_WEBHOOK_ALLOW`
+    /// lists it.
+    #[arg(long)]
+    url: Url,
+    /// Of what: `auto_paused`, `resumed`, `collection_finished`, `collection_failed`, `needs_reauth`,
+    /// `run_failed`, `instance_blocked`; everything when not given.
+    #[arg(long, value_delimiter = ',', value_parser = event)]
+    events: Vec<String>,
+    /// In which form: standard or slack.
+    #[arg(long, default_value = "standard")]
+    format: WebhookFormat,
+    /// A file with the secret, whsec_…; one is made when not given.
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Lists the webhooks.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  recomamp webhooks list --json")]
+pub struct List {
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Tells a webhook nothing more; what it was still to be told is dropped.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  recomamp webhooks disable 019e1f5c-6a52-7c31-8a3f-6f1c9d2b7a10 --why 'receiver is moving'"
+)]
+pub struct Disable {
+    /// The webhook's id.
+    id: WebhookId,
+    /// Why, in a sentence for whoever finds it.
+    #[arg(long)]
+    why: String,
+}
+
+/// One webhook, of which nothing is printed.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// The webhook's id.
+    id: WebhookId,
+}
+
+/// One webhook.
+#[derive(Debug, Args)]
+pub struct One {
+    /// The webhook's id.
+    id: WebhookId,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Webhooks {
+    /// Runs it.
+    pub async fn run(self) -> Result<()> {
+        let command = match self {
+            Self::Add(command) => return command.run().await,
+            other => other,
+        };
+        let database: Database = super::settings(Mode::Command)?;
+        let db = connect::ready(&database, 1).await?;
+        match command {
+            Self::Add(_) => Ok(()),
+            Self::List(command) => list(&db, command.json).await,
+            Self::Show(one) => show(&db, &one).await,
+            Self::Test(one) => test(&db, &one).await,
+            Self::Disable(command) => {
+                known(&db, command.id).await?;
+                webhooks::disable(&db, command.id, Some(&command.why)).await?;
+                eprintln!("It is told nothing more.");
+                Ok(())
+            }
+            Self::Enable(one) => {
+                known(&db, one.id).await?;
+                webhooks::disable(&db, one.id, None).await?;
+                eprintln!("It is told what happens from now on.");
+                Ok(())
+            }
+            Self::Remove(one) => {
+                known(&db, one.id).await?;
+                webhooks::remove(&db, one.id).await?;
+                eprintln!("It is gone.");
+                Ok(())
+            }
+            Self::Deliveries(one) => {
+                known(&db, one.id).await?;
+                log(webhooks::log(&db, one.id, LINES).await?, one.json)
+            }
+        }
+    }
+}
+
+impl Add {
+    async fn run(self) -> Result<()> {
+        let (database, keys, allow): (Database, Keys, config::Webhooks) =
+            super::settings(Mode::Command)?;
+        let allowed: Allowed = allow.allow.parse().map_err(anyhow::Error::msg)?;
+        allowed.check_url(&self.url).context("--url")?;
+        let secret = match &self.secret_file {
+            Some(file) => input::secret(file)?,
+            None => sign::secret(),
+        };
+        sign::check(&secret).context("--secret-file")?;
+        let all = || message::EVENTS.iter().map(|event| (*event).to_owned()).collect();
+        let events = if self.events.is_empty() { all() } else { self.events };
+        let db = connect::ready(&database, 1).await?;
+        let sealed = seal(&keys, &secret);
+        let id = webhooks::insert(&db, self.url.as_str(), &sealed, self.format, &events).await?;
+        if self.json {
+            return output::json(&json!({"id": id, "secret": secret.expose_secret()}));
+        }
+        output::line(id)?;
+        output::line(secret.expose_secret())?;
+        eprintln!("Keep the secret: it is not shown again. Next: recomamp webhooks test {id}");
+        Ok(())
+    }
+}
+
+fn seal(keys: &Keys, secret: &SecretString) -> Sealed {
+    Sealed::new(keys.ring().encrypt(secret.expose_secret().as_bytes()))
+}
+
+async fn known(db: &PgPool, id: WebhookId) -> Result<Webhook> {
+    match webhooks::by_id(db, id).await? {
+        Some(webhook) => Ok(webhook),
+        None => bail!("there is no webhook {id}: see `recomamp webhooks list`"),
+    }
+}
+
+async fn list(db: &PgPool, json: bool) -> Result<()> {
+    let rows = webhooks::list(db).await?;
+    if json {
+        return output::json(&rows);
+    }
+    output::table(["ID", "URL", "FORMAT", "EVENTS", "STATE", "WHY"], rows.into_iter().map(cells))
+}
+
+fn cells(row: Webhook) -> [String; 6] {
+    let (format, state) = (row.format.to_string(), row.state.to_string());
+    [row.id.to_string(), row.url, format, row.events.join(","), state, row.why.unwrap_or_default()]
+}
+
+async fn show(db: &PgPool, one: &One) -> Result<()> {
+    let webhook = known(db, one.id).await?;
+    let lines = webhooks::log(db, one.id, LINES).await?;
+    if one.json {
+        return output::json(&json!({"webhook": webhook, "deliveries": lines}));
+    }
+    output::table(["ID", "URL", "FORMAT", "EVENTS", "STATE", "WHY"], [cells(webhook)].into_iter())?;
+    output::line("")?;
+    log(lines, false)
+}
+
+async fn test(db: &PgPool, one: &One) -> Result<()> {
+    known(db, one.id).await?;
+    let mut tx = crate::transaction::begin(db).await?;
+    let data = json!({"reason": "a person asked for this test"});
+    let delivery = webhooks::test(&mut *tx, one.id, &data).await?;
+    Queue::new().enqueue(&mut tx, &[deliver_webhook::job(delivery)?]).await?;
+    tx.commit().await?;
+    if one.json {
+        return output::json(&json!({"delivery": delivery}));
+    }
+    eprintln!("A worker sends it now: see `recomamp webhooks deliveries {}`.", one.id);
+    Ok(())
+}
+
+fn log(lines: Vec<Logged>, json: bool) -> Result<()> {
+    if json {
+        return output::json(&lines);
+    }
+    let rows = lines.into_iter().map(|line| {
+        let number = |number: Option<i64>| number.map(|n| n.to_string()).unwrap_or_default();
+        [
+            line.at.to_rfc3339(),
+            line.event,
+            line.state.to_string(),
+            number(line.attempt.map(i64::from)),
+            number(line.status.map(i64::from)),
+            number(line.duration_ms),
+            line.error.unwrap_or_default(),
+        ]
+    });
+    output::table(["AT", "EVENT", "STATE", "ATTEMPT", "STATUS", "MS", "TROUBLE"], rows)
+}
+
+fn event(text: &str) -> Result<String, String> {
+    if message::EVENTS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("there is no event {text:?}: use some of {}", message::EVENTS.join(", ")))
+}

@@ -1,0 +1,123 @@
+//! Instances that keep us out, that appear and that disappear.
+
+use super::site::{Site, quick};
+use crate::harness::eventually::eventually;
+use recomamp::jobs;
+use recomamp::queue::Queue;
+use recomamp::schedule::Desk;
+use recomamp::schedule::duties::Duty;
+use recomamp::simulator::{Fault, Kind, Operation as Op, Settings};
+use std::time::Duration;
+
+const WEEKS: u32 = 6;
+
+impl Site {
+    fn desk(&self) -> Desk {
+        let retention = Duration::from_hours(24);
+        Desk { db: self.db.pool().clone(), queue: Queue::new(), retention }
+    }
+
+    async fn fulfil(&self, duty: Duty) {
+        duty.fulfil(&self.desk(), true).await.expect("done");
+    }
+
+    async fn probed(&self, times: i64) {
+        let probed = "select count(*) from engine.jobs_history where kind = 'probe_instance'";
+        eventually("it was asked", async || self.count(probed).await == times).await;
+    }
+
+    /// Takes over from AMC what it lists, and waits until that is done.
+    async fn synced(&self) {
+        let done = "select count(*) from engine.jobs_history where kind = 'sync_instances'";
+        let before = self.count(done).await;
+        let mut connection = self.db.pool().acquire().await.expect("a connection");
+        let asked = jobs::sync_instances::ask_now(&self.tools.queue, &mut connection, self.user);
+        asked.await.expect("asked");
+        eventually("it is synced", async || self.count(done).await > before).await;
+    }
+}
+
+const STATUS: &str = "select status || ' ' || coalesce(block_reason, '') from amc_instances
+    where instance_id = 'amcdemous01'";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocked_instance_is_asked_now_and_then_and_goes_on_by_itself() {
+    let site = Site::new(quick()).await;
+    let terms = site.amc.set_fault(Fault::new(Kind::TermsNotAccepted));
+    let collection = site.backfill(WEEKS).await;
+    let working = site.work();
+    let blocked = "select count(*) from report_data_weeks where status = 'blocked'";
+    eventually("all weeks are blocked", async || {
+        site.skip_pauses("collect_week").await;
+        site.count(blocked).await == i64::from(WEEKS)
+    })
+    .await;
+    let executions = "select count(*) from workflow_executions";
+    let spent = site.count(executions).await;
+    assert!(site.text(STATUS).await.starts_with("blocked Terms and conditions"));
+
+    // Too early: nobody asks. Then each probe is one call, ever more seldom.
+    site.fulfil(Duty::ProbeInstances).await;
+    site.probed(0).await;
+    let calls = site.amc.counts().calls_of(Op::ListWorkflows);
+    for (minutes, probes) in [(6, 1), (6, 1), (6, 2), (12, 2), (12, 3)] {
+        site.db.advance_clock(Duration::from_mins(minutes)).await;
+        site.fulfil(Duty::ProbeInstances).await;
+        site.probed(probes).await;
+    }
+    assert_eq!(site.amc.counts().calls_of(Op::ListWorkflows) - calls, 3);
+    assert_eq!(site.count(executions).await, spent, "nobody but the probes asked");
+
+    site.amc.lift_fault(terms);
+    site.db.advance_clock(Duration::from_mins(50)).await;
+    site.fulfil(Duty::ProbeInstances).await;
+    site.ended_without_pauses(collection).await;
+    site.assert_completed(collection, WEEKS).await;
+    assert_eq!(site.text(STATUS).await, "active ");
+    let told = "select string_agg(coalesce(from_status, '') || '>' || to_status, ' ' order by id)
+        from events where entity = 'instance'";
+    assert_eq!(site.text(told).await, "active>blocked blocked>active");
+    working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_amc_lists_is_added_and_what_it_lists_no_more_is_blocked_until_it_does() {
+    let mut amazon = quick();
+    let mut second = amazon.accounts[0].instances[0].clone();
+    second.instance_id = "amcnew01".to_owned();
+    second.name = "New".to_owned();
+    amazon.accounts[0].instances.push(second);
+    let site = Site::new(Settings { record_bodies: true, ..amazon }).await;
+    site.add_instance("amcgone01").await;
+    let working = site.work();
+    site.synced().await;
+    let known = "select count(*) from amc_instances where status = 'active' and is_listed";
+    let all: usize =
+        site.amc.settings().accounts.iter().map(|account| account.instances.len()).sum();
+    assert_eq!(site.count(known).await, i64::try_from(all).expect("few"));
+    let gates = "select count(*) from engine.resources
+        where name = 'amc_instance:amcnew01' and max_holds = 10 and breaker is not null";
+    assert_eq!(site.count(gates).await, 1, "a new one has its gates");
+    let why = "select block_reason from amc_instances where instance_id = 'amcgone01'";
+    assert!(site.text(why).await.contains("not list it any more"));
+    let told = "select count(*) from events where entity = 'instance'";
+    let before = site.count(told).await;
+    site.synced().await;
+    assert_eq!(site.count(told).await, before, "the same list says nothing new");
+    // Nobody asks what AMC does not have.
+    site.db.advance_clock(Duration::from_hours(8)).await;
+    site.fulfil(Duty::ProbeInstances).await;
+    site.probed(0).await;
+    working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn half_a_list_blocks_nothing() {
+    let site = Site::new(quick()).await;
+    let working = site.work();
+    site.faults([Fault::new(Kind::Truncated).on([Op::ListInstances]).times(2)]);
+    site.synced().await;
+    site.assert_faults_met();
+    assert_eq!(site.text(STATUS).await, "active ");
+    working.stop().await;
+}
