@@ -5,9 +5,9 @@ pub mod gates;
 mod judge;
 pub mod resources;
 
-pub use access::SignedIn;
+pub use access::{Place, SignedIn};
 
-use crate::config::{AmcHosts, Keys, Lwa, Polling, Results, Timeouts};
+use crate::config::{AmcHosts, Keys, Lwa, Polling, Results, Retention, Submitting, Timeouts};
 use crate::queue::{NewJob, Queue};
 use crate::reports::files::ResultFiles;
 use crate::store::{Region, UserId};
@@ -30,6 +30,10 @@ pub struct Tools {
     pub rows_max_bytes: usize,
     /// How often open executions are looked at.
     pub polling: Polling,
+    /// What happens before an execution is sent.
+    pub submitting: Submitting,
+    /// How long what is finished is kept.
+    pub retention: Retention,
     keys: MultiFernet,
     lwa: Lwa,
     hosts: AmcHosts,
@@ -41,7 +45,7 @@ pub struct Tools {
 pub type Renewal = fn(UserId, i64) -> Result<NewJob, crate::queue::Error>;
 
 /// The settings that tools are made from.
-pub type Settings = (Keys, Lwa, AmcHosts, Timeouts, Results, Polling);
+pub type Settings = (Keys, Lwa, AmcHosts, Timeouts, Results, Polling, Submitting, Retention);
 
 /// Why tools cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +66,7 @@ impl Tools {
         settings: Settings,
         renewal: Renewal,
     ) -> Result<Self, Error> {
-        let (keys, lwa, hosts, timeouts, results, polling) = settings;
+        let (keys, lwa, hosts, timeouts, results, polling, submitting, retention) = settings;
         let amc = amc::Client::new(amc::Settings {
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,
@@ -78,6 +82,8 @@ impl Tools {
             files: ResultFiles::open(results.url.as_str())?,
             rows_max_bytes: usize::try_from(results.rows_max_bytes).unwrap_or(usize::MAX),
             polling,
+            submitting,
+            retention,
             keys: keys.ring(),
             lwa,
             hosts,

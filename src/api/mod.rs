@@ -18,6 +18,8 @@
 //! | `GET`, `POST /v1/schedules` | what runs by itself; adds to it |
 //! | `GET /v1/schedules/{id}`, `/preview` | how it stands, with its newest runs; when it is due next |
 //! | `POST /v1/schedules/{id}/trigger`, `/pause`, `/resume` | what the word says, to one schedule |
+//! | `GET /v1/workflows`, `/{id}` | the queries; one with its versions and what AMC said of them |
+//! | `POST /v1/workflows/{id}/sync`, `/recheck` | has it saved at AMC; forgets what AMC refused |
 //! | `GET /v1/jobs` | jobs, page by page: `queue`, `kind`, `state`, `after`, `limit` |
 //! | `GET /v1/jobs/{id}` | one with everything that is known of it |
 //! | `GET /v1/jobs/{id}/explain` | why it is not running |
@@ -47,6 +49,7 @@ pub mod request;
 pub mod resources;
 pub mod schedules;
 pub mod steering;
+pub mod workflows;
 
 use crate::backfill::estimate::Curve;
 use crate::queue::Queue;
@@ -103,6 +106,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/schedules/{id}/trigger", post(schedules::trigger))
         .route("/v1/schedules/{id}/pause", post(schedules::pause))
         .route("/v1/schedules/{id}/resume", post(schedules::resume))
+        .route("/v1/workflows", get(workflows::list))
+        .route("/v1/workflows/{id}", get(workflows::show))
+        .route("/v1/workflows/{id}/sync", post(workflows::sync))
+        .route("/v1/workflows/{id}/recheck", post(workflows::recheck))
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/jobs/{id}/explain", get(jobs::explain))
         .route("/v1/resources", get(resources::list))

@@ -2,8 +2,10 @@
 
 use super::Desk;
 use crate::clock;
-use crate::jobs::{feed, refresh_token, run_batch_member, run_schedule};
-use crate::queue::postgres;
+use crate::jobs::{
+    drop_expired, feed, refresh_token, run_batch_member, run_schedule, tend_executions,
+};
+use crate::queue::{NewJob, postgres};
 use crate::steering;
 use crate::store::{collections, credentials};
 use anyhow::Result;
@@ -33,6 +35,10 @@ pub enum Duty {
     TendRuns,
     /// Pick up members of batches that no job works on.
     TendBatches,
+    /// Ask for a look at executions that are stuck.
+    TendExecutions,
+    /// Ask that what has been kept long enough is dropped.
+    DropExpired,
 }
 
 impl Duty {
@@ -46,6 +52,8 @@ impl Duty {
         Self::TendWeeks,
         Self::TendRuns,
         Self::TendBatches,
+        Self::TendExecutions,
+        Self::DropExpired,
     ];
 
     /// The word in logs.
@@ -59,6 +67,8 @@ impl Duty {
             Self::TendWeeks => "tend_weeks",
             Self::TendRuns => "tend_runs",
             Self::TendBatches => "tend_batches",
+            Self::TendExecutions => "tend_executions",
+            Self::DropExpired => "drop_expired",
         }
     }
 
@@ -66,10 +76,12 @@ impl Duty {
     pub fn every(self) -> Duration {
         match self {
             Self::RenewTokens => Duration::from_secs(60),
-            Self::Prune => Duration::from_secs(3600),
+            Self::Prune | Self::DropExpired => Duration::from_secs(3600),
             Self::Sweep | Self::ResumeCollections => Duration::from_secs(15),
             Self::Rescue => Duration::from_secs(5),
-            Self::TendWeeks | Self::TendRuns | Self::TendBatches => Duration::from_secs(300),
+            Self::TendWeeks | Self::TendRuns | Self::TendBatches | Self::TendExecutions => {
+                Duration::from_secs(300)
+            }
         }
     }
 
@@ -88,8 +100,17 @@ impl Duty {
             Self::TendWeeks => tend_weeks(desk).await,
             Self::TendRuns => tend_runs(desk).await,
             Self::TendBatches => tend_batches(desk).await,
+            Self::TendExecutions => ask(desk, tend_executions::job()?).await,
+            Self::DropExpired => ask(desk, drop_expired::job()?).await,
         }
     }
+}
+
+/// Asks for a job that workers do, unless it is asked for already.
+async fn ask(desk: &Desk, job: NewJob) -> Result<()> {
+    let mut connection = desk.db.acquire().await?;
+    desk.queue.enqueue(&mut connection, &[job]).await?;
+    Ok(())
 }
 
 async fn renew_tokens(desk: &Desk) -> Result<()> {

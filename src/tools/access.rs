@@ -5,7 +5,8 @@ use crate::amc::{Access, AmcInstanceId, Caller, EntityId, MarketplaceId, TokenEr
 use crate::queue::Failure;
 use crate::store::credentials::{self, TokenState};
 use crate::store::executions::Execution;
-use crate::store::{Region, Sealed, UserId};
+use crate::store::instances::Address;
+use crate::store::{ExecutionUuid, InstanceUuid, Region, Sealed, UserId};
 use anyhow::anyhow;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -13,11 +14,11 @@ use url::Url;
 /// An access token that ends sooner than this is not used any more. Seconds.
 const LAST_SECONDS: i64 = 5;
 
-/// A caller of AMC for one execution.
+/// A caller of AMC.
 pub struct SignedIn {
     /// Who calls.
     pub caller: Caller,
-    /// Where the execution runs.
+    /// Which instance is called.
     pub instance: AmcInstanceId,
     /// Whose token it is.
     pub user: UserId,
@@ -27,10 +28,63 @@ pub struct SignedIn {
     pub host: String,
 }
 
+/// Where Amazon is called, in whose name, and for which execution if for one.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// In whose name.
+    pub user: UserId,
+    /// The instance: our id.
+    pub instance: InstanceUuid,
+    /// The instance: AMC's id.
+    pub amc_instance_id: &'a str,
+    /// Where the instance's API answers, when not at the region's host.
+    pub endpoint_url: Option<&'a str>,
+    /// Amazon's id of the account.
+    pub entity_id: &'a str,
+    /// Amazon's id of the marketplace.
+    pub marketplace_id: &'a str,
+    /// Which of Amazon's hosts answer.
+    pub region: Region,
+    /// For which execution; none when for none.
+    pub execution: Option<ExecutionUuid>,
+}
+
+impl<'a> From<&'a Execution> for Place<'a> {
+    fn from(execution: &'a Execution) -> Self {
+        Self {
+            user: execution.user_id,
+            instance: execution.instance_id,
+            amc_instance_id: &execution.amc_instance_id,
+            endpoint_url: execution.endpoint_url.as_deref(),
+            entity_id: &execution.entity_id,
+            marketplace_id: &execution.marketplace_id,
+            region: execution.region,
+            execution: Some(execution.id),
+        }
+    }
+}
+
+impl<'a> Place<'a> {
+    /// An instance, whatever it is called for.
+    pub fn of(address: &'a Address, user: UserId) -> Self {
+        Self {
+            user,
+            instance: address.id,
+            amc_instance_id: &address.amc_instance_id,
+            endpoint_url: address.endpoint_url.as_deref(),
+            entity_id: &address.entity_id,
+            marketplace_id: &address.marketplace_id,
+            region: address.region,
+            execution: None,
+        }
+    }
+}
+
 impl Tools {
-    /// Signs in for an execution. Without a live token it asks for one, and the job waits for it.
-    pub async fn sign_in(&self, execution: &Execution) -> Result<SignedIn, Failure> {
-        let user = execution.user_id;
+    /// Signs in. Without a live token it asks for one, and the job waits for it.
+    pub async fn sign_in<'a>(&self, place: impl Into<Place<'a>>) -> Result<SignedIn, Failure> {
+        let place = place.into();
+        let user = place.user;
         let token = credentials::access_token(&self.db, user).await?.ok_or_else(|| {
             Failure::unauthorized(
                 anyhow!("this user has no token: run `recomamp users authorise`"),
@@ -50,16 +104,16 @@ impl Tools {
         let access_token = self
             .unseal(&sealed)
             .map_err(|error| Failure::unauthorized(error, resources::credential(user)))?;
-        let base_url = self.api_url(execution.region, execution.endpoint_url.as_deref())?;
+        let base_url = self.api_url(place.region, place.endpoint_url)?;
         let host = resources::host(&base_url);
         let named = |error: crate::amc::IdError| Failure::permanent(error);
         Ok(SignedIn {
             caller: Caller {
                 access: Access { base_url, client_id: self.lwa.client_id.clone(), access_token },
-                entity_id: EntityId::new(&execution.entity_id).map_err(named)?,
-                marketplace_id: MarketplaceId::new(&execution.marketplace_id).map_err(named)?,
+                entity_id: EntityId::new(place.entity_id).map_err(named)?,
+                marketplace_id: MarketplaceId::new(place.marketplace_id).map_err(named)?,
             },
-            instance: AmcInstanceId::new(&execution.amc_instance_id).map_err(named)?,
+            instance: AmcInstanceId::new(place.amc_instance_id).map_err(named)?,
             user,
             generation: token.generation,
             host,
