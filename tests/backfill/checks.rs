@@ -2,7 +2,7 @@
 
 use super::site::{Site, Wish, quick};
 use recomamp::simulator::{Effect, Fault, Kind, Operation};
-use recomamp::store::collections::CollectionStatus;
+use recomamp::store::collections::{CollectionStatus, Rules};
 use std::time::Duration;
 
 async fn checked() -> Site {
@@ -13,7 +13,9 @@ async fn checked() -> Site {
 async fn a_typing_error_costs_one_dry_run_and_not_an_execution_for_each_week() {
     let site = checked().await;
     let sql = "select a from no_such_table";
-    let collection = site.ask(&Wish { sql, ..site.wish(52) }).await;
+    // Every week has its turn: nobody stops the collection after the first few.
+    let rules = Rules { max_failed_weeks: None, ..Rules::default() };
+    let collection = site.ask(&Wish { sql, rules, ..site.wish(52) }).await;
     let working = site.work();
     let progress = site.ended_without_pauses(collection).await;
     site.assert_nothing_is_left().await;
