@@ -8,6 +8,10 @@
 //! run_schedule ─▶ submit_execution ──▶ … the same way: one execution for each time a schedule fires
 //! run_batch_member ─▶ submit_execution ──▶ … the same way: one execution for each instance of a batch
 //!
+//! check_version, sync_workflow ── have AMC compile a version, or save it, before it is first submitted
+//!
+//! tend_executions, drop_expired ── asked for by schedulers again and again: what is stuck, what is old
+//!
 //! refresh_token ── asked for by whoever meets an expired token; the others wait for it
 //!
 //! sync_instances ── takes over from AMC which instances a user may use
@@ -21,8 +25,10 @@
 //! To add one, copy the file nearest to it, then name it twice below.
 
 pub mod aggregate_report;
+pub mod check_version;
 pub mod collect_week;
 pub mod deliver_webhook;
+pub mod drop_expired;
 pub mod feed;
 pub mod fetch_result;
 pub mod owner;
@@ -33,6 +39,8 @@ pub mod run_batch_member;
 pub mod run_schedule;
 pub mod submit_execution;
 pub mod sync_instances;
+pub mod sync_workflow;
+pub mod tend_executions;
 
 use crate::queue::Catalog;
 use crate::tools::Tools;
@@ -41,8 +49,10 @@ use crate::tools::Tools;
 pub fn catalog() -> Catalog<Tools> {
     Catalog::new()
         .add::<aggregate_report::AggregateReport>()
+        .add::<check_version::CheckVersion>()
         .add::<collect_week::CollectWeek>()
         .add::<deliver_webhook::DeliverWebhook>()
+        .add::<drop_expired::DropExpired>()
         .add::<fetch_result::FetchResult>()
         .add::<poll_status::PollStatus>()
         .add::<probe_instance::ProbeInstance>()
@@ -51,4 +61,6 @@ pub fn catalog() -> Catalog<Tools> {
         .add::<run_schedule::RunSchedule>()
         .add::<submit_execution::SubmitExecution>()
         .add::<sync_instances::SyncInstances>()
+        .add::<sync_workflow::SyncWorkflow>()
+        .add::<tend_executions::TendExecutions>()
 }

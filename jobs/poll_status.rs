@@ -4,6 +4,7 @@
 //! open on one instance, one list call answers for all of them: whoever comes first asks, and the
 //! others find the answer.
 
+use super::check_version::is_about_the_query;
 use super::fetch_result;
 use super::owner::{self, end_execution};
 use crate::amc::{self, AmcExecutionId, Class, ExecutionFilter, Status};
@@ -205,7 +206,7 @@ fn trouble(found: &amc::Execution) -> Trouble<'_> {
     };
     let reason = found.status_reason.as_deref().unwrap_or("AMC gave no reason");
     // A query that does not compile will not compile the next time.
-    let class = if reason.contains("compile") { "permanent" } else { "amc" };
+    let class = if is_about_the_query(reason) { "permanent" } else { "amc" };
     Trouble { ending, class, code: None, message: reason, amc_status: Some(found.status.as_str()) }
 }
 

@@ -5,12 +5,15 @@
 //! execution is there. Found, it is adopted; not found for long enough, it is proven absent, and only
 //! then sent again.
 
+mod ready;
+pub mod request;
+mod reuse;
+
+use self::ready::{Ready, ready};
+use self::request::{filled, mark, window};
 use super::owner::{self, Owner, end_execution};
 use super::poll_status;
-use crate::amc::{
-    self, AmcExecutionId, AmcWorkflowId, Class, ExecutionFilter, NewWorkflow, Sql, TimeWindow,
-    Window,
-};
+use crate::amc::{self, AmcExecutionId, Class, ExecutionFilter, Sql};
 use crate::backfill::fingerprint::canonical_json;
 use crate::clock;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
@@ -22,10 +25,8 @@ use crate::store::{ExecutionUuid, weeks};
 use crate::tools::{SignedIn, Tools, block_instance, resources};
 use anyhow::anyhow;
 use chrono::TimeDelta;
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How long an execution may wait at AMC: Amazon's `expireTime` is 24 hours, and some margin.
@@ -155,15 +156,18 @@ pub fn resources_of(tools: &Tools, execution: &Execution) -> Result<[String; 3],
 }
 
 async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result<Outcome, Failure> {
+    if let Some(outcome) = reuse::reuse(tools, attempt, execution).await? {
+        return Ok(outcome);
+    }
     if execution.instance_status != InstanceStatus::Active {
         let reason = execution.block_reason.as_deref().unwrap_or("the instance is disabled");
         return block(tools, attempt, execution, reason).await;
     }
     let who = tools.sign_in(execution).await?;
     let client_ref = format!("{}{}-{}", mark(execution), attempt.job_id(), attempt.claim_number());
-    let request = match request(execution, &client_ref) {
-        Ok(request) => request,
-        Err(why) => return refuse_for_good(tools, attempt, execution, "invalid", &why).await,
+    let request = match ready(tools, attempt, execution, &client_ref).await? {
+        Ready::Send(request) => request,
+        Ready::Not(outcome) => return Ok(outcome),
     };
     let body = request.body();
     let fingerprint = Sha256::digest(canonical_json(&body)).into();
@@ -195,48 +199,6 @@ async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result
             Ok(Outcome::Doubt(next_look(tools, Duration::ZERO), why))
         }
     }
-}
-
-/// How the names begin under which this execution is sent. Each request has a name of its own, so that
-/// the record tells which one AMC took.
-fn mark(execution: &Execution) -> String {
-    format!("rec-{}-", execution.id.0.simple())
-}
-
-/// The request for this execution. An inline query carries our own mark as its workflow's id, so that
-/// it can be found by it.
-fn request(execution: &Execution, client_ref: &str) -> Result<amc::NewExecution, String> {
-    let window = window(execution)?;
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let mut request = if let (SubmitMode::Saved, Some(id)) =
-        (execution.submit_mode, &execution.amc_workflow_id)
-    {
-        let id = AmcWorkflowId::new(id).map_err(|error| text(&error))?;
-        amc::NewExecution::saved(id, window)
-    } else {
-        let id = AmcWorkflowId::new(client_ref).map_err(|error| text(&error))?;
-        let sql = Sql::normalise(&execution.sql_query).map_err(|error| text(&error))?;
-        let mut workflow = NewWorkflow::new(id, sql);
-        workflow.input_parameters = serde_json::from_value(execution.input_parameters.clone())
-            .map_err(|error| format!("the workflow's input_parameters: {error}"))?;
-        amc::NewExecution::inline(workflow, window).map_err(|error| text(&error))?
-    };
-    request.parameter_values = parameters(execution)?;
-    Ok(request)
-}
-
-fn parameters(execution: &Execution) -> Result<BTreeMap<String, serde_json::Value>, String> {
-    serde_json::from_value(execution.parameters.clone())
-        .map_err(|error| format!("the parameters are not an object: {error}"))
-}
-
-fn window(execution: &Execution) -> Result<TimeWindow, String> {
-    let zone: Tz = execution
-        .window_tz
-        .parse()
-        .map_err(|_| format!("{:?} is no IANA time zone", execution.window_tz))?;
-    let window = Window::new(execution.window_start, execution.window_end, zone);
-    window.map(TimeWindow::Explicit).map_err(|error| error.to_string())
 }
 
 fn answer<'a>(error: &'a amc::Error, why: &'a str) -> Answer<'a> {
@@ -421,8 +383,7 @@ async fn ours_among(
         return Ok(free.into_iter().filter(marked).collect());
     }
     let window = window(execution).map_err(|why| Failure::permanent(anyhow!(why)))?;
-    let parameters = parameters(execution).map_err(|why| Failure::permanent(anyhow!(why)))?;
-    let sql = Sql::normalise(&execution.sql_query).map_err(Failure::permanent)?;
+    let (sql, _, parameters) = filled(execution).map_err(|why| Failure::permanent(anyhow!(why)))?;
     let same_sql = |found: &amc::Execution| {
         found.sql_query.as_deref().and_then(|text| Sql::normalise(text).ok()).as_ref() == Some(&sql)
     };

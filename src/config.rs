@@ -70,6 +70,8 @@ pub const VARIABLES: &[Variable] = &[
     defaulted("RECOMAMP_POLL_FIRST", "20s", "the pause before the first look at a new execution"),
     defaulted("RECOMAMP_POLL_MAX", "5m", "the longest pause between two looks at an execution"),
     defaulted("RECOMAMP_SUBMIT_LOOKUP", "2m", "how long AMC is searched for an execution whose submit was not answered, before it is sent again"),
+    defaulted("RECOMAMP_CHECK_VERSIONS", "true", "whether AMC has to compile a new version of a workflow before its first execution on an instance: one dry run"),
+    required("RECOMAMP_REUSE_RESULTS", "how old a result may be that an execution takes over instead of asking AMC the same again, as in 1h; never when unset. Weeks of backfills share theirs in any case"),
     defaulted("RECOMAMP_MAX_OPEN_PER_INSTANCE", "10", "how many executions may be open at one AMC instance"),
     defaulted("RECOMAMP_MAX_OPEN_PER_ACCOUNT", "200", "how many executions may be open at all instances of one AMC account"),
     defaulted("RECOMAMP_WEEK_ATTEMPTS", "5", "how many executions one week of a collection may use before it is given up"),
@@ -77,6 +79,9 @@ pub const VARIABLES: &[Variable] = &[
     defaulted("RECOMAMP_CONCURRENCY", "16", "how many jobs one worker process runs at once: a number for every queue, or a list such as 16,reports=2"),
     defaulted("RECOMAMP_POLLING_ONLY", "false", "whether to look for work by polling alone, which a transaction pooler such as PgBouncer needs"),
     defaulted("RECOMAMP_HISTORY_RETENTION", "30d", "how long finished jobs are kept"),
+    defaulted("RECOMAMP_RESULT_RETENTION", "400d", "how long the rows and files of results are kept; what was counted and summed stays"),
+    defaulted("RECOMAMP_EVENT_RETENTION", "400d", "how long the journal of events is kept"),
+    defaulted("RECOMAMP_ANSWER_RETENTION", "90d", "how long answers of Amazon that nobody expected are kept"),
     defaulted("RECOMAMP_HTTP_ADDR", "127.0.0.1:8080", "the address on which `recomamp serve` listens"),
     required("PORT", "the port on which `recomamp serve` listens on every interface, as platforms give it; RECOMAMP_HTTP_ADDR goes first"),
     required("RECOMAMP_METRICS_ADDR", "the address on which `work` and `schedule` show their metrics, as in 127.0.0.1:9464; off when unset"),
@@ -262,6 +267,23 @@ impl Settings for Polling {
     }
 }
 
+/// What happens before an execution is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitting {
+    /// AMC compiles a new version first, once for each instance.
+    pub check_versions: bool,
+    /// A result no older than this answers an execution that asks the same; none for never.
+    pub reuse_results: Option<Duration>,
+}
+
+impl Settings for Submitting {
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let check_versions = from.parsed("RECOMAMP_CHECK_VERSIONS", parse::boolean);
+        let reuse_results = from.optional("RECOMAMP_REUSE_RESULTS", parse::duration);
+        Some(Self { check_versions: check_versions?, reuse_results: reuse_results? })
+    }
+}
+
 /// How much the engine may ask of Amazon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -331,11 +353,21 @@ impl Settings for Worker {
 pub struct Retention {
     /// Finished jobs.
     pub history: Duration,
+    /// Rows and files of results.
+    pub results: Duration,
+    /// The journal.
+    pub events: Duration,
+    /// Answers that nobody expected.
+    pub answers: Duration,
 }
 
 impl Settings for Retention {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { history: from.parsed("RECOMAMP_HISTORY_RETENTION", parse::duration)? })
+        let history = from.parsed("RECOMAMP_HISTORY_RETENTION", parse::duration);
+        let results = from.parsed("RECOMAMP_RESULT_RETENTION", parse::duration);
+        let events = from.parsed("RECOMAMP_EVENT_RETENTION", parse::duration);
+        let answers = from.parsed("RECOMAMP_ANSWER_RETENTION", parse::duration);
+        Some(Self { history: history?, results: results?, events: events?, answers: answers? })
     }
 }
 
@@ -401,7 +433,7 @@ mod tests {
         Keys,
         Lwa,
         AmcHosts,
-        (Timeouts, Results, Polling),
+        (Timeouts, Results, Polling, Submitting),
         (Limits, Webhooks, Worker, Retention, Serve, Process, Logging),
     );
 
@@ -450,8 +482,14 @@ mod tests {
             ("RECOMAMP_LWA_CLIENT_ID", "amzn1.application-oa2-client.1"),
             ("RECOMAMP_LWA_CLIENT_SECRET", "secret"),
         ]);
-        let (_, keys, _, hosts, (_, results, polling), (limits, _, worker, _, serve, process, _)) =
-            Everything::load(&lookup).expect("defaults fill the rest");
+        let (
+            _,
+            keys,
+            _,
+            hosts,
+            (_, results, polling, _),
+            (limits, _, worker, _, serve, process, _),
+        ) = Everything::load(&lookup).expect("defaults fill the rest");
         assert_eq!(keys.count(), 1);
         assert_eq!(hosts.eu.amc.as_str(), "https://advertising-api-eu.amazon.com/");
         assert_eq!(results.rows_max_bytes, 64 << 20);

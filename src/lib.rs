@@ -23,6 +23,7 @@ pub mod simulator;
 
 // What the domain computes.
 pub mod backfill;
+pub mod parameters;
 pub mod reports;
 
 // Where they meet.

@@ -6,10 +6,12 @@ mod judge;
 pub mod resources;
 pub mod rotation;
 
-pub use access::{Pass, SignedIn};
+pub use access::{Pass, Place, SignedIn};
 pub use judge::{block_instance, note_blocked};
 
-use crate::config::{AmcHosts, Keys, Limits, Lwa, Polling, Results, Timeouts, Webhooks};
+use crate::config::{
+    AmcHosts, Keys, Limits, Lwa, Polling, Results, Retention, Submitting, Timeouts, Webhooks,
+};
 use crate::queue::{NewJob, Queue};
 use crate::reports::files::ResultFiles;
 use crate::store::{Region, UserId};
@@ -37,6 +39,10 @@ pub struct Tools {
     pub limits: Limits,
     /// Tells others.
     pub webhooks: Sender,
+    /// What happens before an execution is sent.
+    pub submitting: Submitting,
+    /// How long what is finished is kept.
+    pub retention: Retention,
     keys: MultiFernet,
     lwa: Lwa,
     hosts: AmcHosts,
@@ -48,7 +54,8 @@ pub struct Tools {
 pub type Renewal = fn(UserId, i64) -> Result<NewJob, crate::queue::Error>;
 
 /// The settings that tools are made from.
-pub type Settings = (Keys, Lwa, AmcHosts, Timeouts, Results, Polling, Limits, Webhooks);
+pub type Settings =
+    (Keys, Lwa, AmcHosts, Timeouts, Results, (Polling, Submitting), (Limits, Webhooks), Retention);
 
 /// Why tools cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +79,16 @@ impl Tools {
         settings: Settings,
         renewal: Renewal,
     ) -> Result<Self, Error> {
-        let (keys, lwa, hosts, timeouts, results, polling, limits, webhooks) = settings;
+        let (
+            keys,
+            lwa,
+            hosts,
+            timeouts,
+            results,
+            (polling, submitting),
+            (limits, webhooks),
+            retention,
+        ) = settings;
         let amc = amc::Client::new(amc::Settings {
             connect_timeout: timeouts.connect,
             timeout: timeouts.total,
@@ -90,6 +106,8 @@ impl Tools {
             polling,
             limits,
             webhooks: Sender::new(webhooks.allow.parse().map_err(Error::Webhooks)?),
+            submitting,
+            retention,
             keys: keys.ring(),
             lwa,
             hosts,

@@ -18,6 +18,8 @@
 //! | `GET`, `POST /v1/schedules` | what runs by itself; adds to it |
 //! | `GET /v1/schedules/{id}`, `/preview` | how it stands, with its newest runs; when it is due next |
 //! | `POST /v1/schedules/{id}/trigger`, `/pause`, `/resume` | what the word says, to one schedule |
+//! | `GET /v1/workflows`, `/{id}` | the queries; one with its versions and what AMC said of them |
+//! | `POST /v1/workflows/{id}/sync`, `/recheck` | has it saved at AMC; forgets what AMC refused |
 //! | `GET /v1/jobs` | jobs, page by page: `queue`, `kind`, `state`, `after`, `limit` |
 //! | `GET /v1/jobs/{id}` | one with everything that is known of it |
 //! | `GET /v1/jobs/{id}/explain` | why it is not running |
@@ -49,6 +51,7 @@ pub mod resources;
 pub mod schedules;
 pub mod steering;
 pub mod webhooks;
+pub mod workflows;
 
 use crate::backfill::estimate::Curve;
 use crate::queue::Queue;
@@ -112,6 +115,10 @@ pub fn router(api: Api) -> Router {
         .route("/v1/webhooks/{id}/test", post(webhooks::test))
         .route("/v1/webhooks/{id}/disable", post(webhooks::disable))
         .route("/v1/webhooks/{id}/enable", post(webhooks::enable))
+        .route("/v1/workflows", get(workflows::list))
+        .route("/v1/workflows/{id}", get(workflows::show))
+        .route("/v1/workflows/{id}/sync", post(workflows::sync))
+        .route("/v1/workflows/{id}/recheck", post(workflows::recheck))
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/jobs/{id}/explain", get(jobs::explain))
         .route("/v1/resources", get(resources::list))

@@ -17,6 +17,7 @@ use axum::response::IntoResponse;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::num::NonZeroU16;
 
 type Body = Result<Bytes, BytesRejection>;
 type Id = Result<Path<String>, PathRejection>;
@@ -50,7 +51,8 @@ pub async fn create(
     let by = who(&mut fields)?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    manage::add(&mut tx, &wish.request(), &by).await.map_err(explained)?;
+    let id = manage::add(&mut tx, &wish.request(), &by).await.map_err(explained)?;
+    schedules::keep_runs(&mut *tx, id, wish.keep_runs.map(|runs| runs.get().into())).await?;
     tx.commit().await?;
     let location = [(header::LOCATION, format!("/v1/schedules/{}", wish.schedule_id))];
     Ok((StatusCode::CREATED, location, Json(found(&api, &wish.schedule_id).await?)))
@@ -136,6 +138,7 @@ struct Wish {
     jitter_seconds: i32,
     max_attempts: i32,
     failure_threshold: i32,
+    keep_runs: Option<NonZeroU16>,
 }
 
 impl Wish {
@@ -174,6 +177,7 @@ impl Wish {
             failure_threshold: fields
                 .optional("failure_threshold", "a number, 0 for never")?
                 .unwrap_or(3),
+            keep_runs: fields.optional("keep_runs", "a number of runs, from 1 to 65535")?,
         })
     }
 
@@ -259,7 +263,9 @@ fn explained(error: ManageError) -> Problem {
         }
         ManageError::Taken(_) => Problem::conflict(detail).with_field("schedule_id"),
         ManageError::NotPaused(_) => Problem::conflict(detail),
-        ManageError::Parameters => Problem::invalid("parameters", detail),
+        ManageError::Parameters(wrong) => {
+            Problem::invalid(super::collections::body::parameter_field(&wrong), detail)
+        }
         ManageError::NoReason => Problem::invalid("why", detail),
         ManageError::ResumesTooEarly => Problem::invalid("until", detail),
         ManageError::Number { field, .. } => Problem::invalid(field, detail),

@@ -4,9 +4,11 @@ use super::fingerprint::{Slice, fingerprint};
 use super::plan::{Cut, Plan, PlanError, PlanRequest, plan};
 use super::select::Mode;
 use crate::clock;
+use crate::parameters::{self, check};
 use crate::store::collections::{NewWeek, Rules};
 use crate::store::credentials::TokenState;
 use crate::store::instances::{self, Instance, InstanceStatus};
+use crate::store::versions::Version;
 use crate::store::workflows::{self, Workflow};
 use crate::store::{Sha256, VersionId, credentials, versions};
 use chrono::{DateTime, Utc};
@@ -64,6 +66,8 @@ pub struct Target {
     pub version: VersionId,
     /// Where every slice runs.
     pub instance: Instance,
+    /// The values of its parameters, checked and with defaults.
+    pub parameters: Value,
     sql_sha256: Sha256,
 }
 
@@ -108,9 +112,9 @@ pub enum StartError {
         "Amazon refuses the credential of the user whose workflow it is ({0}): let the user log in again, then run `recomamp users authorise`"
     )]
     TokenRefused(TokenState),
-    /// The parameters have no names.
-    #[error("parameters is not an object: give one that has a value for each name")]
-    Parameters,
+    /// The values of the parameters.
+    #[error(transparent)]
+    Parameters(#[from] parameters::Invalid),
     /// The slices cannot be collected.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -130,9 +134,6 @@ pub async fn prepare(
     connection: &mut PgConnection,
     request: &Request,
 ) -> Result<Prepared, StartError> {
-    if !request.parameters.is_object() {
-        return Err(StartError::Parameters);
-    }
     if request.workflows.is_empty() {
         return Err(StartError::NoWorkflow);
     }
@@ -146,7 +147,9 @@ pub async fn prepare(
     }
     let mut targets = Vec::new();
     for id in &request.workflows {
-        let (workflow, version, sql_sha256) = workflow(&mut *connection, id).await?;
+        let (workflow, version) = workflow(&mut *connection, id).await?;
+        let declared = &version.input_parameters;
+        let parameters = check::check(&version.sql_query, declared, &request.parameters)?;
         let own = if instances.is_empty() {
             Some(own_instance(&mut *connection, &workflow).await?)
         } else {
@@ -154,9 +157,10 @@ pub async fn prepare(
         };
         targets.extend(instances.values().chain(&own).map(|instance| Target {
             workflow: workflow.clone(),
-            version,
+            version: version.id,
             instance: instance.clone(),
-            sql_sha256,
+            parameters: parameters.clone(),
+            sql_sha256: version.sha256,
         }));
     }
     Ok(Prepared { plan, targets, now })
@@ -171,7 +175,7 @@ impl Target {
             slice_key: fingerprint(&Slice {
                 amc_instance_id: &self.instance.instance_id,
                 sql_sha256: &self.sql_sha256,
-                parameters: &request.parameters,
+                parameters: &self.parameters,
                 week: *week,
                 zone: request.zone,
             }),
@@ -180,11 +184,11 @@ impl Target {
     }
 }
 
-/// The workflow with this public id if it can run, what it runs, and the sha256 of that.
+/// The workflow with this public id if it can run, and what it runs.
 pub async fn workflow(
     connection: &mut PgConnection,
     id: &str,
-) -> Result<(Workflow, VersionId, Sha256), StartError> {
+) -> Result<(Workflow, Version), StartError> {
     let Some(workflow) = workflows::by_workflow_id(&mut *connection, id).await? else {
         return Err(StartError::UnknownWorkflow(id.to_owned()));
     };
@@ -199,7 +203,7 @@ pub async fn workflow(
     let no_query = || StartError::NoQuery(id.to_owned());
     let version = workflow.current_version_id.ok_or_else(no_query)?;
     let version = versions::by_id(connection, version).await?.ok_or_else(no_query)?;
-    Ok((workflow, version.id, version.sha256))
+    Ok((workflow, version))
 }
 
 async fn own_instance(

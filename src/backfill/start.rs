@@ -103,7 +103,7 @@ async fn insert(
         timezone: request.zone.name(),
         lag_days: i32::from(request.lag_days),
         week_starts_on: i16::try_from(week_starts_on).unwrap_or(1),
-        parameters: &request.parameters,
+        parameters: &target.parameters,
         max_attempts_per_week: request.max_attempts_per_week,
         rules: request.rules,
     };

@@ -159,13 +159,25 @@ impl ResultFiles {
 
     /// Opens a stored result by its URI and unpacks it.
     pub async fn get(&self, uri: &str) -> Result<impl AsyncRead + Send + Unpin + use<>, Error> {
-        let key = uri
-            .strip_prefix(self.base.as_str())
-            .ok_or_else(|| Error::Elsewhere { uri: uri.to_owned(), base: self.base.to_string() })?;
-        let stream = self.store.get(&location(key)?).await?.into_stream();
+        let stream = self.store.get(&self.location_of(uri)?).await?.into_stream();
         let mut unpacked = GzipDecoder::new(StreamReader::new(stream.map_err(io::Error::from)));
         unpacked.multiple_members(true);
         Ok(unpacked)
+    }
+
+    /// Deletes a stored result by its URI. One that is not there is deleted already.
+    pub async fn delete(&self, uri: &str) -> Result<(), Error> {
+        match self.store.delete(&self.location_of(uri)?).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn location_of(&self, uri: &str) -> Result<object_store::path::Path, Error> {
+        let key = uri
+            .strip_prefix(self.base.as_str())
+            .ok_or_else(|| Error::Elsewhere { uri: uri.to_owned(), base: self.base.to_string() })?;
+        location(key)
     }
 
     fn upload(&self, key: &str) -> Result<BufWriter, Error> {

@@ -3,10 +3,10 @@
 use super::Desk;
 use crate::clock;
 use crate::jobs::{
-    deliver_webhook, feed, probe_instance, refresh_token, run_batch_member, run_schedule,
-    sync_instances,
+    deliver_webhook, drop_expired, feed, probe_instance, refresh_token, run_batch_member,
+    run_schedule, sync_instances, tend_executions,
 };
-use crate::queue::postgres;
+use crate::queue::{NewJob, postgres};
 use crate::steering;
 use crate::store::instances::health;
 use crate::store::{collections, credentials, webhooks};
@@ -50,6 +50,10 @@ pub enum Duty {
     ProbeInstances,
     /// Take over from AMC which instances there are, once a day for each user.
     SyncInstances,
+    /// Ask for a look at executions that are stuck.
+    TendExecutions,
+    /// Ask that what has been kept long enough is dropped.
+    DropExpired,
 }
 
 impl Duty {
@@ -66,6 +70,8 @@ impl Duty {
         Self::TellWebhooks,
         Self::ProbeInstances,
         Self::SyncInstances,
+        Self::TendExecutions,
+        Self::DropExpired,
     ];
 
     /// The word in logs.
@@ -82,6 +88,8 @@ impl Duty {
             Self::TellWebhooks => "tell_webhooks",
             Self::ProbeInstances => "probe_instances",
             Self::SyncInstances => "sync_instances",
+            Self::TendExecutions => "tend_executions",
+            Self::DropExpired => "drop_expired",
         }
     }
 
@@ -89,10 +97,12 @@ impl Duty {
     pub fn every(self) -> Duration {
         match self {
             Self::RenewTokens | Self::ProbeInstances => Duration::from_secs(60),
-            Self::Prune | Self::SyncInstances => Duration::from_secs(3600),
+            Self::Prune | Self::SyncInstances | Self::DropExpired => Duration::from_secs(3600),
             Self::Sweep | Self::ResumeCollections => Duration::from_secs(15),
             Self::Rescue | Self::TellWebhooks => Duration::from_secs(5),
-            Self::TendWeeks | Self::TendRuns | Self::TendBatches => Duration::from_secs(300),
+            Self::TendWeeks | Self::TendRuns | Self::TendBatches | Self::TendExecutions => {
+                Duration::from_secs(300)
+            }
         }
     }
 
@@ -114,8 +124,17 @@ impl Duty {
             Self::TellWebhooks => tell_webhooks(desk).await,
             Self::ProbeInstances => probe_instances(desk).await,
             Self::SyncInstances => sync_instances(desk).await,
+            Self::TendExecutions => ask(desk, tend_executions::job()?).await,
+            Self::DropExpired => ask(desk, drop_expired::job()?).await,
         }
     }
+}
+
+/// Asks for a job that workers do, unless it is asked for already.
+async fn ask(desk: &Desk, job: NewJob) -> Result<()> {
+    let mut connection = desk.db.acquire().await?;
+    desk.queue.enqueue(&mut connection, &[job]).await?;
+    Ok(())
 }
 
 async fn renew_tokens(desk: &Desk) -> Result<()> {

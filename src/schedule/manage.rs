@@ -7,6 +7,7 @@ use super::fire;
 use super::window::WindowRule;
 use crate::backfill::week::Week;
 use crate::jobs::run_schedule;
+use crate::parameters::{self, check};
 use crate::queue::Queue;
 use crate::store::events::{self, NewEvent};
 use crate::store::runs::{self, Run};
@@ -14,7 +15,7 @@ use crate::store::schedules::{
     self, CatchUp, Change, NewSchedule, OverlapPolicy, Pause, Schedule, ScheduleStatus,
     WindowAnchor,
 };
-use crate::store::{ScheduleRunUuid, ScheduleUuid, credentials, workflows};
+use crate::store::{ScheduleRunUuid, ScheduleUuid, credentials, versions, workflows};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -76,9 +77,9 @@ pub enum ManageError {
         "the user whose workflow it is has no refresh token: give one with `recomamp users authorise`"
     )]
     NoToken,
-    /// The parameters have no names.
-    #[error("parameters is not an object: give one that has a value for each name")]
-    Parameters,
+    /// The values of the parameters.
+    #[error(transparent)]
+    Parameters(#[from] parameters::Invalid),
     /// A number that makes no sense.
     #[error("{field} is {value}: give {must_be}")]
     Number {
@@ -120,9 +121,6 @@ impl Request<'_> {
     pub fn checked(&self) -> Result<Due, ManageError> {
         let due = self.timing.read()?;
         self.window.checked().map_err(Unreadable::from)?;
-        if !self.parameters.is_object() {
-            return Err(ManageError::Parameters);
-        }
         let threshold = self.failure_threshold.unwrap_or(1);
         for (field, value, most, must_be) in [
             ("jitter_seconds", self.jitter_seconds + 1, 86_401, "between 0 and 86400 (a day)"),
@@ -148,9 +146,12 @@ pub async fn add(
     let workflow = workflows::by_workflow_id(&mut *transaction, request.workflow).await?;
     let workflow =
         workflow.ok_or_else(|| ManageError::UnknownWorkflow(request.workflow.to_owned()))?;
-    if workflow.archived_at.is_some() || workflow.current_version_id.is_none() {
-        return Err(ManageError::NoQuery(request.workflow.to_owned()));
-    }
+    let no_query = || ManageError::NoQuery(request.workflow.to_owned());
+    let version = workflow.current_version_id.filter(|_| workflow.archived_at.is_none());
+    let version = versions::by_id(&mut *transaction, version.ok_or_else(no_query)?).await?;
+    let version = version.ok_or_else(no_query)?;
+    let declared = &version.input_parameters;
+    let parameters = check::given(&version.sql_query, declared, request.parameters)?;
     if credentials::access_token(&mut *transaction, workflow.user_id).await?.is_none() {
         return Err(ManageError::NoToken);
     }
@@ -166,7 +167,7 @@ pub async fn add(
         anchor_date: timing.anchor_date,
         anchor_time: timing.anchor_time,
         timezone: timing.timezone,
-        parameters: request.parameters,
+        parameters: &parameters,
         lookback_days: request.window.lookback_days,
         lag_days: request.window.lag_days,
         window_anchor: request.window.anchor,

@@ -19,6 +19,7 @@ pub mod view;
 pub mod window;
 
 use crate::queue::Queue;
+use crate::store::duties as duties_done;
 use duties::Duty;
 use rand::Rng;
 use sqlx::PgPool;
@@ -52,7 +53,11 @@ async fn again_and_again(duty: Duty, desk: Desk, stop: CancellationToken) {
     loop {
         // After an outage of the store everybody looks dead, until they have been heard of again.
         let steady = contact.is_some_and(|at| at.elapsed() < 2 * duty.every());
-        match duty.fulfil(&desk, steady).await {
+        let fulfilled = async {
+            duty.fulfil(&desk, steady).await?;
+            Ok::<_, anyhow::Error>(duties_done::done(&desk.db, duty.as_str()).await?)
+        };
+        match fulfilled.await {
             Ok(()) => contact = Some(Instant::now()),
             Err(error) => {
                 contact = None;

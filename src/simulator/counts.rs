@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 pub struct Counts {
     /// Accepted submits: each created one execution, whether or not its answer arrived.
     pub submits: Vec<Submits>,
+    /// Accepted dry runs: each created an execution that was only compiled.
+    pub dry_runs: u64,
     /// Token requests per refresh token.
     pub refreshes: BTreeMap<String, Refreshes>,
     /// Calls per operation, those that met a fault included.

@@ -92,6 +92,11 @@ impl Status {
 }
 
 impl Execution {
+    /// Whether it is only to be compiled.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.request.get("dryRun").and_then(Value::as_bool).unwrap_or(false)
+    }
+
     /// Whether its result can be downloaded.
     pub(crate) fn has_result(&self) -> bool {
         self.status == Status::Succeeded && self.output != Output::None

@@ -23,8 +23,12 @@ pub(crate) fn create(
     fault: Option<&Kind>,
 ) -> Result<Answer, Answer> {
     let execution = read(world, call, fault)?;
-    let [start, end] = &execution.window.sent;
-    world.witness.submitted(&call.instance, &execution.workflow.id, [start, end]);
+    if execution.is_dry() {
+        world.witness.counts.dry_runs += 1;
+    } else {
+        let [start, end] = &execution.window.sent;
+        world.witness.submitted(&call.instance, &execution.workflow.id, [start, end]);
+    }
     let shown = single(world, execution.show(false));
     let World { executions, settings, witness, .. } = world;
     executions.add(execution, settings, &mut witness.counts);

@@ -31,7 +31,7 @@ impl Executions {
         for place in 0..executions.all.len() {
             let execution = &executions.all[place];
             executions.places.insert(execution.id.clone(), place);
-            if execution.status.is_open() {
+            if execution.status.is_open() && !execution.is_dry() {
                 *executions.open.entry(execution.instance.clone()).or_default() += 1;
             }
             if let Some(at) = execution.next_event(settings) {
@@ -63,9 +63,11 @@ impl Executions {
     /// Takes a new execution in.
     pub(crate) fn add(&mut self, execution: Execution, settings: &Settings, counts: &mut Counts) {
         let place = self.all.len();
-        let open = self.open.entry(execution.instance.clone()).or_default();
-        *open += 1;
-        counts.saw_open(&execution.instance, *open);
+        if !execution.is_dry() {
+            let open = self.open.entry(execution.instance.clone()).or_default();
+            *open += 1;
+            counts.saw_open(&execution.instance, *open);
+        }
         if let Some(at) = execution.next_event(settings) {
             self.events.insert((at, place));
         }
@@ -152,7 +154,9 @@ impl Executions {
             lower(&mut self.running, &execution.instance);
             lower(&mut self.running_in_account, &execution.account);
         }
-        lower(&mut self.open, &execution.instance);
+        if !execution.is_dry() {
+            lower(&mut self.open, &execution.instance);
+        }
         execution.status = status;
         execution.reason = reason;
         execution.updated_at = at;

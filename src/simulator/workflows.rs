@@ -79,6 +79,14 @@ impl Workflow {
         })
     }
 
+    /// Saving a workflow compiles it.
+    fn compiles(&self) -> Result<(), Answer> {
+        match self.undeclared_parameter().or_else(|| self.missing_table()) {
+            Some(complaint) => Err(Answer::error(400, &complaint)),
+            None => Ok(()),
+        }
+    }
+
     /// What running complains about: a table that is not there.
     pub(crate) fn missing_table(&self) -> Option<String> {
         self.sql()?.contains(MISSING_TABLE).then(|| {
@@ -94,9 +102,7 @@ impl Workflow {
 /// Answers `POST …/workflows`.
 pub(crate) fn create(world: &mut World, call: &Call) -> Result<Answer, Answer> {
     let workflow = Workflow::read(&call.object()?, "")?;
-    if let Some(complaint) = workflow.undeclared_parameter() {
-        return Err(Answer::error(400, &complaint));
-    }
+    workflow.compiles()?;
     let saved = world.workflows.entry(call.instance.clone()).or_default();
     if saved.contains_key(&workflow.id) {
         let details = format!("Workflow with ID {} already exists.", workflow.id);
@@ -112,9 +118,7 @@ pub(crate) fn update(world: &mut World, call: &Call) -> Result<Answer, Answer> {
     if workflow.id != call.id {
         return Err(Answer::error(400, "workflowId does not match the path."));
     }
-    if let Some(complaint) = workflow.undeclared_parameter() {
-        return Err(Answer::error(400, &complaint));
-    }
+    workflow.compiles()?;
     let saved = world.workflows.get_mut(&call.instance).and_then(|all| all.get_mut(&call.id));
     *saved.ok_or_else(|| unknown(404, &call.id))? = workflow;
     Ok(Answer::ok(json!({})))

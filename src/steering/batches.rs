@@ -6,6 +6,7 @@ use crate::backfill::plan::LAG_DAYS_MIN;
 use crate::backfill::request::{StartError, usable, workflow};
 use crate::clock;
 use crate::jobs::run_batch_member;
+use crate::parameters::check;
 use crate::queue::Queue;
 use crate::store::batches::{self, Batch, NewBatch, NewMember};
 use crate::store::collections::CollectionStatus;
@@ -113,14 +114,17 @@ pub async fn start_batch(
     if until > latest {
         return Err(BatchError::TooRecent { until, latest });
     }
-    let (workflow, version, _) = workflow(&mut *transaction, &request.workflow).await?;
+    let (workflow, version) = workflow(&mut *transaction, &request.workflow).await?;
     let mut members = Vec::new();
     for (id, own) in &request.instances {
         let found = instances::by_instance_id(&mut *transaction, id).await?;
         let found = usable(found.ok_or_else(|| StartError::UnknownInstance(id.clone()))?)?;
         let mut parameters = request.parameters.clone();
         parameters.extend(own.clone());
-        members.push(NewMember { instance_id: found.id, parameters: Value::Object(parameters) });
+        let parameters =
+            check::check(&version.sql_query, &version.input_parameters, &Value::Object(parameters));
+        let parameters = parameters.map_err(StartError::from)?;
+        members.push(NewMember { instance_id: found.id, parameters });
     }
     let tail = Uuid::new_v4().simple().to_string();
     let batch_id = format!("batch-{}-{}", now.format("%Y%m%d"), &tail[..8]);
@@ -129,7 +133,7 @@ pub async fn start_batch(
     let batch = NewBatch {
         batch_id: &batch_id,
         name: &name,
-        workflow_version_id: version,
+        workflow_version_id: version.id,
         user_id: workflow.user_id,
         parameters: &Value::Object(request.parameters.clone()),
         window: (from, until),

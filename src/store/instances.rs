@@ -9,7 +9,7 @@ use sqlx::{FromRow, PgExecutor};
 
 use super::ids::{AccountUuid, InstanceUuid};
 use super::text;
-use super::words::words;
+use super::words::{Region, words};
 
 words! {
     /// Whether work on an instance may start.
@@ -53,6 +53,41 @@ pub struct NewInstance<'a> {
     pub account_id: AccountUuid,
     /// Where its API answers, when not at the region's host.
     pub endpoint_url: Option<&'a str>,
+}
+
+/// Where an instance answers, and what Amazon calls it and its account.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Address {
+    /// Our id of the instance.
+    pub id: InstanceUuid,
+    /// AMC's id of the instance.
+    pub amc_instance_id: String,
+    /// Where its API answers, when not at the region's host.
+    pub endpoint_url: Option<String>,
+    /// Amazon's id of the account.
+    pub entity_id: String,
+    /// Amazon's id of the marketplace.
+    pub marketplace_id: String,
+    /// Which of Amazon's hosts answer.
+    pub region: Region,
+}
+
+/// Where this instance answers.
+pub async fn address(
+    db: impl PgExecutor<'_>,
+    instance: InstanceUuid,
+) -> Result<Option<Address>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- instances_address
+        select instance.id, instance.instance_id as amc_instance_id, endpoint_url,
+            account.account_id as entity_id, marketplace_id, region
+        from amc_instances instance
+        join amc_accounts account on account.id = instance.account_id
+        where instance.id = $1",
+    )
+    .bind(instance)
+    .fetch_optional(db)
+    .await
 }
 
 /// Adds an instance. One that is there already is a unique violation.

@@ -3,7 +3,7 @@
 //! ```text
 //! users ── lwa_credentials
 //!   └─ amc_accounts ── amc_instances
-//!                           └─ workflows ── workflow_versions
+//!                           └─ workflows ── workflow_versions ── version_checks, saved_copies
 //!                                 └─ workflow_schedules ── schedule_runs ── workflow_executions
 //!                                 └─ batch_executions ── batch_members ── workflow_executions
 //!                                                └─ report_data_collections ── report_data_aggregates
@@ -24,14 +24,18 @@
 pub mod accounts;
 pub mod aggregates;
 pub mod batches;
+pub mod checks;
 pub mod collections;
+pub mod copies;
 pub mod credentials;
+pub mod duties;
 pub mod events;
 pub mod executions;
 pub mod ids;
 pub mod instances;
 pub mod plans;
 pub mod results;
+pub mod retention;
 pub mod runs;
 pub mod schedules;
 pub mod sealed;

@@ -109,7 +109,7 @@ pub async fn insert(db: impl PgExecutor<'_>, result: &NewResult<'_>) -> Result<b
     Ok(done.rows_affected() == 1)
 }
 
-/// The result of an execution, without its rows.
+/// The result of an execution, its own or the one it took over, without its rows.
 pub async fn by_execution(
     db: impl PgExecutor<'_>,
     execution: ExecutionUuid,
@@ -120,7 +120,7 @@ pub async fn by_execution(
             storage_uri, truncated, suppressed_values, quarantined_rows, lossy_values,
             nul_values, unreadable_values, fetched_at
         from execution_results
-        where execution_id = $1",
+        where execution_id = coalesce((select reused_from from workflow_executions where id = $1), $1)",
     )
     .bind(execution)
     .fetch_optional(db)
@@ -136,7 +136,7 @@ pub async fn rows(
         r"-- results_rows
         select rows
         from execution_results
-        where execution_id = $1
+        where execution_id = coalesce((select reused_from from workflow_executions where id = $1), $1)
           and rows is not null",
     )
     .bind(execution)

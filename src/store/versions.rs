@@ -1,5 +1,7 @@
 //! `workflow_versions`: what a workflow says, word for word. A row never changes.
 
+use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, PgExecutor};
 
@@ -64,6 +66,87 @@ pub async fn by_id(
         select id, workflow_id, sql_query, input_parameters, sha256
         from workflow_versions
         where id = $1",
+    )
+    .bind(version)
+    .fetch_optional(db)
+    .await
+}
+
+/// A version with all that AMC has said of it.
+#[derive(Debug, Clone, PartialEq, FromRow, Serialize)]
+pub struct Told {
+    /// Names the version here.
+    pub id: VersionId,
+    /// Whether new executions run it.
+    pub is_current: bool,
+    /// Over the query and the declared parameters, as hexadecimal digits.
+    pub sha256: String,
+    /// When it was added.
+    pub created_at: DateTime<Utc>,
+    /// The query.
+    pub sql_query: String,
+    /// The parameters it declares.
+    pub input_parameters: Value,
+    /// Whether AMC compiles it: `{instance, verdict, reason, ended_at}` for each instance that was asked.
+    pub checks: Value,
+    /// The copies that AMC keeps: `{instance, status, amc_workflow_id, reason, synced_at}` for each.
+    pub copies: Value,
+}
+
+/// Every version of a workflow with all that AMC has said of it, the newest first.
+pub async fn told(
+    db: impl PgExecutor<'_>,
+    workflow: WorkflowUuid,
+) -> Result<Vec<Told>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- versions_told
+        select version.id, version.id is not distinct from workflow.current_version_id as is_current,
+            encode(version.sha256, 'hex') as sha256, version.created_at, sql_query, input_parameters,
+            coalesce((
+                select jsonb_agg(jsonb_build_object('instance', instance.instance_id, 'verdict', verdict,
+                    'reason', reason, 'ended_at', ended_at) order by instance.instance_id)
+                from version_checks
+                join amc_instances instance on instance.id = version_checks.instance_id
+                where workflow_version_id = version.id
+            ), '[]') as checks,
+            coalesce((
+                select jsonb_agg(jsonb_build_object('instance', instance.instance_id, 'status', copy.status,
+                    'amc_workflow_id', copy.amc_workflow_id, 'reason', reason, 'synced_at', synced_at)
+                    order by instance.instance_id)
+                from saved_copies copy
+                join amc_instances instance on instance.id = copy.instance_id
+                where workflow_version_id = version.id
+            ), '[]') as copies
+        from workflow_versions version
+        join workflows workflow on workflow.id = version.workflow_id
+        where version.workflow_id = $1
+        order by version.created_at desc, version.id desc",
+    )
+    .bind(workflow)
+    .fetch_all(db)
+    .await
+}
+
+/// What a version is the wording of.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Named {
+    /// The public id of its workflow.
+    pub workflow: String,
+    /// Over the query and the declared parameters.
+    pub sha256: Sha256,
+}
+
+/// What this version is the wording of.
+pub async fn named(
+    db: impl PgExecutor<'_>,
+    version: VersionId,
+) -> Result<Option<Named>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- versions_named
+        select workflow.workflow_id as workflow, version.sha256
+        from workflow_versions version
+        join workflows workflow on workflow.id = version.workflow_id
+        where version.id = $1",
     )
     .bind(version)
     .fetch_optional(db)

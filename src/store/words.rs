@@ -119,8 +119,8 @@ mod tests {
     use super::*;
     use crate::harness::database::TestDatabase;
     use crate::store::{
-        accounts, aggregates, collections, credentials, executions, instances, runs, schedules,
-        submits, weeks, workflows,
+        accounts, aggregates, checks, collections, credentials, executions, instances, runs,
+        schedules, submits, weeks, workflows,
     };
 
     #[test]
@@ -163,6 +163,7 @@ mod tests {
             Region,
             accounts::AccountStatus,
             aggregates::AggregateGrain,
+            checks::CheckVerdict,
             collections::CollectionGrain,
             collections::CollectionKind,
             collections::CollectionStatus,

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
+use super::executions::SubmitMode;
 use super::ids::{InstanceUuid, UserId, VersionId, WorkflowUuid};
 use super::words::{Sha256, words};
 
@@ -35,6 +36,8 @@ pub struct Workflow {
     pub user_id: UserId,
     /// What new executions run; none until a version is added.
     pub current_version_id: Option<VersionId>,
+    /// How its query reaches AMC from now on.
+    pub submit_mode: SubmitMode,
     /// The name AMC keeps its saved copy under.
     pub amc_workflow_id: Option<String>,
     /// Whether AMC keeps a saved copy.
@@ -86,7 +89,7 @@ pub async fn by_workflow_id(
     sqlx::query_as(
         r"-- workflows_by_workflow_id
         select id, workflow_id, name, instance_id, user_id, current_version_id,
-            amc_workflow_id, amc_sync_status, amc_definition_hash, archived_at
+            submit_mode, amc_workflow_id, amc_sync_status, amc_definition_hash, archived_at
         from workflows
         where workflow_id = $1",
     )
@@ -100,7 +103,7 @@ pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Workflow>, sqlx::Error>
     sqlx::query_as(
         r"-- workflows_list
         select id, workflow_id, name, instance_id, user_id, current_version_id,
-            amc_workflow_id, amc_sync_status, amc_definition_hash, archived_at
+            submit_mode, amc_workflow_id, amc_sync_status, amc_definition_hash, archived_at
         from workflows
         where archived_at is null
         order by workflow_id",
@@ -109,69 +112,21 @@ pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Workflow>, sqlx::Error>
     .await
 }
 
-/// Writes down that AMC has taken a copy of a version under the name `amc_workflow_id`.
-pub async fn synced(
+/// Says how the query of a workflow reaches AMC from now on.
+pub async fn submit_as(
     db: impl PgExecutor<'_>,
     workflow: WorkflowUuid,
-    amc_workflow_id: &str,
-    definition: &Sha256,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
-        r"-- workflows_synced
+    mode: SubmitMode,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- workflows_submit_as
         update workflows
-        set amc_workflow_id = $2,
-            amc_sync_status = 'synced',
-            amc_synced_at = (select engine.now()),
-            amc_definition_hash = $3
+        set submit_mode = $2
         where id = $1",
     )
     .bind(workflow)
-    .bind(amc_workflow_id)
-    .bind(definition)
+    .bind(mode)
     .execute(db)
     .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Writes down that AMC refused a copy.
-pub async fn sync_failed(
-    db: impl PgExecutor<'_>,
-    workflow: WorkflowUuid,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
-        r"-- workflows_sync_failed
-        update workflows
-        set amc_sync_status = 'sync_failed'
-        where id = $1",
-    )
-    .bind(workflow)
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::fixture::House;
-    use crate::store::versions;
-
-    async fn workflow(house: &House) -> Workflow {
-        by_workflow_id(house.db(), "wf_campaigns").await.unwrap().expect("it was inserted")
-    }
-
-    #[tokio::test]
-    async fn a_workflow_knows_which_version_amc_has() {
-        let house = House::new().await;
-        assert_eq!(list(house.db()).await.unwrap(), [workflow(&house).await]);
-        assert!(sync_failed(house.db(), house.workflow).await.unwrap());
-        assert_eq!(workflow(&house).await.amc_sync_status, SyncStatus::SyncFailed);
-
-        let version = versions::by_id(house.db(), house.version).await.unwrap().expect("it exists");
-        assert!(synced(house.db(), house.workflow, "wf_1", &version.sha256).await.unwrap());
-        let synced = workflow(&house).await;
-        assert_eq!(synced.amc_sync_status, SyncStatus::Synced);
-        assert_eq!(synced.amc_workflow_id.as_deref(), Some("wf_1"));
-        assert_eq!(synced.amc_definition_hash, Some(version.sha256));
-    }
+    Ok(())
 }

@@ -5,7 +5,8 @@ use crate::amc::{Access, AmcInstanceId, Caller, EntityId, MarketplaceId, TokenEr
 use crate::queue::Failure;
 use crate::store::credentials::{self, TokenState};
 use crate::store::executions::Execution;
-use crate::store::{Region, Sealed, UserId};
+use crate::store::instances::Address;
+use crate::store::{ExecutionUuid, InstanceUuid, Region, Sealed, UserId};
 use anyhow::anyhow;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -13,11 +14,11 @@ use url::Url;
 /// An access token that ends sooner than this is not used any more. Seconds.
 const LAST_SECONDS: i64 = 5;
 
-/// A caller of AMC for one execution.
+/// A caller of AMC.
 pub struct SignedIn {
     /// Who calls.
     pub caller: Caller,
-    /// Where the execution runs.
+    /// Which instance is called.
     pub instance: AmcInstanceId,
     /// Whose token it is.
     pub user: UserId,
@@ -25,6 +26,58 @@ pub struct SignedIn {
     pub generation: i64,
     /// The host that is called.
     pub host: String,
+}
+
+/// Where Amazon is called, in whose name, and for which execution if for one.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// In whose name.
+    pub user: UserId,
+    /// The instance: our id.
+    pub instance: InstanceUuid,
+    /// The instance: AMC's id.
+    pub amc_instance_id: &'a str,
+    /// Where the instance's API answers, when not at the region's host.
+    pub endpoint_url: Option<&'a str>,
+    /// Amazon's id of the account.
+    pub entity_id: &'a str,
+    /// Amazon's id of the marketplace.
+    pub marketplace_id: &'a str,
+    /// Which of Amazon's hosts answer.
+    pub region: Region,
+    /// For which execution; none when for none.
+    pub execution: Option<ExecutionUuid>,
+}
+
+impl<'a> From<&'a Execution> for Place<'a> {
+    fn from(execution: &'a Execution) -> Self {
+        Self {
+            user: execution.user_id,
+            instance: execution.instance_id,
+            amc_instance_id: &execution.amc_instance_id,
+            endpoint_url: execution.endpoint_url.as_deref(),
+            entity_id: &execution.entity_id,
+            marketplace_id: &execution.marketplace_id,
+            region: execution.region,
+            execution: Some(execution.id),
+        }
+    }
+}
+
+impl<'a> Place<'a> {
+    /// An instance, whatever it is called for.
+    pub fn of(address: &'a Address, user: UserId) -> Self {
+        Self {
+            user,
+            instance: address.id,
+            amc_instance_id: &address.amc_instance_id,
+            endpoint_url: address.endpoint_url.as_deref(),
+            entity_id: &address.entity_id,
+            marketplace_id: &address.marketplace_id,
+            region: address.region,
+            execution: None,
+        }
+    }
 }
 
 /// A live access token, and whose it is.
@@ -40,18 +93,18 @@ pub struct Pass {
 }
 
 impl Tools {
-    /// Signs in for an execution. Without a live token it asks for one, and the job waits for it.
-    pub async fn sign_in(&self, execution: &Execution) -> Result<SignedIn, Failure> {
-        let endpoint = execution.endpoint_url.as_deref();
-        let pass = self.pass(execution.user_id, execution.region, endpoint).await?;
+    /// Signs in. Without a live token it asks for one, and the job waits for it.
+    pub async fn sign_in<'a>(&self, place: impl Into<Place<'a>>) -> Result<SignedIn, Failure> {
+        let place = place.into();
+        let pass = self.pass(place.user, place.region, place.endpoint_url).await?;
         let named = |error: crate::amc::IdError| Failure::permanent(error);
         Ok(SignedIn {
             caller: Caller {
                 access: pass.access,
-                entity_id: EntityId::new(&execution.entity_id).map_err(named)?,
-                marketplace_id: MarketplaceId::new(&execution.marketplace_id).map_err(named)?,
+                entity_id: EntityId::new(place.entity_id).map_err(named)?,
+                marketplace_id: MarketplaceId::new(place.marketplace_id).map_err(named)?,
             },
-            instance: AmcInstanceId::new(&execution.amc_instance_id).map_err(named)?,
+            instance: AmcInstanceId::new(place.amc_instance_id).map_err(named)?,
             user: pass.user,
             generation: pass.generation,
             host: pass.host,

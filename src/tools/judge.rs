@@ -1,10 +1,9 @@
 //! What a failed call to Amazon means for the job that made it.
 
-use super::{SignedIn, Tools, resources};
+use super::{Place, SignedIn, Tools, resources};
 use crate::amc::{Class, Error};
 use crate::queue::Failure;
 use crate::store::events::{self, NewEvent};
-use crate::store::executions::Execution;
 use crate::store::instances::{self, InstanceStatus};
 use crate::store::{ExecutionUuid, InstanceUuid, UserId, unexpected_answers};
 use sqlx::PgConnection;
@@ -45,19 +44,25 @@ impl Tools {
     /// The failure with which the job ends its attempt. A refused token is renewed, once for all who
     /// meet it; an answer that nobody expected is kept; an instance that we are kept out of is
     /// blocked, and the job waits until it is opened again.
-    pub async fn judge(&self, who: &SignedIn, execution: &Execution, error: Error) -> Failure {
-        if let Err(failure) = self.keep_unexpected(execution.id, &error).await {
+    pub async fn judge<'a>(
+        &self,
+        who: &SignedIn,
+        place: impl Into<Place<'a>>,
+        error: Error,
+    ) -> Failure {
+        let place = place.into();
+        if let Err(failure) = self.keep_unexpected(place.execution, &error).await {
             return failure;
         }
         match error.class() {
             Class::Throttled { retry_after } => {
                 // A 429 or 503 speaks for the host; a limit named in a refusal is the instance's own.
                 let host_speaks = matches!(error.status(), Some(429 | 503) | None);
-                let instance = resources::instance(&execution.amc_instance_id);
+                let instance = resources::instance(place.amc_instance_id);
                 let resource = if host_speaks { who.host.clone() } else { instance };
                 Failure::throttled(error, retry_after, resource)
             }
-            Class::Blocked => self.block(execution, error).await,
+            Class::Blocked => self.block(place, error).await,
             _ => self.judge_call(who.user, who.generation, &who.host, error).await,
         }
     }
@@ -88,8 +93,8 @@ impl Tools {
     }
 
     /// What is open there stays open, keeps its place and is asked about again later.
-    async fn block(&self, execution: &Execution, error: Error) -> Failure {
-        let instance = (execution.instance_id, execution.amc_instance_id.as_str());
+    async fn block(&self, place: Place<'_>, error: Error) -> Failure {
+        let instance = (place.instance, place.amc_instance_id);
         let blocked = async {
             let mut transaction = crate::transaction::begin(&self.db).await?;
             block_instance(&mut transaction, instance, error.reason()).await?;
@@ -98,21 +103,20 @@ impl Tools {
         if let Err(error) = blocked.await {
             return error.into();
         }
-        Failure::unauthorized(error, resources::access(&execution.amc_instance_id))
+        Failure::unauthorized(error, resources::access(place.amc_instance_id))
     }
 
     /// Keeps the body of an answer that could not be read, for a person to look at.
     async fn keep_unexpected(
         &self,
-        execution: ExecutionUuid,
+        execution: Option<ExecutionUuid>,
         error: &Error,
     ) -> Result<(), Failure> {
         let Some(body) = error.body().filter(|_| error.status().is_some_and(|s| s < 300)) else {
             return Ok(());
         };
         let operation = error.operation().as_str();
-        unexpected_answers::insert(&self.db, Some(execution), operation, error.status(), body)
-            .await?;
+        unexpected_answers::insert(&self.db, execution, operation, error.status(), body).await?;
         Ok(())
     }
 }

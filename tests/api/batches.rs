@@ -23,8 +23,8 @@ async fn a_batch_is_started_looked_at_called_off_and_tried_again() {
     let location = answer.headers()["location"].to_str().expect("text").to_owned();
     let started: Value = answer.json().await.expect("JSON");
     assert_eq!(location, format!("/v1/batches/{}", started["batch_id"].as_str().expect("an id")));
-    assert_eq!(started["members"][0]["parameters"], json!({"brand": "Acme"}));
-    assert_eq!(started["members"][1]["parameters"], json!({"brand": "Shop"}));
+    assert_eq!(started["members"][0]["parameters"], json!({"brand": ["Acme"]}));
+    assert_eq!(started["members"][1]["parameters"], json!({"brand": ["Shop"]}));
     let jobs = "select count(*) from engine.jobs where kind = 'run_batch_member'";
     assert_eq!(served.site.count(jobs).await, 2);
 

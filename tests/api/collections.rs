@@ -144,6 +144,8 @@ async fn each_wrong_field_is_named_with_its_remedy_and_nothing_is_created() {
         (with("lag_days", json!(1)), "lag_days", "give at least 2"),
         (with("week_starts_on", json!("someday")), "week_starts_on", "give a weekday"),
         (with("parameters", json!(["a"])), "parameters", "give one that has a value for each name"),
+        (with("parameters", json!({"brnd": "a"})), "parameters.brnd", "give only brand, note"),
+        (with("parameters", json!({"brand": 5})), "parameters.brand", "give a list of texts"),
         (json!({"workflow": "campaigns", "range": {}}), "range.start", "give a date"),
         (range("2025-01-07", "2025-01-13"), "range.start", "give 2025-01-06 or 2025-01-13"),
         (range("2025-01-06", "2025-01-14"), "range.end", "give 2025-01-13 or 2025-01-20"),

@@ -5,6 +5,7 @@ mod collections;
 mod health;
 mod jobs;
 mod steering;
+mod workflows;
 
 use crate::commands::Site;
 use crate::harness::process::Process;

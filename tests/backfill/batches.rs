@@ -21,7 +21,8 @@ async fn site(amazon: Settings) -> Site {
     let workflow = workflows::by_workflow_id(site.db.pool(), "weekly-campaigns").await;
     let workflow = workflow.expect("read").expect("it is there").id;
     let mut tx = site.db.pool().begin().await.expect("begun");
-    versions::add(&mut *tx, workflow, SQL, &json!([])).await.expect("a version");
+    let declared = json!([{"name": "brand", "type": "string"}, {"name": "note", "type": "string"}]);
+    versions::add(&mut *tx, workflow, SQL, &declared).await.expect("a version");
     tx.commit().await.expect("committed");
     site.add_instance(&second(&site)).await;
     site

@@ -29,6 +29,8 @@ pub fn environment(db: &TestDatabase, amc: &Simulator, results: &TempDir) -> Vec
         ("RECOMAMP_POLL_FIRST", "100ms".to_owned()),
         ("RECOMAMP_POLL_MAX", "500ms".to_owned()),
         ("RECOMAMP_SUBMIT_LOOKUP", "1s".to_owned()),
+        // Tests count calls; those of the checks themselves switch it on.
+        ("RECOMAMP_CHECK_VERSIONS", "false".to_owned()),
     ];
     pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
 }

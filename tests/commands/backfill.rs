@@ -158,7 +158,7 @@ async fn a_backfill_creates_its_weeks_and_gives_the_first_of_them_to_the_queue()
     assert_eq!(site.count(jobs).await, 20);
 
     let status = site.json(&format!("status {} --json", finished.stdout)).await;
-    assert_eq!(status["parameters"], serde_json::json!({"brand": "Acme", "note": "a=b"}));
+    assert_eq!(status["parameters"], serde_json::json!({"brand": ["Acme"], "note": "a=b"}));
     assert_eq!((&status["progress"]["total"], &status["status"]), (&52.into(), &"pending".into()));
     assert_eq!(status["weeks"].as_array().map(Vec::len), Some(52));
     let overview = site.json("status --json").await;

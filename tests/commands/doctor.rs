@@ -1,6 +1,6 @@
 //! `recomamp doctor` finds what is wrong, and names the remedy.
 
-use super::{Site, json};
+use super::{Site, done, json};
 use crate::harness::database::TestDatabase;
 use crate::harness::process::Program;
 use serde_json::Value;
@@ -37,6 +37,17 @@ async fn a_healthy_installation_passes() {
         assert_eq!(check(&report, name).0, "ok", "{name}: {report}");
     }
     assert_eq!(check(&report, "workers"), ("warn", "recomamp work"));
+    assert_eq!(check(&report, "scheduler"), ("warn", "recomamp schedule"));
+    assert_eq!(check(&report, "schedules").0, "ok");
+
+    // A scheduler that is there is seen, and so is what it has not fired.
+    site.execute("insert into duties (duty, done_at) values ('sweep', engine.now())").await;
+    done(site.run("schedules add --schedule-id daily --workflow campaigns --every-days 1 --from 2025-01-06").await);
+    site.execute("update workflow_schedules set next_run_at = engine.now() - interval '2 minutes'")
+        .await;
+    let report = site.json("doctor --json").await;
+    assert_eq!(check(&report, "scheduler").0, "ok");
+    assert_eq!(check(&report, "schedules").0, "warn");
 }
 
 #[tokio::test]

@@ -8,8 +8,10 @@ mod gates;
 mod help;
 mod jobs;
 mod migrate;
+mod parameters;
 mod register;
 mod settings;
+mod workflows;
 
 use crate::harness::database::TestDatabase;
 use crate::harness::process::{Finished, Program};
@@ -26,6 +28,7 @@ pub const SECRET: &str = "IwEBIJsecret";
 pub struct Site {
     pub db: TestDatabase,
     results: TempDir,
+    files: TempDir,
 }
 
 impl Site {
@@ -36,7 +39,15 @@ impl Site {
 
     /// One on this database.
     pub fn on(db: TestDatabase) -> Self {
-        Self { db, results: tempfile::tempdir().expect("a folder can be made") }
+        let folder = || tempfile::tempdir().expect("a folder can be made");
+        Self { db, results: folder(), files: folder() }
+    }
+
+    /// A file to hand to a command: its path.
+    pub fn file(&self, name: &str, text: &str) -> String {
+        let path = self.files.path().join(name);
+        std::fs::write(&path, text).expect("it can be written");
+        path.display().to_string()
     }
 
     /// One with a user, an account, an instance and a workflow, all added by commands.
@@ -51,8 +62,13 @@ impl Site {
         ] {
             done(site.run(words).await);
         }
-        let words = "workflows add --workflow-id campaigns --name Campaigns --instance amctest1 --user ana@example.com --sql-file -";
-        let words: Vec<&str> = words.split(' ').collect();
+        let declared = site.file(
+            "campaigns.json",
+            r#"[{"name":"brand","type":"string_list","required":false},{"name":"note","type":"string","required":false}]"#,
+        );
+        let words = "workflows add --workflow-id campaigns --name Campaigns --instance amctest1 --user ana@example.com --sql-file - --parameters-file";
+        let mut words: Vec<&str> = words.split(' ').collect();
+        words.push(&declared);
         done(site.program(&words).input("select campaign from t -- all of them\n").run().await);
         site
     }

@@ -179,7 +179,7 @@ async fn a_query_with_a_placeholder_left_in_it_is_refused() {
     let site = Site::furnished().await;
     let update = ["workflows", "update", "campaigns", "--sql-file", "-"];
     let finished = site.program(&update).input("select '{{ brand }}' from t").run().await;
-    assert!(refused(&finished, 1).contains("`{{ brand }}`"));
+    assert!(refused(&finished, 1).starts_with("parameter brand stands inside a string"));
 
     let before = site.json("workflows list --json").await;
     done(site.program(&update).input("select a, b from t").run().await);

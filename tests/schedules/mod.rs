@@ -6,6 +6,7 @@
 //! 29 UTC's day taken for the zone's, 33 two writers, 34 starvation, 35 claims that depend on the text of a time.
 
 mod ends;
+mod keeping;
 mod oracle;
 mod overlaps;
 mod pauses;

@@ -13,23 +13,50 @@ const GROUND: [&str; 7] =
 /// `queue`, `store` and `amc` are islands: none knows another, and the jobs bring them together.
 /// `simulator` is an island too, so that it cannot agree with the client by sharing its code.
 /// `api`, `console` and `schedule` never call AMC: they enqueue.
-const ROOMS: [(&str, &[&str]); 16] = [
+const ROOMS: [(&str, &[&str]); 17] = [
     ("embedded", &[]),
     ("queue", &[]),
     ("store", &[]),
     ("amc", &[]),
     ("webhooks", &[]),
     ("simulator", &[]),
-    ("backfill", &["queue", "store"]),
+    ("parameters", &[]),
+    ("backfill", &["queue", "store", "parameters"]),
     ("reports", &["queue", "store"]),
     ("tools", &["queue", "store", "amc", "webhooks", "backfill", "reports"]),
-    ("jobs", &["queue", "store", "amc", "webhooks", "backfill", "reports", "tools"]),
-    ("steering", &["queue", "store", "backfill", "tools", "jobs"]),
-    ("schedule", &["queue", "store", "backfill", "reports", "tools", "jobs", "steering"]),
-    ("api", &["queue", "store", "backfill", "reports", "tools", "jobs", "steering", "schedule"]),
+    ("jobs", &["queue", "store", "amc", "webhooks", "parameters", "backfill", "reports", "tools"]),
+    ("steering", &["queue", "store", "parameters", "backfill", "tools", "jobs"]),
+    (
+        "schedule",
+        &["queue", "store", "parameters", "backfill", "reports", "tools", "jobs", "steering"],
+    ),
+    (
+        "api",
+        &[
+            "queue",
+            "store",
+            "parameters",
+            "backfill",
+            "reports",
+            "tools",
+            "jobs",
+            "steering",
+            "schedule",
+        ],
+    ),
     (
         "console",
-        &["queue", "store", "backfill", "reports", "tools", "jobs", "steering", "schedule"],
+        &[
+            "queue",
+            "store",
+            "parameters",
+            "backfill",
+            "reports",
+            "tools",
+            "jobs",
+            "steering",
+            "schedule",
+        ],
     ),
     (
         "commands",
@@ -40,6 +67,7 @@ const ROOMS: [(&str, &[&str]); 16] = [
             "amc",
             "webhooks",
             "simulator",
+            "parameters",
             "backfill",
             "reports",
             "tools",

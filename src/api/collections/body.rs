@@ -6,6 +6,7 @@ use crate::backfill::plan::{Cut, LAG_DAYS_DEFAULT, PlanError, PlanRequest};
 use crate::backfill::request::{Request, StartError};
 use crate::backfill::select::{MODES, Mode};
 use crate::config;
+use crate::parameters::Invalid;
 use crate::store::collections::Rules;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
@@ -187,11 +188,17 @@ pub fn explained(error: StartError) -> Problem {
         | StartError::NoToken
         | StartError::TokenRefused(_) => Problem::conflict(detail).with_field("workflow"),
         StartError::NoWorkflow => Problem::invalid("workflows", detail),
-        StartError::Parameters => Problem::invalid("parameters", detail),
+        StartError::Parameters(wrong) => Problem::invalid(parameter_field(&wrong), detail),
         StartError::NothingToDo(_) => Problem::conflict(detail).with_field("mode"),
         StartError::Duplicate(_) => Problem::conflict(detail),
     };
     problem.with_remedy(remedy)
+}
+
+/// Where in a body the parameter stands that is wrong.
+pub fn parameter_field(wrong: &Invalid) -> String {
+    let inside = wrong.parameter.as_ref().map(|name| format!("parameters.{name}"));
+    inside.unwrap_or_else(|| "parameters".to_owned())
 }
 
 /// The planner's words for the ends of a range are ours from here on.

@@ -6,7 +6,7 @@ mod product;
 use super::{Exit, connect, output};
 use crate::config::{
     AmcHosts, Database, Errors, Keys, Limits, Logging, Lwa, Polling, Process, Results, Retention,
-    Serve, Settings, Timeouts, Worker,
+    Serve, Settings, Submitting, Timeouts, Worker,
 };
 use crate::telemetry::{self, Mode};
 use anyhow::Result;
@@ -74,7 +74,7 @@ struct Report {
 type Everything = (
     Logging,
     (Database, Keys, Lwa, AmcHosts, Timeouts),
-    (Results, Polling, Limits, Worker),
+    (Results, Polling, Submitting, Limits, Worker),
     (Retention, Serve, Process),
 );
 
@@ -138,6 +138,8 @@ async fn stored(settings: &Database) -> Vec<Check> {
     if checks[1].verdict == Verdict::Ok {
         checks.push(database::partitions(&db).await);
         checks.push(product::sessions(&db).await);
+        checks.push(product::scheduler(&db).await);
+        checks.push(product::schedules(&db).await);
         checks.push(product::tokens(&db, Keys::load(&environment).ok().as_ref()).await);
         checks.push(product::credentials(&db).await);
         checks.push(product::instances(&db).await);

@@ -7,15 +7,22 @@ use crate::queue::postgres::inspect;
 use crate::reports::files::ResultFiles;
 use crate::store::credentials::{self, TokenState};
 use crate::store::instances::{self as amc_instances, InstanceStatus};
-use crate::store::users;
+use crate::store::{duties, schedules, users};
 use crate::tools::rotation::{self, Sealing};
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 /// A worker that is alive was heard of within this time, in seconds.
 const SEEN_MAX_SECONDS: i64 = 15;
+
+/// A scheduler that is alive has done one of its duties within this time, in seconds.
+const SILENT_MAX_SECONDS: i64 = 60;
+
+/// A schedule that is due fires within this time.
+const OVERDUE: Duration = Duration::from_secs(60);
 
 /// The file that shows that results can be written.
 const PROBE: &str = "doctor/probe.txt";
@@ -38,6 +45,37 @@ pub(super) async fn sessions(db: &PgPool) -> Check {
             "their jobs are taken over; look at why they died",
         ),
         Err(error) => Check::broken("workers", error),
+    }
+}
+
+/// Whether a scheduler lives: each does one of its duties every few seconds.
+pub(super) async fn scheduler(db: &PgPool) -> Check {
+    match duties::silent_for(db).await {
+        Ok(Some(seconds)) if seconds <= SILENT_MAX_SECONDS => {
+            Check::ok("scheduler", "one is alive")
+        }
+        Ok(Some(seconds)) => Check::warn(
+            "scheduler",
+            format!(
+                "none has done anything for {seconds} s, so nothing fires and nothing is mended"
+            ),
+            "recomamp schedule",
+        ),
+        Ok(None) => Check::warn("scheduler", "none was ever alive", "recomamp schedule"),
+        Err(error) => Check::broken("scheduler", error),
+    }
+}
+
+/// Whether what was due has fired.
+pub(super) async fn schedules(db: &PgPool) -> Check {
+    match schedules::overdue(db, OVERDUE).await {
+        Ok(overdue) if overdue.is_empty() => Check::ok("schedules", "none is overdue"),
+        Ok(overdue) => Check::warn(
+            "schedules",
+            format!("due and not fired: {}", overdue.join(", ")),
+            "keep a `recomamp schedule` running; then look at its log",
+        ),
+        Err(error) => Check::broken("schedules", error),
     }
 }
 

@@ -62,6 +62,9 @@ pub struct Add {
     /// How many failed runs in a row pause it; 0 for never.
     #[arg(long, default_value_t = 3)]
     failure_threshold: i32,
+    /// How many runs that have ended are kept, with their results; all when not given.
+    #[arg(long, value_name = "RUNS", value_parser = clap::value_parser!(i32).range(1..))]
+    keep_runs: Option<i32>,
     #[command(flatten)]
     asked: Asked,
 }
@@ -172,6 +175,7 @@ impl Add {
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
         let id = manage::add(&mut tx, &request, self.asked.person.name()).await?;
+        schedules::keep_runs(&mut *tx, id, self.keep_runs).await?;
         let next = manage::ahead(&due, window, clock::now(&mut *tx).await?, 1).pop();
         tx.commit().await?;
         let next = next.map(|next| next.due_at);

@@ -6,6 +6,7 @@
 //!                     pending ──observe──▶ running ──to_fetching──▶ fetching ──succeed──▶ succeeded
 //!
 //! queued, fetching ──ask_to_cancel──▶ cancelled     (the others: when AMC says so)
+//! queued ──reuse──▶ succeeded                       (with the result of another execution)
 //! all but submitting ──finish_unsuccessfully──▶ failed, rejected, cancelled, timed_out
 //! ```
 //!
@@ -14,12 +15,14 @@
 
 mod at_amc;
 mod pace;
+mod reuse;
 mod row;
 mod steps;
 mod stopping;
 
 pub use at_amc::{OpenExecution, bound_amc_ids, mark_polled, open_on_instance};
 pub use pace::{Pace, paces};
+pub use reuse::{Answered, answered, reuse};
 pub use row::{
     Execution, ExecutionStatus, NewExecution, Origin, SubmitMode, by_id, insert_queued,
     open_of_week,

@@ -106,7 +106,7 @@ pub struct Execution {
 
     /// The workflow it runs: our id.
     pub workflow_id: WorkflowUuid,
-    /// The workflow it runs: the name of AMC's saved copy, when there is one.
+    /// The name of the copy that AMC keeps of its version, when there is one.
     pub amc_workflow_id: Option<String>,
     /// The version it runs.
     pub workflow_version_id: VersionId,
@@ -199,7 +199,7 @@ pub struct NewExecution<'a> {
     pub batch_member_id: Option<BatchMemberId>,
     /// The how-manieth execution for the same purpose it is, from 1.
     pub attempt: i32,
-    /// How the query reaches AMC.
+    /// How the query reaches AMC, unless its workflow wants it saved.
     pub submit_mode: SubmitMode,
     /// The values of the parameters, a JSON object.
     pub parameters: &'a Value,
@@ -213,7 +213,7 @@ pub struct NewExecution<'a> {
 
 /// Queues an execution, with what its instance and account are called at Amazon today.
 ///
-/// `RowNotFound` when there is no such instance. A week that has an execution under way, or has had
+/// `RowNotFound` when there is no such instance or version. A week that has an execution under way, or has had
 /// this attempt, is a unique violation.
 pub async fn insert_queued(
     db: impl PgExecutor<'_>,
@@ -225,10 +225,14 @@ pub async fn insert_queued(
             (id, workflow_version_id, instance_id, user_id, origin, week_id, schedule_run_id, attempt,
              submit_mode, parameters, window_start, window_end, window_tz,
              batch_member_id, amc_instance_id, entity_id, marketplace_id, region)
-        select $1, $2, instance.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+        select $1, version.id, instance.id, $4, $5, $6, $7, $8,
+            case when workflow.submit_mode = 'saved' then workflow.submit_mode else $9 end,
+            $10, $11, $12, $13, $14,
             instance.instance_id, account.account_id, account.marketplace_id, account.region
         from amc_instances instance
         join amc_accounts account on account.id = instance.account_id
+        join workflow_versions version on version.id = $2
+        join workflows workflow on workflow.id = version.workflow_id
         where instance.id = $3
         returning id",
     )
@@ -260,7 +264,7 @@ pub async fn by_id(
         select execution.id, execution.status, origin, attempt, execution.user_id,
             execution.instance_id, amc_instance_id, endpoint_url, instance.status as instance_status,
             block_reason, entity_id, marketplace_id, region,
-            version.workflow_id, amc_workflow_id, execution.workflow_version_id, sql_query,
+            version.workflow_id, copy.amc_workflow_id, execution.workflow_version_id, sql_query,
             input_parameters, version.sha256 as version_sha256, execution.parameters, submit_mode, window_start, window_end, window_tz,
             client_ref, request_body, request_fingerprint, submit_started_at, submitted_at,
             amc_execution_id, amc_status, amc_status_reason, amc_created_at, last_polled_at, deadline_at,
@@ -272,7 +276,9 @@ pub async fn by_id(
         from workflow_executions execution
         join amc_instances instance on instance.id = execution.instance_id
         join workflow_versions version on version.id = execution.workflow_version_id
-        join workflows on workflows.id = version.workflow_id
+        left join saved_copies copy on copy.workflow_version_id = version.id
+            and copy.instance_id = execution.instance_id
+            and copy.status = 'synced'
         left join report_data_weeks week on week.id = week_id
         left join report_data_collections collection on collection.id = week.collection_id
         where execution.id = $1",

@@ -1,5 +1,7 @@
 //! Which schedule is due, taken by one scheduler alone, and how far each is settled.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use sqlx::PgExecutor;
 
@@ -79,5 +81,25 @@ pub async fn next_look(db: impl PgExecutor<'_>) -> Result<Option<f64>, sqlx::Err
         ) - (select engine.now()))::double precision",
     )
     .fetch_one(db)
+    .await
+}
+
+/// Schedules that have been due for longer than this and have not fired, the longest first. A hundred at
+/// most.
+pub async fn overdue(
+    db: impl PgExecutor<'_>,
+    patience: Duration,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- schedules_overdue
+        select schedule_id
+        from workflow_schedules
+        where status = 'active'
+          and next_run_at < (select engine.now()) - make_interval(secs => $1)
+        order by next_run_at
+        limit 100",
+    )
+    .bind(patience.as_secs_f64())
+    .fetch_all(db)
     .await
 }

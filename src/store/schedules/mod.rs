@@ -13,12 +13,12 @@ mod firing;
 mod pausing;
 mod row;
 
-pub use firing::{claim_due, claim_resuming, next_look, settle};
+pub use firing::{claim_due, claim_resuming, next_look, overdue, settle};
 pub use pausing::{
     Pause, Paused, count_failure, forget_failures, pause, pause_refused, remove, resume,
     resume_waiting_for,
 };
 pub use row::{
     CatchUp, Change, NewSchedule, OverlapPolicy, Schedule, ScheduleStatus, ScheduleType,
-    WindowAnchor, by_schedule_id, change, insert, list, lock,
+    WindowAnchor, by_schedule_id, change, insert, keep_runs, list, lock,
 };

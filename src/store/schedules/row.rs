@@ -241,6 +241,25 @@ pub async fn insert(
     .await
 }
 
+/// Says how many runs that have ended are kept, with their results; none for all.
+pub async fn keep_runs(
+    db: impl PgExecutor<'_>,
+    schedule: ScheduleUuid,
+    runs: Option<i32>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- schedules_keep_runs
+        update workflow_schedules
+        set execution_history_limit = $2
+        where id = $1",
+    )
+    .bind(schedule)
+    .bind(runs)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// The schedule with this public id, unless it was removed.
 pub async fn by_schedule_id(
     db: impl PgExecutor<'_>,

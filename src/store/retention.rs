@@ -1,0 +1,275 @@
+//! What has been kept long enough, and how it goes: in batches, and never more than asked for.
+
+use std::time::Duration;
+
+use sqlx::{FromRow, PgConnection, PgExecutor};
+
+use super::ids::{ExecutionUuid, ScheduleRunUuid};
+
+/// A result whose rows and files are to go.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct OldResult {
+    /// The execution it is the result of.
+    pub execution_id: ExecutionUuid,
+    /// Where the first of its files lies; the others stand beside it.
+    pub storage_uri: Option<String>,
+    /// How many files there are.
+    pub file_count: i64,
+}
+
+/// Results that are older than the retention, or that belong to runs beyond what their schedule keeps.
+pub async fn old_results(
+    db: impl PgExecutor<'_>,
+    retention: Duration,
+    at_most: i64,
+) -> Result<Vec<OldResult>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- retention_old_results
+        select execution_id, storage_uri, file_count
+        from execution_results
+        where expired_at is null
+          and fetched_at < (select engine.now()) - make_interval(secs => $1)
+        order by fetched_at
+        limit $2",
+    )
+    .bind(retention.as_secs_f64())
+    .bind(at_most)
+    .fetch_all(db)
+    .await
+}
+
+/// The results of these runs that still have rows or files.
+pub async fn results_of_runs(
+    db: impl PgExecutor<'_>,
+    runs: &[ScheduleRunUuid],
+) -> Result<Vec<OldResult>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- retention_results_of_runs
+        select execution_id, storage_uri, file_count
+        from execution_results
+        join workflow_executions execution on execution.id = execution_id
+        where expired_at is null
+          and schedule_run_id = any($1)",
+    )
+    .bind(runs)
+    .fetch_all(db)
+    .await
+}
+
+/// Drops the rows of a result, and the word of where its files were. Its counts and sums stay.
+pub async fn expire(db: impl PgExecutor<'_>, execution: ExecutionUuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- retention_expire
+        update execution_results
+        set rows = null, storage_uri = null, expired_at = (select engine.now())
+        where execution_id = $1
+          and expired_at is null",
+    )
+    .bind(execution)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Runs that have ended and are more than their schedule keeps, the oldest beyond its limit.
+pub async fn old_runs(
+    db: impl PgExecutor<'_>,
+    at_most: i64,
+) -> Result<Vec<ScheduleRunUuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- retention_old_runs
+        select run.id
+        from workflow_schedules schedule
+        join lateral (
+            select id
+            from schedule_runs
+            where schedule_id = schedule.id
+              and status not in ('pending', 'running')
+            order by created_at desc, id desc
+            offset schedule.execution_history_limit
+            limit $1
+        ) as run on true
+        where schedule.execution_history_limit is not null
+          -- One whose execution is still being stopped at AMC is needed until it is.
+          and not exists (
+              select
+              from workflow_executions
+              where schedule_run_id = run.id
+                and finished_at is null
+          )
+          -- Nor one whose result another run, which is kept, took over.
+          and not exists (
+              select
+              from workflow_executions own
+              join workflow_executions taker on taker.reused_from = own.id
+              where own.schedule_run_id = run.id
+                and taker.schedule_run_id is distinct from run.id
+          )
+        limit $1",
+    )
+    .bind(at_most)
+    .fetch_all(db)
+    .await
+}
+
+/// Deletes runs with all that hangs on them. Their files have to be gone before. How many.
+pub async fn delete_runs(
+    connection: &mut PgConnection,
+    runs: &[ScheduleRunUuid],
+) -> Result<u64, sqlx::Error> {
+    sqlx::query(
+        r"-- retention_delete_results
+        delete from execution_results
+        using workflow_executions execution
+        where execution.id = execution_id
+          and schedule_run_id = any($1)",
+    )
+    .bind(runs)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        r"-- retention_delete_attempts
+        delete from submit_attempts
+        using workflow_executions execution
+        where execution.id = execution_id
+          and schedule_run_id = any($1)",
+    )
+    .bind(runs)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        r"-- retention_delete_answers
+        delete from unexpected_answers
+        using workflow_executions execution
+        where execution.id = execution_id
+          and schedule_run_id = any($1)",
+    )
+    .bind(runs)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        r"-- retention_delete_executions
+        delete from workflow_executions
+        where schedule_run_id = any($1)",
+    )
+    .bind(runs)
+    .execute(&mut *connection)
+    .await?;
+    let done = sqlx::query(
+        r"-- retention_delete_runs
+        delete from schedule_runs
+        where id = any($1)",
+    )
+    .bind(runs)
+    .execute(&mut *connection)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// Deletes the oldest events beyond the retention. How many.
+pub async fn prune_events(
+    db: impl PgExecutor<'_>,
+    retention: Duration,
+    at_most: i32,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- retention_prune_events
+        select prune_events(make_interval(secs => $1), $2)",
+    )
+    .bind(retention.as_secs_f64())
+    .bind(at_most)
+    .fetch_one(db)
+    .await
+}
+
+/// Deletes the oldest unexpected answers beyond the retention. How many.
+pub async fn prune_answers(
+    db: impl PgExecutor<'_>,
+    retention: Duration,
+    at_most: i32,
+) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- retention_prune_answers
+        delete from unexpected_answers
+        where id in (
+            select id
+            from unexpected_answers
+            where seen_at < (select engine.now()) - make_interval(secs => $1)
+            order by seen_at
+            limit $2
+        )",
+    )
+    .bind(retention.as_secs_f64())
+    .bind(at_most)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::events::{self, NewEvent};
+    use crate::store::fixture::{House, result};
+    use crate::store::results;
+    use serde_json::json;
+    use serde_json::value::RawValue;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    #[tokio::test]
+    async fn what_has_expired_keeps_its_counts_and_nothing_else() {
+        let house = House::new().await;
+        let (db, execution) = (house.db(), house.manual().await);
+        let columns = json!([]);
+        let kept = RawValue::from_string("[[1]]".to_owned()).unwrap();
+        let stored = results::NewResult {
+            rows: Some(&kept),
+            storage_uri: Some("file:///r/0.csv.gz"),
+            truncated: true,
+            ..result(execution, &columns)
+        };
+        assert!(results::insert(db, &stored).await.unwrap());
+        assert_eq!(old_results(db, DAY, 10).await.unwrap(), []);
+        house.database.advance_clock(DAY * 2).await;
+        let old = old_results(db, DAY, 10).await.unwrap();
+        assert_eq!(old.len(), 1);
+        assert_eq!(old[0].storage_uri.as_deref(), Some("file:///r/0.csv.gz"));
+
+        expire(db, execution).await.unwrap();
+        assert_eq!(old_results(db, DAY, 10).await.unwrap(), []);
+        let left = results::by_execution(db, execution).await.unwrap().expect("it is there");
+        assert_eq!((left.row_count, left.storage_uri), (3, None));
+        assert!(results::rows(db, execution).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn old_events_go_by_their_function_alone_and_in_batches() {
+        let house = House::new().await;
+        let db = house.db();
+        let note = async || {
+            let event = NewEvent {
+                entity: "execution",
+                entity_id: "e-1",
+                from_status: None,
+                to_status: None,
+                actor: "ada",
+                reason: None,
+                detail: &json!({}),
+            };
+            events::append(db, &event).await.unwrap();
+        };
+        for _ in 0..3 {
+            note().await;
+        }
+        house.database.advance_clock(DAY * 2).await;
+        note().await;
+        let by_hand = sqlx::query("delete from events").execute(db).await.unwrap_err();
+        assert!(by_hand.to_string().contains("never changes"), "{by_hand}");
+        assert_eq!(prune_events(db, DAY, 2).await.unwrap(), 2);
+        assert_eq!(prune_events(db, DAY, 2).await.unwrap(), 1);
+        assert_eq!(prune_events(db, DAY, 2).await.unwrap(), 0);
+        assert_eq!(events::of(db, "execution", "e-1").await.unwrap().len(), 1);
+        assert!(sqlx::query("delete from events").execute(db).await.is_err());
+    }
+}

@@ -1,0 +1,125 @@
+//! Workflows whose query AMC keeps: saved before they are run, each version under a name of its own.
+
+use super::site::{Site, quick};
+use recomamp::jobs::sync_workflow;
+use recomamp::simulator::{Effect, Fault, Kind, Operation};
+use recomamp::store::collections::CollectionStatus;
+use recomamp::store::executions::SubmitMode;
+use recomamp::store::workflows::{self, SyncStatus, Workflow};
+use serde_json::{Value, json};
+
+const SQL: &str = "select campaign, sum(impressions) as impressions from dsp_impressions
+    where brand = {{brand}} and day >= @week_start group by campaign";
+
+fn brand() -> Value {
+    json!([{"name": "brand", "type": "string"}])
+}
+
+impl Site {
+    async fn workflow_now(&self) -> Workflow {
+        let found = workflows::by_workflow_id(self.db.pool(), "weekly-campaigns").await;
+        found.expect("the store answers").expect("there is one")
+    }
+
+    async fn saving() -> Self {
+        let site = Self::new(quick()).await;
+        let workflow = site.workflow_now().await.id;
+        workflows::submit_as(site.db.pool(), workflow, SubmitMode::Saved).await.expect("saved");
+        site
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_saved_workflow_is_saved_once_and_run_by_its_name_with_the_values_of_each_week() {
+    let site = Site::saving().await;
+    let collection = site.ask_with(SQL, &brand(), json!({"brand": "O'Neill\\"})).await;
+    let working = site.work();
+    site.assert_complete(collection, 2).await;
+    working.stop().await;
+
+    assert_eq!(site.amc.counts().calls_of(Operation::CreateWorkflow), 1);
+    let workflow = site.workflow_now().await;
+    assert_eq!(workflow.amc_sync_status, SyncStatus::Synced);
+    let name = workflow.amc_workflow_id.expect("AMC keeps it");
+    assert!(name.starts_with("rec-weekly-campaigns-"), "{name}");
+    for body in site.submitted() {
+        assert_eq!(body["workflowId"], name.as_str());
+        assert_eq!(body.get("workflow"), None);
+        let start = &body["timeWindowStart"].as_str().expect("a time")[..10];
+        assert_eq!(body["parameterValues"], json!({"brand": "O'Neill\\", "week_start": start}));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_there_already_is_replaced_and_lost_answers_do_no_harm() {
+    let site = Site::saving().await;
+    let lost = Kind::Reset { effect: Effect::After };
+    site.faults([
+        Fault::new(lost.clone()).on([Operation::CreateWorkflow]).times(1),
+        Fault::new(lost).on([Operation::CreateExecution]).times(1),
+    ]);
+    let collection = site.ask_with(SQL, &brand(), json!({"brand": "a"})).await;
+    let working = site.work();
+    site.assert_complete(collection, 2).await;
+    working.stop().await;
+    assert_eq!(site.amc.counts().calls_of(Operation::UpdateWorkflow), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_copy_fails_its_executions_with_amcs_words_until_it_is_asked_for_again() {
+    let site = Site::saving().await;
+    let sql = "select a from no_such_table";
+    let collection = site.ask_with(sql, &json!([]), json!({})).await;
+    let working = site.work();
+    assert_eq!(site.ended(collection).await.status, CollectionStatus::Failed);
+    assert_eq!(site.amc.counts().accepted(), 0);
+    let why = site.text("select distinct error_message from workflow_executions").await;
+    assert!(why.contains("Object 'no_such_table' not found"), "{why}");
+    let workflow = site.workflow_now().await;
+    assert_eq!(workflow.amc_sync_status, SyncStatus::SyncFailed);
+
+    let mut tx = site.db.pool().begin().await.expect("begun");
+    let queue = &site.tools.queue;
+    let again = sync_workflow::again(queue, &mut tx, &workflow, "ada").await.expect("asked");
+    tx.commit().await.expect("committed");
+    assert_eq!(again, Some(SyncStatus::Syncing));
+    site.idle().await;
+    assert_eq!(site.amc.counts().calls_of(Operation::CreateWorkflow), 2);
+    working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_versions_in_use_at_the_same_time_never_overwrite_each_other() {
+    let site = Site::saving().await;
+    let old = site.ask_with(SQL, &brand(), json!({"brand": "a"})).await;
+    let new = site.ask_with(&format!("{SQL}, brand"), &brand(), json!({"brand": "a"})).await;
+    let working = site.work();
+    site.assert_completed(old, 2).await;
+    site.assert_completed(new, 2).await;
+    working.stop().await;
+    assert_eq!(site.amc.counts().calls_of(Operation::CreateWorkflow), 2);
+    assert_eq!(site.amc.counts().calls_of(Operation::UpdateWorkflow), 0);
+    let names: std::collections::BTreeSet<_> =
+        site.submitted().iter().map(|body| body["workflowId"].to_string()).collect();
+    assert_eq!(names.len(), 2);
+    assert_eq!(site.count("select count(*) from saved_copies where status = 'synced'").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bug_22_a_long_id_reaches_amc_uncut() {
+    let site = Site::saving().await;
+    let long = "a-workflow-whose-id-is-longer-than-the-twenty-characters-of-before";
+    let collection = site.ask_with(SQL, &brand(), json!({"brand": "a"})).await;
+    sqlx::query("update workflows set workflow_id = $1")
+        .bind(long)
+        .execute(site.db.pool())
+        .await
+        .expect("the store answers");
+    let working = site.work();
+    site.assert_complete(collection, 2).await;
+    working.stop().await;
+    for body in site.submitted() {
+        let name = body["workflowId"].as_str().expect("a name");
+        assert!(name.starts_with(&format!("rec-{long}-")), "{name}");
+    }
+}

@@ -1,0 +1,33 @@
+//! A schedule keeps as many runs as it says.
+
+use super::{House, cron};
+use crate::backfill::site::{Site, quick};
+use crate::harness::eventually::eventually;
+use recomamp::jobs::drop_expired;
+use recomamp::store::runs::RunStatus;
+use recomamp::store::schedules;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn runs_beyond_the_limit_go_with_all_that_hangs_on_them() {
+    let house = House::of(Site::new(quick()).await).await;
+    house.add(&cron("kept", "0 2 * * 1", "UTC")).await;
+    house.add(&cron("all", "0 2 * * 1", "UTC")).await;
+    let kept = house.schedule("kept").await.id;
+    schedules::keep_runs(house.db.pool(), kept, Some(1)).await.unwrap();
+    let working = house.work();
+    for id in ["kept", "kept", "kept", "all", "all"] {
+        house.trigger(id).await;
+        eventually("it has ended", async || {
+            house.statuses(id).await.iter().all(|status| *status == RunStatus::Succeeded)
+        })
+        .await;
+    }
+    let newest = house.runs("kept").await.pop().unwrap();
+    house.have_done(drop_expired::job().unwrap()).await;
+    working.stop().await;
+    let kept: Vec<_> = house.runs("kept").await.iter().map(|run| run.id).collect();
+    assert_eq!(kept, [newest.id]);
+    assert_eq!(house.runs("all").await.len(), 2);
+    assert_eq!(house.count("select count(*) from workflow_executions").await, 3);
+    assert_eq!(house.count("select count(*) from execution_results").await, 3);
+}
