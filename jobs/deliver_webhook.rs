@@ -125,14 +125,11 @@ impl DeliverWebhook {
         }
         let outcome = attempt.complete_in(&mut transaction, outcome).await?;
         transaction.commit().await?;
-        match state {
-            DeliveryState::Delivered => tracing::info!(webhook = %delivery.webhook_id, "delivered"),
-            _ => tracing::warn!(
-                webhook = %delivery.webhook_id,
-                why = tried.error,
-                state = state.as_str(),
-                "not delivered"
-            ),
+        let (webhook, why) = (delivery.webhook_id, tried.error);
+        if state == DeliveryState::Delivered {
+            tracing::info!(%webhook, "delivered");
+        } else {
+            tracing::warn!(%webhook, why, state = state.as_str(), "not delivered");
         }
         Ok(outcome)
     }

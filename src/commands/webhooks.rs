@@ -212,7 +212,7 @@ async fn show(db: &PgPool, one: &One) -> Result<()> {
     if one.json {
         return output::json(&json!({"webhook": webhook, "deliveries": lines}));
     }
-    output::table(["ID", "URL", "FORMAT", "EVENTS", "STATE", "WHY"], [cells(webhook)].into_iter())?;
+    output::table(["ID", "URL", "FORMAT", "EVENTS", "STATE", "WHY"], [cells(webhook)])?;
     output::line("")?;
     log(lines, false)
 }

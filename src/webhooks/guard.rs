@@ -110,7 +110,7 @@ impl Allowed {
 /// Ranges of the IANA registry of special-purpose IPv4 addresses (RFC 6890), multicast, and what is
 /// reserved; the last two begin at 224.
 const SPECIAL_V4: [(Ipv4Addr, u8); 15] = [
-    (Ipv4Addr::new(0, 0, 0, 0), 8),
+    (Ipv4Addr::UNSPECIFIED, 8),
     (Ipv4Addr::new(10, 0, 0, 0), 8),
     (Ipv4Addr::new(100, 64, 0, 0), 10),
     (Ipv4Addr::new(127, 0, 0, 0), 8),

@@ -15,7 +15,7 @@ async fn a_typing_error_costs_one_dry_run_and_not_an_execution_for_each_week() {
     let sql = "select a from no_such_table";
     // Every week has its turn: nobody stops the collection after the first few.
     let rules = Rules { max_failed_weeks: None, ..Rules::default() };
-    let collection = site.ask(&Wish { sql, rules, ..site.wish(52) }).await;
+    let collection = site.ask(&Wish { rules, sql, ..site.wish(52) }).await;
     let working = site.work();
     let progress = site.ended_without_pauses(collection).await;
     site.assert_nothing_is_left().await;

@@ -1,6 +1,7 @@
 //! How time passes: from one thing that is due to the next, as soon as nobody has anything left to do.
 
 use super::cast::House;
+use crate::harness::process::Process;
 use chrono::{DateTime, TimeDelta, Utc};
 use recomamp::clock;
 use recomamp::schedule::Desk;
@@ -123,7 +124,7 @@ impl House {
                 where state = 'running' or run_at <= engine.now()",
             )
             .await;
-        let logs = self.workers.iter().map(|worker| worker.log());
+        let logs = self.workers.iter().map(Process::log);
         format!("{}\n{}", left.unwrap_or_default(), logs.collect::<Vec<_>>().join("\n---\n"))
     }
 }
