@@ -76,7 +76,7 @@ impl Job for CollectWeek {
 
 /// Lets work on an instance go on once Amazon lets us in again: whoever waits to ask about an
 /// execution asks, and its blocked weeks begin again and the schedules that waited
-/// for it go on. Harmless when it is not blocked. How many weeks.
+/// for it go on. Harmless when it is not blocked. How many weeks, and members of batches.
 pub async fn unblock(
     queue: &Queue,
     connection: &mut PgConnection,
@@ -87,10 +87,10 @@ pub async fn unblock(
     let access = resources::access(&found.instance_id);
     owner::opened(queue, &mut *connection, &access).await?;
     queue.open(connection, &access).await?;
-    run_batch_member::opened(queue, &mut *connection, instance).await?;
+    let members = run_batch_member::opened(queue, &mut *connection, instance).await?;
     let weeks = weeks::blocked_on(&mut *connection, instance).await?;
     feed::look_after(queue, connection, &weeks).await?;
-    Ok(weeks.len())
+    Ok(weeks.len() + members)
 }
 
 impl CollectWeek {
@@ -190,6 +190,7 @@ impl CollectWeek {
         }
         let first = week.week.status != WeekStatus::Running;
         let again = week.week.previous_execution_id.is_some();
+        instances::hold_still(&mut *transaction, week.instance_id).await?;
         if let Some(instance) = instances::by_id(&mut *transaction, week.instance_id).await?
             && instance.status != InstanceStatus::Active
         {

@@ -230,6 +230,10 @@ pub async fn stop(
 ) -> Result<Outcome, Failure> {
     match execution.status {
         ExecutionStatus::Submitting | ExecutionStatus::SubmitUnknown => {
+            // Its job looks for it at AMC; should that have been discarded, there is another one.
+            let mut connection = tools.db.acquire().await?;
+            let looks = submit_execution::job(tools, execution)?;
+            tools.queue.enqueue(&mut connection, &[looks]).await?;
             return Ok(Outcome::Snooze(LOOK_AGAIN));
         }
         ExecutionStatus::Pending | ExecutionStatus::Running => {

@@ -169,9 +169,16 @@ impl RefreshToken {
             }
             TokenClass::InvalidClient => {
                 let mut transaction = crate::transaction::begin(&tools.db).await?;
-                if credentials::refuse_client(&mut *transaction, client_id, &said).await? > 0 {
+                let stopped =
+                    credentials::refuse_client(&mut *transaction, client_id, &said).await?;
+                if !stopped.is_empty() {
                     self.tell(&mut transaction, TokenState::ClientInvalid, &said).await?;
                 }
+                // Each of them tries again now and then, also one of whom nothing else is under way.
+                let others = stopped.into_iter().filter(|(user, _)| *user != self.user_id);
+                let others = others.map(|(user, generation)| job(user, generation));
+                let others = others.collect::<Result<Vec<_>, _>>()?;
+                tools.queue.enqueue(&mut transaction, &others).await?;
                 transaction.commit().await?;
                 Ok(Outcome::Snooze(try_again_in(attempt.snoozes())))
             }

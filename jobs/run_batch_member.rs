@@ -205,6 +205,7 @@ async fn try_again(
 async fn begin(tools: &Tools, attempt: &Attempt, member: &BatchMember) -> Result<Outcome, Failure> {
     let mut transaction = crate::transaction::begin(&tools.db).await?;
     batches::lock_of_member(&mut *transaction, member.id).await?;
+    instances::hold_still(&mut *transaction, member.instance_id).await?;
     let next = if let Some(instance) =
         instances::by_id(&mut *transaction, member.instance_id).await?
         && instance.status != InstanceStatus::Active

@@ -19,7 +19,7 @@ use crate::clock;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
 use crate::store::collections::{self, CollectionStatus};
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, SubmitMode, Trouble};
-use crate::store::instances::InstanceStatus;
+use crate::store::instances::{self, InstanceStatus};
 use crate::store::submits::{self, Accepted, Answer, Intent};
 use crate::store::{ExecutionUuid, weeks};
 use crate::tools::{SignedIn, Tools, block_instance, resources};
@@ -294,8 +294,17 @@ async fn block(
     reason: &str,
 ) -> Result<Outcome, Failure> {
     let mut transaction = crate::transaction::begin(&tools.db).await?;
-    let instance = (execution.instance_id, execution.amc_instance_id.as_str());
-    block_instance(&mut transaction, instance, reason).await?;
+    if execution.instance_status == InstanceStatus::Active {
+        let instance = (execution.instance_id, execution.amc_instance_id.as_str());
+        block_instance(&mut transaction, instance, reason).await?;
+    } else {
+        // What was only read may be over by now.
+        instances::hold_still(&mut *transaction, execution.instance_id).await?;
+        let now = instances::by_id(&mut *transaction, execution.instance_id).await?;
+        if now.is_some_and(|now| now.status == InstanceStatus::Active) {
+            return Ok(Outcome::Idle(Duration::ZERO));
+        }
+    }
     let trouble = Trouble {
         ending: Ending::Failed,
         class: "blocked",
@@ -336,7 +345,7 @@ async fn reconcile(
             return Ok(Outcome::Snooze(next_look(tools, silent)));
         }
         tracing::info!(execution = %execution.id, ?silent, "AMC never had it: it is sent again");
-        submits::proven_absent(&tools.db, execution.id).await?;
+        submits::proven_absent(&tools.db, execution.id, sent_at).await?;
         return Ok(Outcome::Snooze(Duration::ZERO));
     }
     ours.sort_by_key(|found| found.create_time);

@@ -221,9 +221,9 @@ impl Unblock {
         let instance = instance.with_context(|| {
             format!("there is no instance {name}: see `recomamp instances list`")
         })?;
-        // A week may also be blocked by itself, on an instance that is not.
-        let weeks = collect_week::unblock(&Queue::new(), &mut tx, instance.id).await?;
-        if weeks == 0 && instance.status != InstanceStatus::Blocked {
+        // A week, or a member of a batch, may also be blocked by itself, on an instance that is not.
+        let begun = collect_week::unblock(&Queue::new(), &mut tx, instance.id).await?;
+        if begun == 0 && instance.status != InstanceStatus::Blocked {
             bail!("instance {name} is {}, not blocked", instance.status);
         }
         let event = NewEvent {
@@ -233,14 +233,14 @@ impl Unblock {
             to_status: Some(InstanceStatus::Active.as_str()),
             actor: "instances unblock",
             reason: None,
-            detail: &json!({"weeks": weeks}),
+            detail: &json!({"weeks": begun}),
         };
         events::append(&mut *tx, &event).await?;
         tx.commit().await?;
         if self.json {
-            return output::json(&json!({"instance_id": name, "weeks_started_again": weeks}));
+            return output::json(&json!({"instance_id": name, "weeks_started_again": begun}));
         }
-        eprintln!("{weeks} blocked weeks of {name} start again.");
+        eprintln!("{begun} blocked weeks of {name} start again.");
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use crate::jobs::submit_execution::SubmitExecution;
 use crate::queue::{Job, Queue, steer};
 use crate::store::collections::{self, CollectionStatus};
 use crate::store::executions::{self, ExecutionStatus, Stopping};
-use crate::store::{CollectionUuid, weeks};
+use crate::store::{CollectionUuid, ExecutionUuid, weeks};
 use crate::tools::resources;
 use serde_json::json;
 use sqlx::PgConnection;
@@ -21,10 +21,35 @@ pub async fn cancel(
     collection_id: &str,
     because: &Because<'_>,
 ) -> Result<Steered, SteerError> {
+    let (steered, gone) = end(&mut *transaction, queue, collection_id, because).await?;
+    let_go(transaction, queue, &gone).await?;
+    Ok(steered)
+}
+
+/// Lets go of the places of executions that AMC does not have. The last thing to do in a transaction:
+/// whoever holds a resource may wait for nothing else.
+pub(super) async fn let_go(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    gone: &[ExecutionUuid],
+) -> Result<(), SteerError> {
+    for id in gone {
+        queue.release(&mut *transaction, &resources::holder(*id)).await?;
+    }
+    Ok(())
+}
+
+/// Cancels a collection but for the places of its executions that AMC does not have, which are told.
+pub(super) async fn end(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    collection_id: &str,
+    because: &Because<'_>,
+) -> Result<(Steered, Vec<ExecutionUuid>), SteerError> {
     let collection = locked(transaction, collection_id).await?;
     let reason = because.reason()?;
     if collection.status == CollectionStatus::Cancelled {
-        return Ok(unchanged(&collection, "is cancelled already"));
+        return Ok((unchanged(&collection, "is cancelled already"), Vec::new()));
     }
     if collection.status.is_terminal() {
         let id = collection.collection_id;
@@ -35,8 +60,8 @@ pub async fn cancel(
     collections::cancel(&mut *transaction, collection.id, &said).await?;
     let stopping = executions::ask_to_cancel(&mut *transaction, collection.id, &said).await?;
     let cancelled = weeks::cancel_all(&mut *transaction, collection.id, &said).await?;
-    stop(transaction, queue, &stopping, jobs, &steer::Because { by: because.by, why: reason })
-        .await?;
+    let why = steer::Because { by: because.by, why: reason };
+    let gone = stop(transaction, queue, &stopping, jobs, &why).await?;
     feed::ended(queue, &mut *transaction, collection.id).await?;
     let open = stopping.iter().filter(|one| one.status != ExecutionStatus::Cancelled).count();
     let at_amc = match open {
@@ -45,7 +70,7 @@ pub async fn cancel(
     };
     let said = format!("is cancelled: {}{at_amc}", some_weeks(cancelled));
     let detail = json!({"stopping_at_amc": open});
-    done(transaction, &collection, because, (cancelled, said), detail).await
+    Ok((done(transaction, &collection, because, (cancelled, said), detail).await?, gone))
 }
 
 /// The jobs that would begin a week of the collection, or begin one again.
@@ -67,15 +92,15 @@ async fn jobs_of_weeks(
     .await
 }
 
-/// Ends the jobs that have nothing left to do, lets go of the places of what AMC does not have, and
-/// wakes the jobs that stop what it has.
+/// Ends the jobs that have nothing left to do, and wakes those that stop what AMC has. The executions that
+/// it does not have.
 async fn stop(
     connection: &mut PgConnection,
     queue: &Queue,
     stopping: &[Stopping],
     mut jobs: Vec<i64>,
     because: &steer::Because<'_>,
-) -> Result<(), SteerError> {
+) -> Result<Vec<ExecutionUuid>, SteerError> {
     let ended = |one: &&Stopping| one.status == ExecutionStatus::Cancelled;
     let ids: Vec<_> = stopping.iter().filter(ended).map(|one| one.id).collect();
     jobs.extend(jobs_of_executions(&mut *connection, &ids).await?);
@@ -86,16 +111,12 @@ async fn stop(
             queue.hasten(&mut *connection, kind, &key).await?;
         }
     }
-    // After the jobs: everybody locks in this order.
-    for id in ids {
-        queue.release(&mut *connection, &resources::holder(id)).await?;
-    }
-    Ok(())
+    Ok(ids)
 }
 
 async fn jobs_of_executions(
     connection: &mut PgConnection,
-    executions: &[crate::store::ExecutionUuid],
+    executions: &[ExecutionUuid],
 ) -> Result<Vec<i64>, sqlx::Error> {
     sqlx::query_scalar(
         "-- jobs_of_executions

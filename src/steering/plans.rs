@@ -1,7 +1,7 @@
 //! A whole plan is paused, resumed, cancelled: every collection of it that has not ended, in one
 //! transaction.
 
-use super::{Because, SteerError, Steered, cancel, pause, resume};
+use super::{Because, SteerError, Steered, cancelling, pause, resume};
 use crate::queue::Queue;
 use crate::store::plans;
 use chrono::{DateTime, Utc};
@@ -58,10 +58,13 @@ pub async fn cancel_plan(
     because: &Because<'_>,
 ) -> Result<SteeredPlan, SteerError> {
     because.reason()?;
-    let mut steered = Vec::new();
+    let (mut steered, mut gone) = (Vec::new(), Vec::new());
     for id in unfinished(&mut *transaction, plan_id).await? {
-        steered.push(cancel(&mut *transaction, queue, &id, because).await?);
+        let (one, places) = cancelling::end(&mut *transaction, queue, &id, because).await?;
+        steered.push(one);
+        gone.extend(places);
     }
+    cancelling::let_go(transaction, queue, &gone).await?;
     Ok(summed_up(plan_id, "cancelled", steered))
 }
 

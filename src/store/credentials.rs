@@ -239,24 +239,25 @@ pub async fn refuse(
 
 /// Writes down that Amazon refused a client id or its secret, for every credential that uses it.
 ///
-/// `None` is the installation's own client id. Returns how many credentials stopped working.
+/// `None` is the installation's own client id. Returns whose credentials stopped working, and which of
+/// their tokens they were.
 pub async fn refuse_client(
     db: impl PgExecutor<'_>,
     lwa_client_id: Option<&str>,
     error: &str,
-) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(
+) -> Result<Vec<(UserId, i64)>, sqlx::Error> {
+    sqlx::query_as(
         r"-- credentials_refuse_client
         update lwa_credentials
         set token_state = 'client_invalid', token_error = $2
         where lwa_client_id is not distinct from $1
-          and token_state = 'active'",
+          and token_state = 'active'
+        returning user_id, token_generation",
     )
     .bind(lwa_client_id)
     .bind(text::message(error))
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected())
+    .fetch_all(db)
+    .await
 }
 
 /// Lets every credential of a client id try again, once a person has corrected its secret.
@@ -477,7 +478,7 @@ mod tests {
         let other = users::insert(db, "jo@shelf.example", "Jo", None).await.unwrap();
         authorise(db, other, Region::Eu, Some("client2"), &sealed("jo")).await.unwrap();
 
-        assert_eq!(refuse_client(db, None, "invalid_client").await.unwrap(), 1);
+        assert_eq!(refuse_client(db, None, "invalid_client").await.unwrap().len(), 1);
         assert_eq!(token(&house).await.state, TokenState::ClientInvalid);
         let spared = access_token(db, other).await.unwrap().expect("Jo is authorised");
         assert_eq!(spared.state, TokenState::Active);

@@ -132,6 +132,11 @@ impl House {
         executions::insert_queued(self.db(), &execution).await.unwrap()
     }
 
+    /// When the execution was last sent.
+    pub async fn sent_at(&self, execution: ExecutionUuid) -> chrono::DateTime<chrono::Utc> {
+        self.execution(execution).await.submit_started_at.expect("it was sent")
+    }
+
     pub async fn begin(&self, execution: ExecutionUuid) {
         let client_ref = format!("{execution}-1");
         assert!(

@@ -126,6 +126,22 @@ pub async fn by_instance_id(
     .await
 }
 
+/// Keeps the instance as it is until the transaction ends: whoever blocks or unblocks it waits, and then
+/// sees what was written meanwhile.
+pub async fn hold_still(
+    db: impl PgExecutor<'_>,
+    instance: InstanceUuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- instances_hold_still
+        select from amc_instances where id = $1 for share",
+    )
+    .bind(instance)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// The instance with this id.
 pub async fn by_id(
     db: impl PgExecutor<'_>,

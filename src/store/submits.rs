@@ -255,10 +255,12 @@ pub async fn refused(
     Ok(done.rows_affected() == 1)
 }
 
-/// `submit_unknown` → queued: AMC is proven not to have it, so it may be sent again.
+/// `submit_unknown` → queued: AMC is proven not to have what was sent at `intent`, so it may be sent again.
+/// Refused when something was sent since, of which nothing is proven.
 pub async fn proven_absent(
     db: impl PgExecutor<'_>,
     execution: ExecutionUuid,
+    intent: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         r"-- submits_proven_absent
@@ -267,6 +269,7 @@ pub async fn proven_absent(
             set status = 'queued'
             where id = $1
               and status = 'submit_unknown'
+              and submit_started_at = $2
             returning id
         )
         update submit_attempts
@@ -276,6 +279,7 @@ pub async fn proven_absent(
           and n = (select max(n) from submit_attempts where execution_id = $1)",
     )
     .bind(execution)
+    .bind(intent)
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -382,7 +386,8 @@ mod tests {
         assert!(unknown(house.db(), execution, &LOST).await.unwrap());
         assert!(!unknown(house.db(), execution, &LOST).await.unwrap());
         assert!(accepted(house.db(), execution, &accepted_as("amc-1")).await.unwrap());
-        assert!(!proven_absent(house.db(), execution).await.unwrap());
+        let at = house.sent_at(execution).await;
+        assert!(!proven_absent(house.db(), execution, at).await.unwrap());
         assert_eq!(house.status(execution).await, ExecutionStatus::Pending);
         assert_eq!(outcomes(&house, execution).await, [Some(SubmitOutcome::ReconciledFound)]);
     }
@@ -392,9 +397,13 @@ mod tests {
         let house = House::new().await;
         let execution = house.manual().await;
         house.begin(execution).await;
-        assert!(!proven_absent(house.db(), execution).await.unwrap(), "it may be on the wire");
+        let first = house.sent_at(execution).await;
+        assert!(
+            !proven_absent(house.db(), execution, first).await.unwrap(),
+            "it may be on the wire"
+        );
         unknown(house.db(), execution, &LOST).await.unwrap();
-        assert!(proven_absent(house.db(), execution).await.unwrap());
+        assert!(proven_absent(house.db(), execution, first).await.unwrap());
         assert!(begin(house.db(), execution, &intent("second")).await.unwrap().is_some());
         assert!(accepted(house.db(), execution, &accepted_as("amc-1")).await.unwrap());
         assert_eq!(house.execution(execution).await.client_ref.as_deref(), Some("second"));
@@ -425,13 +434,26 @@ mod tests {
         let (db, execution) = (house.db(), house.manual().await);
         let first = begin(db, execution, &intent("first")).await.unwrap().expect("queued");
         unknown(db, execution, &LOST).await.unwrap();
-        proven_absent(db, execution).await.unwrap();
+        proven_absent(db, execution, first).await.unwrap();
         begin(db, execution, &intent("second")).await.unwrap().expect("queued again");
         let late = Answer { http_status: Some(400), request_id: None, detail: "no" };
         assert!(!refused(db, execution, first, &late).await.unwrap());
         assert_eq!(house.status(execution).await, ExecutionStatus::Submitting);
         let second_is_open = [Some(SubmitOutcome::ReconciledAbsent), None];
         assert_eq!(outcomes(&house, execution).await, second_is_open);
+    }
+
+    #[tokio::test]
+    async fn a_proof_that_comes_after_the_next_request_was_sent_proves_nothing_of_that() {
+        let house = House::new().await;
+        let (db, execution) = (house.db(), house.manual().await);
+        let first = begin(db, execution, &intent("first")).await.unwrap().expect("queued");
+        unknown(db, execution, &LOST).await.unwrap();
+        proven_absent(db, execution, first).await.unwrap();
+        begin(db, execution, &intent("second")).await.unwrap().expect("queued again");
+        unknown(db, execution, &LOST).await.unwrap();
+        assert!(!proven_absent(db, execution, first).await.unwrap());
+        assert_eq!(house.status(execution).await, ExecutionStatus::SubmitUnknown);
     }
 
     #[tokio::test]

@@ -260,7 +260,7 @@ async fn many_instances_are_planned_with_every_slice_once() {
 /// 10 years of weeks on 500 instances. Run it with `--ignored --nocapture`.
 #[tokio::test]
 #[ignore = "takes some seconds and is for measuring"]
-async fn ten_years_on_five_hundred_instances_are_planned_in_seconds_with_flat_memory() {
+async fn ten_years_on_five_hundred_instances_are_planned_and_steered_in_seconds_with_flat_memory() {
     let site = site().await;
     let before = resident_kib();
     let took = plan_for(&site, 500, 520).await;
@@ -293,7 +293,32 @@ async fn plan_for(site: &Site, instances: usize, weeks: u32) -> Duration {
     let began = Instant::now();
     assert_eq!(plan(site, plan_id).await.progress.total, all);
     println!("where the plan stands was told in {:?}", began.elapsed());
+    steer_all(site, plan_id, instances, all).await;
     took
+}
+
+/// Pauses, resumes and cancels a whole plan of which nothing has begun.
+async fn steer_all(site: &Site, plan_id: &str, collections: usize, weeks: u64) {
+    let because = Because { by: "ana", why: Some("a test") };
+    let queue = &site.tools.queue;
+    let of_weeks = "select count(*) from engine.jobs where kind = 'collect_week'";
+    let begun = site.count(of_weeks).await;
+    assert!(begun <= 20 * i64::try_from(collections).expect("few"), "{begun} jobs");
+    for verb in ["pause", "resume", "cancel"] {
+        let began = Instant::now();
+        let mut tx = site.db.pool().begin().await.expect("begun");
+        let steered = match verb {
+            "pause" => pause_plan(&mut tx, plan_id, None, &because).await,
+            "resume" => resume_plan(&mut tx, queue, plan_id, &because).await,
+            _ => cancel_plan(&mut tx, queue, plan_id, &because).await,
+        };
+        tx.commit().await.expect("committed");
+        assert_eq!(steered.expect("steered").changed, collections, "{verb}");
+        println!("{verb} took {:?}", began.elapsed());
+    }
+    assert_eq!(site.count(of_weeks).await, 0, "nobody works on what is cancelled");
+    let cancelled = "select count(*) from report_data_weeks where status = 'cancelled'";
+    assert_eq!(u64::try_from(site.count(cancelled).await), Ok(weeks));
 }
 
 /// The memory of this process that is in use, in KiB.

@@ -58,7 +58,8 @@ pub async fn block(
     Ok(done.rows_affected() == 1)
 }
 
-/// running, blocked → succeeded. Refused until an execution of it has succeeded.
+/// pending, running, blocked → succeeded. Refused until an execution of it has succeeded: of one that was
+/// taken up again it may be the execution before that, which was still under way.
 pub async fn succeed(
     db: impl PgExecutor<'_>,
     member: BatchMemberId,
@@ -74,7 +75,7 @@ pub async fn succeed(
             error_message = null,
             completed_at = (select engine.now())
         where id = $1
-          and status in ('running', 'blocked')
+          and status in ('pending', 'running', 'blocked')
           and exists (
               select
               from workflow_executions
