@@ -42,13 +42,13 @@ impl Job for SyncInstances {
         let Some(credential) = credentials::refresh_token(&tools.db, self.user_id).await? else {
             return Err(Failure::permanent(anyhow::anyhow!("the user has no credential")));
         };
-        let listed = self.ask(tools, credential.region).await?;
+        let answer = self.ask(tools, credential.region).await?;
         let mut transaction = crate::transaction::begin(&tools.db).await?;
         let mut offered = BTreeSet::new();
-        for account in &listed {
+        for account in &answer.listed {
             self.take_over(tools, &mut transaction, account, &mut offered).await?;
         }
-        self.withdraw_others(&mut transaction, &offered).await?;
+        self.withdraw_others(&mut transaction, &offered, &answer.nowhere).await?;
         credentials::synced(&mut *transaction, self.user_id).await?;
         let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
         transaction.commit().await?;
@@ -82,18 +82,26 @@ struct Listed {
     instances: Vec<amc::Instance>,
 }
 
+/// What AMC lists.
+struct Answer {
+    listed: Vec<Listed>,
+    /// Accounts without a marketplace, whose instances AMC cannot be asked for.
+    nowhere: BTreeSet<String>,
+}
+
 impl SyncInstances {
     /// Lists everything before anything is written: half a list would block what is on the other half.
-    async fn ask(&self, tools: &Tools, home: Region) -> Result<Vec<Listed>, Failure> {
+    async fn ask(&self, tools: &Tools, home: Region) -> Result<Answer, Failure> {
         let pass = tools.pass(self.user_id, home, None).await?;
         let accounts = match tools.amc.accounts(&pass.access).await {
             Ok(accounts) => accounts,
             Err(error) => return Err(judged(tools, &pass, error).await),
         };
-        let mut listed = Vec::new();
+        let (mut listed, mut nowhere) = (Vec::new(), BTreeSet::new());
         for account in accounts {
             let Some(marketplace_id) = account.marketplace_id else {
                 tracing::warn!(account = %account.account_id, "AMC lists it without a marketplace");
+                nowhere.insert(account.account_id.to_string());
                 continue;
             };
             let region = marketplace_id.region().map_or(home, own);
@@ -112,7 +120,7 @@ impl SyncInstances {
             let account_id = account.account_id;
             listed.push(Listed { account_id, name, marketplace_id, region, instances });
         }
-        Ok(listed)
+        Ok(Answer { listed, nowhere })
     }
 
     async fn take_over(
@@ -148,14 +156,19 @@ impl SyncInstances {
         Ok(())
     }
 
-    /// What this user had and AMC does not list any more.
+    /// What this user had and AMC does not list any more. Of accounts that are `nowhere` nothing is known:
+    /// their instances stay as they are.
     async fn withdraw_others(
         &self,
         connection: &mut PgConnection,
         offered: &BTreeSet<String>,
+        nowhere: &BTreeSet<String>,
     ) -> Result<(), Failure> {
         let mine = health::of_user(&mut *connection, self.user_id).await?;
-        for place in mine.iter().filter(|place| !offered.contains(&place.instance_id)) {
+        let seen = |place: &&Place| {
+            offered.contains(&place.instance_id) || nowhere.contains(&place.entity_id)
+        };
+        for place in mine.iter().filter(|place| !seen(place)) {
             let why = "AMC does not list it any more: it was deleted, or the user may not use it";
             withdraw(connection, place, why).await?;
         }

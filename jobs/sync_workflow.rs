@@ -102,23 +102,31 @@ pub async fn ask(
     version: VersionId,
     (instance, user): (InstanceUuid, UserId),
 ) -> Result<Option<(SyncStatus, Option<String>)>, crate::queue::Error> {
-    if let Some(copy) = copies::of(&mut *connection, version, instance).await? {
-        return Ok(Some((copy.status, copy.reason)));
-    }
-    let Some(found) = versions::named(&mut *connection, version).await? else { return Ok(None) };
-    let name = copies::name(&found.workflow, &found.sha256);
-    if copies::ask(&mut *connection, version, instance, &name).await? {
-        copies::show(&mut *connection, version, instance).await?;
-        let job = SyncWorkflow { version_id: version, instance_id: instance, user_id: user };
-        let mut job = NewJob::of(&job)?;
-        if let Some(address) = instances::address(&mut *connection, instance).await? {
-            job = job.using([
-                resources::instance(&address.amc_instance_id),
-                resources::account(&address.entity_id),
-            ]);
+    match copies::of(&mut *connection, version, instance).await? {
+        Some(copy) if copy.status != SyncStatus::Syncing => {
+            return Ok(Some((copy.status, copy.reason)));
         }
-        queue.enqueue(connection, &[job]).await?;
+        Some(_) => {}
+        None => {
+            let Some(found) = versions::named(&mut *connection, version).await? else {
+                return Ok(None);
+            };
+            let name = copies::name(&found.workflow, &found.sha256);
+            if copies::ask(&mut *connection, version, instance, &name).await? {
+                copies::show(&mut *connection, version, instance).await?;
+            }
+        }
     }
+    // Also for one that is under way: should its job be lost, whoever waits for it has it done.
+    let job = SyncWorkflow { version_id: version, instance_id: instance, user_id: user };
+    let mut job = NewJob::of(&job)?;
+    if let Some(address) = instances::address(&mut *connection, instance).await? {
+        job = job.using([
+            resources::instance(&address.amc_instance_id),
+            resources::account(&address.entity_id),
+        ]);
+    }
+    queue.enqueue(connection, &[job]).await?;
     Ok(Some((SyncStatus::Syncing, None)))
 }
 

@@ -72,7 +72,8 @@ async fn abandoned(connection: &mut PgConnection) -> Result<Vec<ExecutionUuid>, 
         "-- abandoned_executions
         select execution.id
         from workflow_executions as execution
-        where finished_at is null
+        where status in
+                  ('queued', 'submitting', 'submit_unknown', 'pending', 'running', 'fetching')
           and week_id is null
           and schedule_run_id is null
           and batch_member_id is null
@@ -171,7 +172,10 @@ async fn leaked(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Erro
           and not exists (
               select
               from workflow_executions
-              where holder = 'execution:' || id
+              where id = case
+                      when holder ~ '^execution:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                      then substr(holder, 11)::uuid
+                  end
                 and finished_at is null
           )
           -- Its claim may have come after its end; then its job gives the place back.

@@ -1,8 +1,9 @@
 //! Where a plan stands: what its collections sum up to, and that it ends once.
 
-use super::progress::{Progress, Timing, WeekCounts};
+use super::progress::Progress;
+use super::status::{count, progress};
 use crate::store::CollectionUuid;
-use crate::store::collections::CollectionStatus;
+use crate::store::collections::{CollectionStatus, Progress as Counted};
 use crate::store::events::{self, NewEvent};
 use crate::store::plans::{self, Member, Plan};
 use chrono::{DateTime, Utc};
@@ -122,74 +123,124 @@ fn sum_up(statuses: &[CollectionStatus]) -> CollectionStatus {
 }
 
 fn told(plan: Plan, members: &[Member]) -> PlanStatus {
-    let statuses: Vec<_> = members.iter().map(|member| member.status).collect();
-    let mut whole = WeekCounts::default();
-    for member in members {
-        whole = whole.plus(&counts(member));
-    }
-    let started_at = members.iter().filter_map(|member| member.started_at).min();
-    let ends: Option<Vec<_>> = members.iter().map(|member| member.finished_at).collect();
-    let finished_at = ends.and_then(|ends| ends.into_iter().max());
-    let retries = members.iter().map(|member| member.retries).sum();
+    let whole = together(plan.now, members);
     PlanStatus {
         plan_id: plan.plan_id,
         name: plan.name,
-        status: sum_up(&statuses),
-        progress: progress(&whole, retries, (started_at, finished_at, plan.now)),
-        skipped: whole.skipped,
-        open_executions: members.iter().map(|member| member.open_executions).sum(),
-        row_count: members.iter().map(|member| member.row_count).sum(),
+        status: whole.status,
+        progress: progress(&whole),
+        skipped: count(whole.skipped),
+        open_executions: members.iter().map(|member| member.progress.open_executions).sum(),
+        row_count: whole.row_count,
         created_at: plan.created_at,
-        started_at,
-        finished_at,
-        collections: members.iter().map(|member| member_status(member, plan.now)).collect(),
+        started_at: whole.started_at,
+        finished_at: whole.finished_at,
+        collections: members.iter().map(member_status).collect(),
     }
 }
 
-fn member_status(member: &Member, now: DateTime<Utc>) -> MemberStatus {
-    let times = (member.started_at, member.finished_at, now);
+fn member_status(member: &Member) -> MemberStatus {
     MemberStatus {
         collection_id: member.collection_id.clone(),
         workflow: member.workflow_id.clone(),
         instance: member.instance_id.clone(),
-        status: member.status,
-        progress: progress(&counts(member), member.retries, times),
+        status: member.progress.status,
+        progress: progress(&member.progress),
         last_error: member.last_error.clone(),
     }
 }
 
-/// The weeks by their status. Of those that have begun, those that wait for a place are not open at AMC.
-fn counts(member: &Member) -> WeekCounts {
-    let open = member.open_executions.min(member.running);
-    WeekCounts {
-        pending: count(member.pending + member.running - open),
-        running: count(open),
-        succeeded: count(member.succeeded),
-        failed: count(member.failed),
-        skipped: count(member.skipped),
-        blocked: count(member.blocked),
-        cancelled: count(member.cancelled),
+/// The counts of all collections, as if they were one. Its pace is measured since that of the first is.
+fn together(now: DateTime<Utc>, members: &[Member]) -> Counted {
+    let all = || members.iter().map(|member| &member.progress);
+    let sum = |of: fn(&Counted) -> i64| all().map(of).sum();
+    let first = |of: fn(&Counted) -> Option<DateTime<Utc>>| all().filter_map(of).min();
+    let statuses: Vec<_> = all().map(|one| one.status).collect();
+    let ends: Option<Vec<_>> = all().map(|one| one.finished_at).collect();
+    Counted {
+        status: sum_up(&statuses),
+        pending: sum(|one| one.pending),
+        running: sum(|one| one.running),
+        succeeded: sum(|one| one.succeeded),
+        failed: sum(|one| one.failed),
+        skipped: sum(|one| one.skipped),
+        blocked: sum(|one| one.blocked),
+        cancelled: sum(|one| one.cancelled),
+        // As many as weeks of its own collection are under way: those of others are not open for it.
+        open_executions: sum(|one| one.open_executions.min(one.running)),
+        retries: sum(|one| one.retries),
+        row_count: sum(|one| one.row_count),
+        first_completed_at: first(|one| one.first_completed_at),
+        last_completed_at: all().filter_map(|one| one.last_completed_at).max(),
+        settled_before: sum(|one| one.settled_before),
+        paced_from: first(|one| one.paced_from),
+        started_at: first(|one| one.started_at),
+        finished_at: ends.and_then(|ends| ends.into_iter().max()),
+        now,
     }
-}
-
-fn progress(
-    counts: &WeekCounts,
-    retries: i64,
-    (began, ended, now): (Option<DateTime<Utc>>, Option<DateTime<Utc>>, DateTime<Utc>),
-) -> Progress {
-    let elapsed = began.and_then(|began| (ended.unwrap_or(now) - began).to_std().ok());
-    let timing = Timing { elapsed: elapsed.unwrap_or_default(), settled_before: 0 };
-    Progress::new(counts, count(retries), timing)
-}
-
-fn count(count: i64) -> u64 {
-    u64::try_from(count).unwrap_or(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use CollectionStatus as Is;
+    use chrono::TimeDelta;
+
+    fn member(counted: Counted) -> Member {
+        Member {
+            collection_id: "col_1".to_owned(),
+            workflow_id: "wf_campaigns".to_owned(),
+            instance_id: "amcibersblt".to_owned(),
+            last_error: None,
+            progress: counted,
+        }
+    }
+
+    fn counted(status: Is, running: i64, succeeded: i64, open_executions: i64) -> Counted {
+        let began = DateTime::UNIX_EPOCH;
+        Counted {
+            status,
+            pending: 0,
+            running,
+            succeeded,
+            failed: 0,
+            skipped: 0,
+            blocked: 0,
+            cancelled: 0,
+            open_executions,
+            retries: 1,
+            row_count: 0,
+            first_completed_at: None,
+            last_completed_at: None,
+            settled_before: 0,
+            paced_from: Some(began),
+            started_at: Some(began),
+            finished_at: None,
+            now: began + TimeDelta::seconds(100),
+        }
+    }
+
+    #[test]
+    fn the_pace_of_a_plan_is_that_since_its_collections_went_on_and_a_paused_one_has_none() {
+        let went_on = counted(Is::Running, 10, 30, 10);
+        let paced_from = went_on.paced_from.map(|began| began + TimeDelta::seconds(80));
+        let went_on = member(Counted { paced_from, settled_before: 10, ..went_on });
+        let now = went_on.progress.now;
+        let told = progress(&together(now, &[went_on.clone(), went_on.clone()]));
+        assert_eq!(told, Progress { eta_seconds: Some(10), elapsed_seconds: 20, ..told });
+        assert_eq!((told.running, told.retries, told.total), (20, 2, 80));
+
+        let paused = member(counted(Is::Paused, 10, 30, 10));
+        assert_eq!(progress(&together(now, &[paused.clone(), paused])).eta_seconds, None);
+    }
+
+    #[test]
+    fn what_a_cancelled_collection_still_has_open_at_amc_is_not_another_ones() {
+        let cancelled = member(counted(Is::Cancelled, 0, 1, 3));
+        let waiting = member(counted(Is::Running, 3, 1, 0));
+        let told = progress(&together(waiting.progress.now, &[cancelled, waiting]));
+        assert_eq!((told.running, told.total), (0, 5));
+    }
 
     #[test]
     fn a_plan_stands_where_its_collections_stand_together() {

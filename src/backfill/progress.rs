@@ -29,20 +29,6 @@ impl WeekCounts {
         self.settled() + self.pending + self.running + self.blocked
     }
 
-    /// These and others together.
-    #[must_use]
-    pub fn plus(&self, others: &Self) -> Self {
-        Self {
-            pending: self.pending + others.pending,
-            running: self.running + others.running,
-            succeeded: self.succeeded + others.succeeded,
-            failed: self.failed + others.failed,
-            skipped: self.skipped + others.skipped,
-            blocked: self.blocked + others.blocked,
-            cancelled: self.cancelled + others.cancelled,
-        }
-    }
-
     /// The weeks with which nothing more will happen by itself.
     pub fn settled(&self) -> u64 {
         self.succeeded + self.failed + self.skipped + self.cancelled

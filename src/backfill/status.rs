@@ -178,8 +178,7 @@ async fn told(
 }
 
 /// The counts as progress, paced by the time since it began or last went on. One that is paused has no pace.
-fn progress(counted: &collections::Progress) -> Progress {
-    let count = |count: i64| u64::try_from(count).unwrap_or(0);
+pub(super) fn progress(counted: &collections::Progress) -> Progress {
     // Of the weeks that have begun most may wait for a place at AMC, and are not open there.
     let open = counted.open_executions.min(counted.running);
     let counts = WeekCounts {
@@ -198,6 +197,10 @@ fn progress(counted: &collections::Progress) -> Progress {
     let told = Progress::new(&counts, count(counted.retries), timing);
     let paused = counted.status == CollectionStatus::Paused;
     Progress { eta_seconds: told.eta_seconds.filter(|_| !paused), ..told }
+}
+
+pub(super) fn count(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
 }
 
 #[cfg(test)]

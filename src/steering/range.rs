@@ -83,12 +83,16 @@ pub async fn shrink(
     if skipped == 0 {
         return Ok(unchanged(&collection, "has no week outside that has not begun"));
     }
-    if !feed::finish_if_done(queue, &mut *transaction, &collection).await? {
-        feed::top_up(queue, &mut *transaction, collection.id).await?;
-    }
     let said = format!("skips {}", some_weeks(skipped));
     let detail = json!({"from": from, "until": until});
-    done(transaction, &collection, because, (skipped, said), detail).await
+    let steered = done(transaction, &collection, because, (skipped, said), detail).await?;
+    // An event of its own says that this ends the collection, if it does.
+    if !feed::finish_if_done(queue, &mut *transaction, &collection).await? {
+        feed::top_up(queue, &mut *transaction, collection.id).await?;
+        return Ok(steered);
+    }
+    let ended = collections::by_id(&mut *transaction, collection.id).await?;
+    Ok(Steered { status: ended.map_or(steered.status, |ended| ended.status), ..steered })
 }
 
 /// The weeks of these days, as the collection plans and asks for them.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgExecutor};
 
-use super::collections::CollectionStatus;
+use super::collections::{CollectionStatus, Progress, progress_of_all};
 use super::ids::{CollectionUuid, PlanUuid};
 
 /// A row of `collection_plans`.
@@ -24,7 +24,7 @@ pub struct Plan {
 }
 
 /// A collection of a plan, and how far it is.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
     /// Names the collection for people and programs.
     pub collection_id: String,
@@ -32,34 +32,10 @@ pub struct Member {
     pub workflow_id: String,
     /// Where it runs: AMC's id of the instance.
     pub instance_id: String,
-    /// Where it stands.
-    pub status: CollectionStatus,
-    /// Weeks of which nothing has begun.
-    pub pending: i64,
-    /// Weeks under way.
-    pub running: i64,
-    /// Weeks whose rows are stored.
-    pub succeeded: i64,
-    /// Weeks given up.
-    pub failed: i64,
-    /// Weeks that the rules said not to collect.
-    pub skipped: i64,
-    /// Weeks that wait until Amazon lets us in again.
-    pub blocked: i64,
-    /// Weeks stopped by a person.
-    pub cancelled: i64,
-    /// Executions that AMC has, or may have, and has not finished.
-    pub open_executions: i64,
-    /// Executions beyond the first of each week.
-    pub retries: i64,
-    /// Rows of all weeks together.
-    pub row_count: i64,
     /// What last went wrong, or why it is paused.
     pub last_error: Option<String>,
-    /// When its first week began.
-    pub started_at: Option<DateTime<Utc>>,
-    /// When its last week ended.
-    pub finished_at: Option<DateTime<Utc>>,
+    /// How far it is.
+    pub progress: Progress,
 }
 
 /// Adds a plan and makes these collections part of it. A public id that is taken is a unique violation.
@@ -123,41 +99,41 @@ pub async fn list(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Plan>, sqlx
 }
 
 /// The collections of a plan, by workflow and instance.
-pub async fn members(db: impl PgExecutor<'_>, plan: PlanUuid) -> Result<Vec<Member>, sqlx::Error> {
-    sqlx::query_as(
+pub async fn members(db: &mut PgConnection, plan: PlanUuid) -> Result<Vec<Member>, sqlx::Error> {
+    #[derive(FromRow)]
+    struct Row {
+        id: CollectionUuid,
+        collection_id: String,
+        workflow_id: String,
+        instance_id: String,
+        last_error: Option<String>,
+    }
+    let rows: Vec<Row> = sqlx::query_as(
         r"-- plans_members
-        select collection.collection_id, workflow.workflow_id, instance.instance_id, collection.status,
-            week.*,
-            case when collection.status = 'paused' then pause_reason else last_error end as last_error, collection.started_at, collection.finished_at
+        select collection.id, collection_id, workflow.workflow_id, instance.instance_id,
+            case when collection.status = 'paused' then pause_reason else last_error end as last_error
         from report_data_collections collection
         join workflow_versions version on version.id = collection.workflow_version_id
         join workflows workflow on workflow.id = version.workflow_id
         join amc_instances instance on instance.id = collection.instance_id
-        cross join lateral (
-            select
-                count(*) filter (where week.status = 'pending') as pending,
-                count(*) filter (where week.status = 'running') as running,
-                count(*) filter (where week.status = 'succeeded') as succeeded,
-                count(*) filter (where week.status = 'failed') as failed,
-                count(*) filter (where week.status = 'skipped') as skipped,
-                count(*) filter (where week.status = 'blocked') as blocked,
-                count(*) filter (where week.status = 'cancelled') as cancelled,
-                count(execution.id) as open_executions,
-                coalesce(sum(greatest(attempts - 1, 0)), 0)::bigint as retries,
-                coalesce(sum(row_count), 0)::bigint as row_count
-            from report_data_weeks week
-            left join workflow_executions execution
-                on execution.id = week.workflow_execution_id
-                and week.status in ('running', 'blocked')
-                and execution.status in ('submitting', 'submit_unknown', 'pending', 'running')
-            where week.collection_id = collection.id
-        ) as week
         where collection.plan_id = $1
         order by workflow.workflow_id, instance.instance_id",
     )
     .bind(plan)
-    .fetch_all(db)
-    .await
+    .fetch_all(&mut *db)
+    .await?;
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let mut progress = progress_of_all(db, &ids).await?;
+    let member = |row: Row| {
+        Some(Member {
+            progress: progress.remove(&row.id)?,
+            collection_id: row.collection_id,
+            workflow_id: row.workflow_id,
+            instance_id: row.instance_id,
+            last_error: row.last_error,
+        })
+    };
+    Ok(rows.into_iter().filter_map(member).collect())
 }
 
 /// The public ids of the collections of a plan that have not ended, locked in the order of their ids.
@@ -220,7 +196,7 @@ mod tests {
     use super::*;
     use crate::store::collections;
     use crate::store::fixture::House;
-    use crate::store::weeks::fail;
+    use crate::store::weeks::{cancel_all, fail};
 
     #[tokio::test]
     async fn a_plan_sums_up_its_collections_and_ends_with_the_last_of_them() {
@@ -233,15 +209,22 @@ mod tests {
         house.collect(weeks[0]).await;
         let execution = house.queued(weeks[1]).await;
         house.submit(execution).await;
+        let execution = house.queued(others[0]).await;
+        house.submit(execution).await;
+        assert_eq!(cancel_all(house.db(), second, "enough").await.unwrap(), 1);
 
         let found = by_plan_id(house.db(), "plan_1").await.unwrap().expect("it was added");
         assert_eq!((found.id, found.asked_by.as_str()), (plan, "a test"));
         assert_eq!(list(house.db(), 10).await.unwrap().len(), 1);
-        let members = members(house.db(), plan).await.unwrap();
+        let mut connection = house.db().acquire().await.unwrap();
+        let members = members(&mut connection, plan).await.unwrap();
         assert_eq!(members.len(), 2);
         let one = members.iter().find(|one| one.collection_id == "col_1").expect("it is part");
-        assert_eq!((one.succeeded, one.running, one.pending), (1, 1, 1));
-        assert_eq!((one.open_executions, one.row_count), (1, 3));
+        assert_eq!((one.progress.succeeded, one.progress.running, one.progress.pending), (1, 1, 1));
+        assert_eq!((one.progress.open_executions, one.progress.row_count), (1, 3));
+        let other = members.iter().find(|one| one.collection_id == "col_2").expect("it is part");
+        let (cancelled, open) = (other.progress.cancelled, other.progress.open_executions);
+        assert_eq!((cancelled, open), (1, 1), "AMC still has it");
 
         let mut tx = house.db().begin().await.unwrap();
         for week in [weeks[1], weeks[2]] {
@@ -250,7 +233,6 @@ mod tests {
         assert!(collections::finish_if_done(&mut tx, first).await.unwrap().is_some());
         assert_eq!(ended_with(&mut tx, first).await.unwrap(), None, "the other has not");
         assert_eq!(ended_with(&mut tx, alone).await.unwrap(), None, "it has no plan");
-        assert!(fail(&mut *tx, others[0], "no").await.unwrap());
         assert!(collections::finish_if_done(&mut tx, second).await.unwrap().is_some());
         let (plan_id, mut statuses) =
             ended_with(&mut tx, second).await.unwrap().expect("all have ended");

@@ -10,7 +10,6 @@
 
 use super::{Tools, resources};
 use crate::config::Limits;
-use crate::queue::gate::Rule;
 use crate::queue::gate::breaker::{self, Trip};
 use crate::queue::{Error, Queue};
 use crate::store::instances;
@@ -41,7 +40,8 @@ pub fn host_breaker() -> breaker::Rule {
     }
 }
 
-/// Gives a new instance its gates, and its account's: places for executions, and a breaker.
+/// Gives a new instance its gates, and its account's: places for executions, and a breaker. The account
+/// may have had its places for long, and another number of them.
 pub async fn of_new_instance(
     queue: &Queue,
     connection: &mut PgConnection,
@@ -51,11 +51,11 @@ pub async fn of_new_instance(
 ) -> Result<(), Error> {
     let instance = resources::instance(amc_instance_id);
     for (resource, places) in [
-        (&instance, limits.max_open_per_instance),
-        (&resources::account(entity_id), limits.max_open_per_account),
+        (instance.clone(), limits.max_open_per_instance),
+        (resources::account(entity_id), limits.max_open_per_account),
     ] {
         let places = i32::try_from(places).unwrap_or(i32::MAX);
-        queue.set_gate(&mut *connection, resource, Rule::Holds(Some(places))).await?;
+        queue.give_holds(&mut *connection, &[resource], places).await?;
     }
     queue.give_breaker(connection, &[instance], &instance_breaker()).await?;
     Ok(())

@@ -4,9 +4,13 @@ use super::site::{Site, quick};
 use crate::harness::eventually::eventually;
 use recomamp::jobs;
 use recomamp::queue::Queue;
+use recomamp::queue::gate::Rule;
 use recomamp::schedule::Desk;
 use recomamp::schedule::duties::Duty;
 use recomamp::simulator::{Fault, Kind, Operation as Op, Settings};
+use recomamp::store::Region;
+use recomamp::store::accounts::{self, NewAccount};
+use recomamp::store::instances::{self, NewInstance};
 use std::time::Duration;
 
 const WEEKS: u32 = 6;
@@ -89,6 +93,10 @@ async fn what_amc_lists_is_added_and_what_it_lists_no_more_is_blocked_until_it_d
     amazon.accounts[0].instances.push(second);
     let site = Site::new(Settings { record_bodies: true, ..amazon }).await;
     site.add_instance("amcgone01").await;
+    let owner = format!("amc_account:{}", site.amc.settings().accounts[0].account_id);
+    let mut connection = site.db.pool().acquire().await.expect("a connection");
+    let three = Rule::Holds(Some(3));
+    site.tools.queue.set_gate(&mut connection, &owner, three).await.expect("set");
     let working = site.work();
     site.synced().await;
     let known = "select count(*) from amc_instances where status = 'active' and is_listed";
@@ -98,6 +106,9 @@ async fn what_amc_lists_is_added_and_what_it_lists_no_more_is_blocked_until_it_d
     let gates = "select count(*) from engine.resources
         where name = 'amc_instance:amcnew01' and max_holds = 10 and breaker is not null";
     assert_eq!(site.count(gates).await, 1, "a new one has its gates");
+    let limit = "select max_holds::bigint from engine.resources where name like 'amc_account:%'
+        and max_holds <> 200";
+    assert_eq!(site.count(limit).await, 3, "what a person set for its account stays");
     let why = "select block_reason from amc_instances where instance_id = 'amcgone01'";
     assert!(site.text(why).await.contains("not list it any more"));
     let told = "select count(*) from events where entity = 'instance'";
@@ -108,6 +119,38 @@ async fn what_amc_lists_is_added_and_what_it_lists_no_more_is_blocked_until_it_d
     site.db.advance_clock(Duration::from_hours(8)).await;
     site.fulfil(Duty::ProbeInstances).await;
     site.probed(0).await;
+    working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn instances_of_an_account_that_amc_lists_without_a_marketplace_stay_as_they_are() {
+    let mut amazon = quick();
+    let mut nowhere = amazon.accounts[0].clone();
+    nowhere.account_id = "ENTITY9NOWHERE".to_owned();
+    nowhere.marketplace_id = String::new();
+    nowhere.instances.clear();
+    amazon.accounts.push(nowhere);
+    let site = Site::new(amazon).await;
+    let theirs = NewAccount {
+        account_id: "ENTITY9NOWHERE",
+        account_name: "Nowhere",
+        marketplace_id: "ATVPDKIKX0DER",
+        region: Region::Na,
+        user_id: site.user,
+    };
+    let account_id = accounts::insert(site.db.pool(), &theirs).await.expect("added");
+    let instance = NewInstance {
+        instance_id: "amcnowhere01",
+        instance_name: "Nowhere",
+        account_id,
+        endpoint_url: None,
+    };
+    instances::insert(site.db.pool(), &instance).await.expect("added");
+    site.add_instance("amcgone01").await;
+    let working = site.work();
+    site.synced().await;
+    let blocked = "select string_agg(instance_id, ' ') from amc_instances where status = 'blocked'";
+    assert_eq!(site.text(blocked).await, "amcgone01");
     working.stop().await;
 }
 

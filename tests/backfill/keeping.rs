@@ -106,7 +106,8 @@ async fn a_place_that_nobody_has_any_more_is_given_back() {
     site.backfill(1).await;
     let open = site.by_hand().await;
     let gone = ExecutionUuid::fresh();
-    for holder in [format!("execution:{gone}"), format!("execution:{open}")] {
+    let nobody = "execution:nobody".to_owned();
+    for holder in [format!("execution:{gone}"), format!("execution:{open}"), nobody] {
         sqlx::raw_sql(
             "update engine.resources set held = held + 1 where name like 'amc_instance:%'",
         )

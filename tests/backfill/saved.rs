@@ -66,6 +66,23 @@ async fn one_that_is_there_already_is_replaced_and_lost_answers_do_no_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_whose_job_is_lost_is_saved_when_it_is_needed() {
+    let site = Site::saving().await;
+    let collection = site.ask_with(SQL, &brand(), json!({"brand": "a"})).await;
+    let workflow = site.workflow_now().await;
+    let mut tx = site.db.pool().begin().await.expect("begun");
+    let asked = sync_workflow::again(&site.tools.queue, &mut tx, &workflow, "ada").await;
+    assert_eq!(asked.expect("asked"), Some(SyncStatus::Syncing));
+    let lost = sqlx::query("delete from engine.jobs where kind = 'sync_workflow'");
+    assert_eq!(lost.execute(&mut *tx).await.expect("lost").rows_affected(), 1);
+    tx.commit().await.expect("committed");
+    let working = site.work();
+    site.assert_complete(collection, 2).await;
+    working.stop().await;
+    assert_eq!(site.amc.counts().calls_of(Operation::CreateWorkflow), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_copy_fails_its_executions_with_amcs_words_until_it_is_asked_for_again() {
     let site = Site::saving().await;
     let sql = "select a from no_such_table";

@@ -174,6 +174,21 @@ async fn a_job_that_has_waited_long_enough_for_a_credential_looks_by_itself() {
 }
 
 #[tokio::test]
+async fn places_are_given_where_nobody_has_set_any_and_only_there() {
+    let house = House::new().await;
+    house.limit("mine", 1).await;
+    let mut connection = house.db.pool().acquire().await.expect("a connection");
+    let both = ["mine".to_owned(), "nobody's".to_owned()];
+    assert_eq!(house.queue.give_holds(&mut connection, &both, 2).await.expect("given"), 1);
+    assert_eq!(house.queue.give_holds(&mut connection, &both, 5).await.expect("given"), 0);
+    for (resource, places) in [("mine", 1), ("nobody's", 2)] {
+        let jobs: Vec<_> = (0..5).map(|n| holding(&format!("{resource} {n}"), resource)).collect();
+        house.enqueue(&jobs).await;
+        assert_eq!(house.claim(10).await.len(), places, "{resource}");
+    }
+}
+
+#[tokio::test]
 async fn attempts_refused_at_once_by_a_gated_credential_do_not_wait_for_each_other() {
     let house = House::new().await;
     let mut connection = house.db.pool().acquire().await.expect("a connection");

@@ -71,6 +71,17 @@ impl Queue {
         gates::give_breaker(connection, resources, rule).await
     }
 
+    /// Gives those of these resources so many places that have no limit of them; what somebody has set
+    /// stays. How many got one.
+    pub async fn give_holds(
+        &self,
+        connection: &mut PgConnection,
+        resources: &[String],
+        max: i32,
+    ) -> Result<usize, Error> {
+        gates::give_holds(connection, resources, max).await
+    }
+
     /// No job that uses the resource starts until it is resumed, or the pause has lasted so long.
     /// `why` is a sentence for the person who finds it paused.
     pub async fn pause(

@@ -20,7 +20,7 @@ mod rules;
 mod steps;
 
 pub use lookup::{Names, hungry, names, resuming, same_unfinished};
-pub use progress::{Progress, finish_if_done, progress};
+pub use progress::{Progress, finish_if_done, progress, progress_of_all};
 pub use row::{
     Collection, CollectionGrain, CollectionKind, CollectionStatus, NewCollection, NewWeek,
     by_collection_id, by_id, insert, list, reuse_after, set_last_error,

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgConnection, PgExecutor};
+use std::collections::HashMap;
 
 use super::row::CollectionStatus;
 use super::steps::lock;
@@ -53,9 +54,24 @@ pub async fn progress(
     db: impl PgExecutor<'_>,
     collection: CollectionUuid,
 ) -> Result<Option<Progress>, sqlx::Error> {
+    Ok(progress_of_all(db, &[collection]).await?.remove(&collection))
+}
+
+/// How far these collections are, those of them that there are.
+pub async fn progress_of_all(
+    db: impl PgExecutor<'_>,
+    collections: &[CollectionUuid],
+) -> Result<HashMap<CollectionUuid, Progress>, sqlx::Error> {
+    #[derive(FromRow)]
+    struct Row {
+        id: CollectionUuid,
+        #[sqlx(flatten)]
+        progress: Progress,
+    }
+    let rows: Vec<Row> =
     sqlx::query_as(
         r"-- collections_progress
-        select collection.status, collection.started_at, collection.finished_at, paced_from, week.*,
+        select collection.id, collection.status, collection.started_at, collection.finished_at, paced_from, week.*,
             open_executions,
             (select engine.now()) as now
         from report_data_collections collection
@@ -84,11 +100,12 @@ pub async fn progress(
               and report_data_weeks.status in ('running', 'blocked', 'cancelled')
               and execution.status in ('submitting', 'submit_unknown', 'pending', 'running')
         ) open
-        where collection.id = $1",
+        where collection.id = any($1)",
     )
-    .bind(collection)
-    .fetch_optional(db)
-    .await
+    .bind(collections)
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.progress)).collect())
 }
 
 /// Finishes the collection when no week is left to do, and says how it ended.

@@ -10,7 +10,7 @@ use crate::store::words::Sha256;
 /// What all collections together know of a slice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow)]
 pub struct Known {
-    /// When its newest rows came; none while nobody has any.
+    /// When its newest rows came from AMC; none while nobody has any.
     pub collected_at: Option<DateTime<Utc>>,
     /// When it was last given up.
     pub failed_at: Option<DateTime<Utc>>,
@@ -18,7 +18,8 @@ pub struct Known {
     pub is_running: bool,
 }
 
-/// What is known of these slices, in their order.
+/// What is known of these slices, in their order. Rows are as old as the execution they came from, whoever
+/// took them over since.
 pub async fn known(
     db: impl PgExecutor<'_>,
     slice_keys: &[Sha256],
@@ -29,12 +30,13 @@ pub async fn known(
         from unnest($1::bytea[]) with ordinality as slice (slice_key, place)
         cross join lateral (
             select
-                max(completed_at) filter (where status = 'succeeded') as collected_at,
-                max(completed_at) filter (where status = 'failed') as failed_at,
-                count(*) filter (where status = 'running') > 0 as is_running
+                max(execution.finished_at) filter (where week.status = 'succeeded') as collected_at,
+                max(completed_at) filter (where week.status = 'failed') as failed_at,
+                count(*) filter (where week.status = 'running') > 0 as is_running
             from report_data_weeks week
+            left join workflow_executions execution on execution.id = week.workflow_execution_id
             where week.slice_key = slice.slice_key
-              and status in ('running', 'succeeded', 'failed')
+              and week.status in ('running', 'succeeded', 'failed')
         ) as known
         order by place",
     )

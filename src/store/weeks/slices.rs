@@ -15,8 +15,8 @@ pub struct SameSlice {
     pub status: WeekStatus,
     /// Its execution.
     pub workflow_execution_id: Option<ExecutionUuid>,
-    /// When it succeeded.
-    pub completed_at: Option<DateTime<Utc>>,
+    /// When its rows came from AMC; none while they have not.
+    pub collected_at: Option<DateTime<Utc>>,
 }
 
 /// Another week that asks the same question as this one and has the answer, or is about to.
@@ -29,14 +29,16 @@ pub async fn same_slice(
 ) -> Result<Option<SameSlice>, sqlx::Error> {
     sqlx::query_as(
         r"-- weeks_same_slice
-        select other.id, other.status, other.workflow_execution_id, other.completed_at
+        select other.id, other.status, other.workflow_execution_id,
+            case when other.status = 'succeeded' then execution.finished_at end as collected_at
         from report_data_weeks week
         join report_data_collections collection on collection.id = week.collection_id
         join report_data_weeks other on other.slice_key = week.slice_key and other.id <> week.id
+        left join workflow_executions execution on execution.id = other.workflow_execution_id
         where week.id = $1
           and other.status in ('running', 'succeeded')
-          and (reuse_after is null or other.status = 'running' or other.completed_at >= reuse_after)
-        order by other.status = 'succeeded' desc, other.completed_at desc
+          and (reuse_after is null or other.status = 'running' or execution.finished_at >= reuse_after)
+        order by other.status = 'succeeded' desc, execution.finished_at desc
         limit 1",
     )
     .bind(week)
@@ -85,8 +87,11 @@ pub async fn reuse(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::collections;
     use crate::store::fixture::{House, while_it_waits};
-    use crate::store::weeks::{Filter, list, start};
+    use crate::store::weeks::{Filter, by_id, collect_again, fail, known, list, start};
+    use chrono::TimeDelta;
+    use std::time::Duration;
 
     #[tokio::test]
     async fn the_same_slice_is_not_run_by_two_collections_at_once() {
@@ -114,6 +119,34 @@ mod tests {
         let constraint = error.as_database_error().and_then(|error| error.constraint());
         assert_eq!(constraint, Some("report_data_weeks_slice_running"));
         assert_eq!(house.week_status(second[0]).await, WeekStatus::Pending);
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_as_old_as_its_execution_whoever_took_it_over_or_asked_again_in_vain() {
+        let house = House::new().await;
+        let (_, first) = house.collection("col_1", 1).await;
+        let (taker, second) = house.collection("col_2", 1).await;
+        let (asker, third) = house.collection("col_3", 1).await;
+        house.collect(first[0]).await;
+        let stored = by_id(house.db(), first[0]).await.unwrap().expect("it exists").week;
+        let execution = stored.workflow_execution_id.expect("it has rows");
+        let collected_at = house.execution(execution).await.finished_at.expect("it has ended");
+        house.database.advance_clock(Duration::from_hours(24)).await;
+        assert!(reuse(house.db(), second[0], first[0]).await.unwrap());
+        house.database.advance_clock(Duration::from_hours(24)).await;
+        assert_eq!(collect_again(house.db(), taker, 1).await.unwrap(), 1);
+        assert!(fail(house.db(), second[0], "no").await.unwrap());
+        assert_eq!(house.week_status(second[0]).await, WeekStatus::Succeeded);
+
+        let known = known(house.db(), &[[0; 32]]).await.unwrap()[0];
+        assert_eq!((known.collected_at, known.failed_at), (Some(collected_at), None));
+        let same = same_slice(house.db(), third[0]).await.unwrap().expect("two have it");
+        assert_eq!(same.collected_at, Some(collected_at));
+        for (later, is_young) in [(0, true), (1, false)] {
+            let moment = collected_at + TimeDelta::seconds(later);
+            collections::reuse_after(house.db(), &[asker], moment).await.unwrap();
+            assert_eq!(same_slice(house.db(), third[0]).await.unwrap().is_some(), is_young);
+        }
     }
 
     #[tokio::test]

@@ -72,3 +72,22 @@ async fn weeks_that_have_not_begun_are_skipped_with_who_and_why_and_can_be_taken
     let refused = site.steer(collection, Verb::Shrink(all)).await;
     assert!(matches!(refused, Err(SteerError::NothingLeft)), "{refused:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_that_ends_because_the_rest_is_not_needed_is_told_to_have_ended_once() {
+    let site = Site::new(quick()).await;
+    let collection = site.backfill(3).await;
+    sqlx::query(
+        "update report_data_weeks
+        set status = 'failed', error_message = 'no', completed_at = engine.now()
+        where week_start_date = (select max(week_start_date) from report_data_weeks)",
+    )
+    .execute(site.db.pool())
+    .await
+    .expect("failed");
+    let last = from(site.collection(collection).await.period_start + Days::new(14));
+    let steered = site.steered(collection, Verb::Shrink(last)).await;
+    assert_eq!((steered.status, steered.weeks), (CollectionStatus::Failed, 2));
+    assert_eq!(site.became(collection, "failed").await, ["engine"]);
+    assert_eq!(site.became(collection, "pending").await, ["ana"], "it was, when she did it");
+}

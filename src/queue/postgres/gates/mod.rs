@@ -19,7 +19,7 @@ mod turns;
 pub(super) use admit::admit;
 pub(super) use holds::release;
 pub(super) use resources::note;
-pub(super) use rules::{give_breaker, open, pause, resume, set};
+pub(super) use rules::{give_breaker, give_holds, open, pause, resume, set};
 pub(super) use settle::{Ended, Quiet, settle};
 pub(super) use standing::Standings;
 pub(super) use sweep::sweep;

@@ -117,6 +117,30 @@ pub(in crate::queue::postgres) async fn give_breaker(
     Ok(without.len())
 }
 
+/// Gives those of these resources so many places that have no limit of them. How many.
+pub(in crate::queue::postgres) async fn give_holds(
+    connection: &mut PgConnection,
+    names: &[String],
+    max: i32,
+) -> Result<usize, Error> {
+    let without: Vec<String> = sqlx::query_scalar(
+        "-- resources_without_holds
+        select distinct name from unnest($1::text[]) as name
+        where not exists (
+            select from engine.resources as known
+            where known.name = name.name and known.max_holds is not null
+        )
+        order by name",
+    )
+    .bind(names)
+    .fetch_all(&mut *connection)
+    .await?;
+    for name in &without {
+        set(&mut *connection, name, Rule::Holds(Some(max))).await?;
+    }
+    Ok(without.len())
+}
+
 /// What was seen under the old rule is kept under the new one.
 fn join<T>(old: Option<T>, new: Option<T>, in_place_of: impl FnOnce(T, T) -> T) -> Option<T> {
     match (old, new) {
