@@ -1,8 +1,10 @@
 //! Values against declarations: all that a request may give, and all that it must.
 
+use super::Invalid;
 use super::declare::{self, Declaration};
+use super::fill::{self, Form};
 use super::kind::{Kind, Unfit};
-use super::{Invalid, fill, window};
+use super::window::{self, Days};
 use serde_json::{Map, Value};
 
 /// The values of a request, each in its one form and with the defaults that apply; or what is wrong
@@ -12,7 +14,10 @@ use serde_json::{Map, Value};
 pub fn check(sql: &str, declared: &Value, given: &Value) -> Result<Value, Invalid> {
     let declared = declare::parse(declared)?;
     fill::covers(sql, &declared)?;
-    values(&declared, given).map(Value::Object)
+    let values = values(&declared, given)?;
+    // What cannot be put into the query is refused now, and not when it is about to be sent.
+    fill::fill(sql, &declared, &values, Days::any(), Form::Inline)?;
+    Ok(Value::Object(values))
 }
 
 /// The same without the defaults: for whoever runs later versions too, whose defaults may be others.

@@ -68,7 +68,8 @@ pub fn fill(
         Form::Inline => place(sql, declared, |place| {
             let value = value(place.name).unwrap_or(Value::Null);
             literal::of(&value).ok_or_else(|| {
-                let what = "has a backslash or a control character, which is not safe in a query";
+                let what =
+                    "has a backslash, a control character or {{, which is not safe in a query";
                 let remedy = format!("leave it out, or write CUSTOM_PARAMETER('{}')", place.name);
                 Invalid::of(place.name, what, remedy)
             })

@@ -5,7 +5,8 @@ use serde_json::Value;
 /// The literal for a value; none when it cannot be written safely.
 ///
 /// A quote is doubled, as the standard has it. Nobody says whether AMC also reads backslashes as some
-/// databases do, so a text that has one is not written at all.
+/// databases do, so a text that has one is not written at all; nor is one that looks like a placeholder,
+/// which somebody on the way might take for one.
 pub fn of(value: &Value) -> Option<String> {
     Some(match value {
         Value::Null => "NULL".to_owned(),
@@ -20,7 +21,8 @@ pub fn of(value: &Value) -> Option<String> {
 
 fn quoted(text: &str) -> Option<String> {
     let writable = |letter: char| letter != '\\' && !letter.is_control();
-    text.chars().all(writable).then(|| format!("'{}'", text.replace('\'', "''")))
+    let plain = text.chars().all(writable) && !text.contains("{{");
+    plain.then(|| format!("'{}'", text.replace('\'', "''")))
 }
 
 #[cfg(test)]
@@ -40,7 +42,9 @@ mod tests {
         ] {
             assert_eq!(of(&value).as_deref(), Some(literal));
         }
-        for value in [json!("\\'"), json!("a\nb"), json!(["ok", "\\"]), json!({"a": 1})] {
+        for value in
+            [json!("\\'"), json!("a\nb"), json!("{{n}}"), json!(["ok", "\\"]), json!({"a": 1})]
+        {
             assert_eq!(of(&value), None, "{value}");
         }
     }

@@ -24,6 +24,11 @@ impl Days {
         Self { first: start.date(), last: last.date().max(start.date()) }
     }
 
+    /// Some days, to see whether a query can be filled.
+    pub fn any() -> Self {
+        Self { first: NaiveDate::default(), last: NaiveDate::default() }
+    }
+
     /// The day with this name.
     pub fn named(self, name: &str) -> Option<NaiveDate> {
         if FIRST.contains(&name) {

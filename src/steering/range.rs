@@ -8,7 +8,7 @@ use crate::backfill::week::Week;
 use crate::clock;
 use crate::jobs::feed;
 use crate::queue::Queue;
-use crate::store::collections::{self, Collection, NewWeek};
+use crate::store::collections::{self, Collection, CollectionStatus, NewWeek};
 use crate::store::{instances, versions, weeks};
 use chrono::{NaiveDate, Weekday};
 use chrono_tz::Tz;
@@ -45,6 +45,11 @@ pub async fn widen(
     because: &Because<'_>,
 ) -> Result<Steered, SteerError> {
     let collection = locked(transaction, collection_id).await?;
+    if collection.status == CollectionStatus::Cancelled {
+        // Whoever called it off would be surprised.
+        let (id, status) = (collection.collection_id, collection.status);
+        return Err(SteerError::Ended { id, status });
+    }
     let (from, until) = bounds.of(&collection)?;
     if from > collection.period_start || until < collection.period_end {
         let (from, until) = (collection.period_start, collection.period_end);

@@ -6,9 +6,10 @@ mod product;
 use super::{Exit, connect, output};
 use crate::config::{
     AmcHosts, Database, Errors, Keys, Limits, Logging, Lwa, Polling, Process, Results, Retention,
-    Serve, Settings, Submitting, Timeouts, Worker,
+    Serve, Settings, Submitting, Timeouts, Webhooks, Worker,
 };
 use crate::telemetry::{self, Mode};
+use crate::webhooks::Allowed;
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
@@ -106,6 +107,11 @@ fn environment(name: &str) -> Option<String> {
 }
 
 fn settings() -> Vec<Check> {
+    let allowed = Webhooks::from_env().map(|read| read.allow.parse::<Allowed>());
+    if let Ok(Err(error)) = allowed {
+        let what = format!("RECOMAMP_WEBHOOK_ALLOW: {error}");
+        return vec![Check::fail("settings", what, "correct the environment")];
+    }
     match Everything::from_env() {
         Ok(_) => vec![Check::ok("settings", "every setting can be read")],
         Err(Errors(problems)) => problems
@@ -143,6 +149,7 @@ async fn stored(settings: &Database) -> Vec<Check> {
         checks.push(product::tokens(&db, Keys::load(&environment).ok().as_ref()).await);
         checks.push(product::credentials(&db).await);
         checks.push(product::instances(&db).await);
+        checks.push(product::paused(&db).await);
     }
     checks
 }

@@ -7,7 +7,8 @@ use crate::queue::postgres::inspect;
 use crate::reports::files::ResultFiles;
 use crate::store::credentials::{self, TokenState};
 use crate::store::instances::{self as amc_instances, InstanceStatus};
-use crate::store::{duties, schedules, users};
+use crate::store::schedules::ScheduleStatus;
+use crate::store::{collections, duties, schedules, users};
 use crate::tools::rotation::{self, Sealing};
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
@@ -16,6 +17,9 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 /// A worker that is alive was heard of within this time, in seconds.
+/// So many collections are looked through, the newest.
+const NEWEST: i64 = 1000;
+
 const SEEN_MAX_SECONDS: i64 = 15;
 
 /// A scheduler that is alive has done one of its duties within this time, in seconds.
@@ -147,6 +151,31 @@ pub(super) async fn instances(db: &PgPool) -> Check {
             format!("blocked: {}", blocked.join(", ")),
             format!("settle it with Amazon, then `recomamp instances unblock {first}`"),
         ),
+    }
+}
+
+/// What the engine has paused by itself: a person has to look, or at least to know.
+pub(super) async fn paused(db: &PgPool) -> Check {
+    let found = async {
+        let schedules = schedules::list(db).await?.into_iter();
+        let schedules = schedules.filter(|one| one.status == ScheduleStatus::AutoPaused);
+        let mut paused: Vec<String> = schedules
+            .map(|one| format!("{} ({})", one.schedule_id, one.pause_reason.unwrap_or_default()))
+            .collect();
+        let collections = collections::list(db, NEWEST).await?.into_iter();
+        paused.extend(collections.filter(|one| one.auto_paused).map(|one| {
+            format!("{} ({})", one.collection_id, one.pause_reason.unwrap_or_default())
+        }));
+        Ok::<_, sqlx::Error>(paused)
+    };
+    match found.await {
+        Ok(paused) if paused.is_empty() => Check::ok("auto-pauses", "none"),
+        Ok(paused) => Check::warn(
+            "auto-pauses",
+            paused.join("; "),
+            "do what each reason says, then resume it: `recomamp schedules resume`, `recomamp collections resume`",
+        ),
+        Err(error) => Check::broken("auto-pauses", error),
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::commands::person::Person;
 use crate::commands::{connect, output};
 use crate::config::{self, Database};
+use crate::jobs;
 use crate::queue::Queue;
 use crate::telemetry::Mode;
 use anyhow::{Result, bail};
@@ -64,6 +65,7 @@ impl Pause {
         let (mut tx, by) = (crate::transaction::begin(&db).await?, self.person.name());
         Queue::new().pause(&mut tx, &self.resource, by, &self.why, self.lasts).await?;
         tx.commit().await?;
+        warn_of_strangers(&self.resource);
         let until = match self.lasts {
             Some(lasts) => format!("for {lasts:?}"),
             None => format!("until `recomamp gates resume {}`", self.resource),
@@ -95,6 +97,23 @@ impl Trip {
             "The breaker of {0} is open until `recomamp gates resume {0}`.",
             self.resource
         ))
+    }
+}
+
+/// A misspelt kind or queue is paused like any other, and stops nothing. It may be another release's.
+fn warn_of_strangers(resource: &str) {
+    let catalog = jobs::catalog();
+    let known: Vec<&str> = match resource.split_once(':') {
+        Some(("kind", _)) => catalog.kinds().collect(),
+        Some(("queue", _)) => catalog.queues(),
+        _ => return,
+    };
+    let name = resource.split_once(':').map_or(resource, |(_, name)| name);
+    if !known.contains(&name) {
+        let known = known.join(", ");
+        eprintln!(
+            "Warning: this release knows no {name:?}, so nothing of it stops: there are {known}."
+        );
     }
 }
 
