@@ -4,9 +4,11 @@ use super::fingerprint::{Slice, fingerprint};
 use super::plan::{Cut, Plan, PlanError, PlanRequest, plan};
 use super::select::Mode;
 use crate::clock;
+use crate::parameters::fill::Form;
 use crate::parameters::{self, check};
 use crate::store::collections::{NewWeek, Rules};
 use crate::store::credentials::TokenState;
+use crate::store::executions::SubmitMode;
 use crate::store::instances::{self, Instance, InstanceStatus};
 use crate::store::versions::Version;
 use crate::store::workflows::{self, Workflow};
@@ -129,6 +131,14 @@ pub enum StartError {
     Database(#[from] sqlx::Error),
 }
 
+/// How a workflow's query is to reach AMC.
+pub fn form(workflow: &Workflow) -> Form {
+    match workflow.submit_mode {
+        SubmitMode::Inline => Form::Inline,
+        SubmitMode::Saved => Form::Saved,
+    }
+}
+
 /// Checks a request and plans its slices, without creating anything.
 pub async fn prepare(
     connection: &mut PgConnection,
@@ -149,7 +159,8 @@ pub async fn prepare(
     for id in &request.workflows {
         let (workflow, version) = workflow(&mut *connection, id).await?;
         let declared = &version.input_parameters;
-        let parameters = check::check(&version.sql_query, declared, &request.parameters)?;
+        let parameters =
+            check::check(&version.sql_query, declared, &request.parameters, form(&workflow))?;
         let own = if instances.is_empty() {
             Some(own_instance(&mut *connection, &workflow).await?)
         } else {

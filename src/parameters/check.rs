@@ -10,19 +10,20 @@ use serde_json::{Map, Value};
 /// The values of a request, each in its one form and with the defaults that apply; or what is wrong
 /// with the first that is.
 ///
-/// `declared` is the list of a version, `given` an object with a value for each name.
-pub fn check(sql: &str, declared: &Value, given: &Value) -> Result<Value, Invalid> {
+/// `declared` is the list of a version, `given` an object with a value for each name; `form` is how the
+/// query is to reach AMC.
+pub fn check(sql: &str, declared: &Value, given: &Value, form: Form) -> Result<Value, Invalid> {
     let declared = declare::parse(declared)?;
     fill::covers(sql, &declared)?;
     let values = values(&declared, given)?;
     // What cannot be put into the query is refused now, and not when it is about to be sent.
-    fill::fill(sql, &declared, &values, Days::any(), Form::Inline)?;
+    fill::fill(sql, &declared, &values, Days::any(), form)?;
     Ok(Value::Object(values))
 }
 
 /// The same without the defaults: for whoever runs later versions too, whose defaults may be others.
-pub fn given(sql: &str, declared: &Value, given: &Value) -> Result<Value, Invalid> {
-    let mut checked = check(sql, declared, given)?;
+pub fn given(sql: &str, declared: &Value, given: &Value, form: Form) -> Result<Value, Invalid> {
+    let mut checked = check(sql, declared, given, form)?;
     if let Some(values) = checked.as_object_mut() {
         values.retain(|name, _| given.get(name).is_some_and(|value| !value.is_null()));
     }
@@ -127,13 +128,13 @@ mod tests {
     #[test]
     fn defaults_are_filled_in_and_values_get_their_one_form() {
         let given = json!({"brand": "Acme", "asins": "B000000001", "product": "3"});
-        let checked = check("select 1", &declared(), &given).unwrap();
+        let checked = check("select 1", &declared(), &given, Form::Inline).unwrap();
         let kept = json!({"brand": "Acme", "min_spend": 10, "asins": ["B000000001"], "product": 3});
         assert_eq!(checked, kept);
         let by_program =
             json!({"product": 3, "min_spend": 10, "asins": ["B000000001"], "brand": "Acme"});
-        assert_eq!(check("select 1", &declared(), &by_program), Ok(checked));
-        let only = super::given("select 1", &declared(), &given).unwrap();
+        assert_eq!(check("select 1", &declared(), &by_program, Form::Inline), Ok(checked));
+        let only = super::given("select 1", &declared(), &given, Form::Inline).unwrap();
         assert_eq!(only, json!({"brand": "Acme", "asins": ["B000000001"], "product": 3}));
     }
 
@@ -158,10 +159,22 @@ mod tests {
             ),
             (json!({"brand": "a", "startDate": "2025-01-01"}), "startDate", "leave it out"),
         ] {
-            let wrong = check("select 1", &declared(), &given).expect_err(&given.to_string());
+            let wrong =
+                check("select 1", &declared(), &given, Form::Inline).expect_err(&given.to_string());
             assert_eq!((wrong.parameter.as_deref(), wrong.remedy.as_str()), (Some(name), remedy));
             assert!(wrong.to_string().starts_with(&format!("parameter {name} ")), "{wrong}");
         }
-        assert!(check("select 1", &declared(), &json!(["a"])).is_err());
+        assert!(check("select 1", &declared(), &json!(["a"]), Form::Inline).is_err());
+    }
+
+    #[test]
+    fn a_value_that_cannot_stand_in_the_query_is_refused_when_it_is_given() {
+        let (sql, declared) = ("select {{s}}", json!([{"name": "s", "type": "string"}]));
+        for value in ["back\\slash", "{{n}}"] {
+            let given = json!({"s": value});
+            let wrong = check(sql, &declared, &given, Form::Inline).expect_err(value);
+            assert_eq!(wrong.parameter.as_deref(), Some("s"));
+            assert!(check(sql, &declared, &given, Form::Saved).is_ok(), "AMC puts it in");
+        }
     }
 }

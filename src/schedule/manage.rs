@@ -5,6 +5,7 @@ use super::cron::Due;
 use super::due::{self, Timing, Unreadable};
 use super::fire;
 use super::window::WindowRule;
+use crate::backfill::request::form;
 use crate::backfill::week::Week;
 use crate::jobs::run_schedule;
 use crate::parameters::{self, check};
@@ -151,7 +152,8 @@ pub async fn add(
     let version = versions::by_id(&mut *transaction, version.ok_or_else(no_query)?).await?;
     let version = version.ok_or_else(no_query)?;
     let declared = &version.input_parameters;
-    let parameters = check::given(&version.sql_query, declared, request.parameters)?;
+    let parameters =
+        check::given(&version.sql_query, declared, request.parameters, form(&workflow))?;
     if credentials::access_token(&mut *transaction, workflow.user_id).await?.is_none() {
         return Err(ManageError::NoToken);
     }

@@ -3,7 +3,7 @@
 
 use super::Because;
 use crate::backfill::plan::LAG_DAYS_MIN;
-use crate::backfill::request::{StartError, usable, workflow};
+use crate::backfill::request::{StartError, form, usable, workflow};
 use crate::clock;
 use crate::jobs::run_batch_member;
 use crate::parameters::check;
@@ -121,8 +121,9 @@ pub async fn start_batch(
         let found = usable(found.ok_or_else(|| StartError::UnknownInstance(id.clone()))?)?;
         let mut parameters = request.parameters.clone();
         parameters.extend(own.clone());
-        let parameters =
-            check::check(&version.sql_query, &version.input_parameters, &Value::Object(parameters));
+        let declared = &version.input_parameters;
+        let parameters = Value::Object(parameters);
+        let parameters = check::check(&version.sql_query, declared, &parameters, form(&workflow));
         let parameters = parameters.map_err(StartError::from)?;
         members.push(NewMember { instance_id: found.id, parameters });
     }

@@ -2,6 +2,7 @@
 
 use super::find;
 use crate::amc::{AmcInstanceId, AmcWorkflowId, INLINE_CHARS_MAX, Sql};
+use crate::backfill::request::form;
 use crate::commands::{connect, input, output, refused, settings, users};
 use crate::config::Database;
 use crate::parameters::{check, declare, fill};
@@ -112,14 +113,17 @@ impl Update {
         let read = self.wording.read()?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let id = find(&mut tx, self.workflow_id.as_str()).await?.id;
+        let workflow = find(&mut tx, self.workflow_id.as_str()).await?;
+        let (id, form) = (workflow.id, form(&workflow));
         let version = read.store(&mut tx, id).await?;
         for schedule in schedules::list(&mut *tx)
             .await?
             .iter()
             .filter(|s| s.workflow == self.workflow_id.as_str())
         {
-            if let Err(wrong) = check::check(&read.sql, &read.parameters, &schedule.parameters) {
+            if let Err(wrong) =
+                check::check(&read.sql, &read.parameters, &schedule.parameters, form)
+            {
                 eprintln!("Warning: runs of schedule {} will fail: {wrong}", schedule.schedule_id);
             }
         }
