@@ -208,3 +208,28 @@ async fn every_event_that_can_be_wanted_is_one_that_the_database_tells() {
         assert!(changes.iter().any(|(_, _, _, told)| *told == event), "{event}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_may_want_that_only_some_of_its_events_are_told() {
+    let site = site().await;
+    let (_, url) = Receiver::start(&[]).await;
+    site.webhook(&url, WebhookFormat::Standard, &["auto_paused", "resumed"]).await;
+    sqlx::query(
+        "insert into workflow_schedules (schedule_id, name, workflow_id, user_id, schedule_type,
+            cron_expression, timezone, settled_until, next_run_at, notification_config)
+        select one.name, one.name, workflow.id, workflow.user_id, 'cron', '0 2 * * *', 'UTC', engine.now(),
+            engine.now(), config::jsonb
+        from workflows as workflow,
+            (values ('quiet', '{\"events\": [\"resumed\"]}'), ('plain', null)) as one (name, config)",
+    )
+    .execute(site.db.pool())
+    .await
+    .expect("added");
+    for schedule in ["quiet", "plain"] {
+        site.happens("schedule", schedule, "active", "auto_paused").await;
+        site.happens("schedule", schedule, "auto_paused", "active").await;
+    }
+    let told = "select string_agg(data ->> 'entity_id' || ' ' || event, ', ' order by id)
+        from webhook_deliveries";
+    assert_eq!(site.text(told).await, "quiet resumed, plain auto_paused, plain resumed");
+}

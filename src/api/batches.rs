@@ -123,6 +123,7 @@ fn explained(error: BatchError) -> Problem {
         BatchError::Start(error) => return body::explained(error),
         BatchError::Unknown(_) => Problem::not_found(detail),
         BatchError::NoInstance => Problem::invalid("instances", detail),
+        BatchError::TooOld(_) => Problem::invalid("start", detail),
         BatchError::EmptyWindow { .. } | BatchError::TooRecent { .. } => {
             Problem::invalid("end", detail)
         }

@@ -8,6 +8,7 @@ use crate::schedule::manage::{self, Ahead, ManageError, Request, WINDOW_DEFAULT}
 use crate::schedule::view::{self, RunView, ScheduleView};
 use crate::schedule::window::WindowRule;
 use crate::store::schedules::{self, CatchUp, OverlapPolicy, ScheduleType, WindowAnchor};
+use crate::webhooks::message::EVENTS;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -53,6 +54,7 @@ pub async fn create(
     let mut tx = crate::transaction::begin(&api.db).await?;
     let id = manage::add(&mut tx, &wish.request(), &by).await.map_err(explained)?;
     schedules::keep_runs(&mut *tx, id, wish.keep_runs.map(|runs| runs.get().into())).await?;
+    schedules::notify(&mut *tx, id, wish.notify.as_deref()).await?;
     tx.commit().await?;
     let location = [(header::LOCATION, format!("/v1/schedules/{}", wish.schedule_id))];
     Ok((StatusCode::CREATED, location, Json(found(&api, &wish.schedule_id).await?)))
@@ -139,6 +141,18 @@ struct Wish {
     max_attempts: i32,
     failure_threshold: i32,
     keep_runs: Option<NonZeroU16>,
+    notify: Option<Vec<String>>,
+}
+
+/// Of which events webhooks are told.
+fn notify(fields: &mut Fields) -> Result<Option<Vec<String>>, Problem> {
+    let events: Option<Vec<String>> = fields.optional("notify", "a list of kinds of events")?;
+    let strange = |event: &&String| !EVENTS.contains(&event.as_str());
+    match events.iter().flatten().find(strange) {
+        None => Ok(events),
+        Some(event) => Err(Problem::invalid("notify", format!("there is no event {event:?}"))
+            .with_remedy(format!("use some of {}", EVENTS.join(", ")))),
+    }
 }
 
 impl Wish {
@@ -178,6 +192,7 @@ impl Wish {
                 .optional("failure_threshold", "a number, 0 for never")?
                 .unwrap_or(3),
             keep_runs: fields.optional("keep_runs", "a number of runs, from 1 to 65535")?,
+            notify: notify(fields)?,
         })
     }
 

@@ -250,7 +250,7 @@ fn log(lines: Vec<Logged>, json: bool) -> Result<()> {
     output::table(["AT", "EVENT", "STATE", "ATTEMPT", "STATUS", "MS", "TROUBLE"], rows)
 }
 
-fn event(text: &str) -> Result<String, String> {
+pub(super) fn event(text: &str) -> Result<String, String> {
     if message::EVENTS.contains(&text) {
         return Ok(text.to_owned());
     }

@@ -13,7 +13,7 @@ use crate::store::collections::CollectionStatus;
 use crate::store::events::{self, NewEvent};
 use crate::store::instances;
 use crate::store::weeks::WeekStatus;
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate};
 use chrono_tz::Tz;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -70,6 +70,9 @@ pub enum BatchError {
         /// The day after the last.
         until: NaiveDate,
     },
+    /// AMC takes no such window.
+    #[error("from is {0}, and AMC's time begins in 1970: give a later day")]
+    TooOld(NaiveDate),
     /// AMC's data of the last days are not complete.
     #[error(
         "until is {until}, but AMC completes its data after 48 hours: give {latest} or earlier"
@@ -107,6 +110,9 @@ pub async fn start_batch(
     }
     if until <= from {
         return Err(BatchError::EmptyWindow { from, until });
+    }
+    if from < DateTime::UNIX_EPOCH.date_naive() {
+        return Err(BatchError::TooOld(from));
     }
     let now = clock::now(&mut *transaction).await?;
     let today = now.with_timezone(&zone).date_naive();

@@ -42,7 +42,7 @@ async fn a_dry_run_is_a_table_that_a_person_can_check() {
     for words in [
         "WORKFLOW   INSTANCE  SLICES  ASKED  REUSED  LEFT OUT  PLACES  ROUNDS  HALF BY     95 % BY",
         "campaigns  amctest1  52      52     0       0         10      6       32 min 0 s  1 h 32 min",
-        "status              312    at most; one list call answers for many",
+        "status              312    about: slow ones are looked at more often, and one list call answers for many",
     ] {
         assert!(plan.stdout.contains(words), "{words}\n{}", plan.stdout);
     }

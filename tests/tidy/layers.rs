@@ -35,6 +35,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
         &[
             "queue",
             "store",
+            "webhooks",
             "parameters",
             "backfill",
             "reports",

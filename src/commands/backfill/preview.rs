@@ -72,7 +72,11 @@ fn print_calls(total: &Outlook) -> Result<()> {
     let calls = &total.estimate.calls;
     let rows = [
         ("submits", calls.submits, "one for each slice that is asked for"),
-        ("status", calls.status, "at most; one list call answers for many"),
+        (
+            "status",
+            calls.status,
+            "about: slow ones are looked at more often, and one list call answers for many",
+        ),
         ("download addresses", calls.download_addresses, "one an execution"),
         ("files", calls.files, "at least one an execution"),
         ("access tokens", calls.tokens, "one an hour"),

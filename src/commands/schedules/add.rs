@@ -3,6 +3,7 @@
 use super::Asked;
 use crate::amc::AmcWorkflowId;
 use crate::clock;
+use crate::commands::webhooks::event;
 use crate::commands::{connect, output, settings};
 use crate::config::Database;
 use crate::queue::Queue;
@@ -65,6 +66,10 @@ pub struct Add {
     /// How many runs that have ended are kept, with their results; all when not given.
     #[arg(long, value_name = "RUNS", value_parser = clap::value_parser!(i32).range(1..))]
     keep_runs: Option<i32>,
+    /// Of which of its events webhooks are told, as in `run_failed,auto_paused`; of all that they want
+    /// when not given.
+    #[arg(long, value_name = "EVENTS", value_delimiter = ',', value_parser = event)]
+    notify: Option<Vec<String>>,
     #[command(flatten)]
     asked: Asked,
 }
@@ -176,6 +181,7 @@ impl Add {
         let mut tx = crate::transaction::begin(&db).await?;
         let id = manage::add(&mut tx, &request, self.asked.person.name()).await?;
         schedules::keep_runs(&mut *tx, id, self.keep_runs).await?;
+        schedules::notify(&mut *tx, id, self.notify.as_deref()).await?;
         let next = manage::ahead(&due, window, clock::now(&mut *tx).await?, 1).pop();
         tx.commit().await?;
         let next = next.map(|next| next.due_at);

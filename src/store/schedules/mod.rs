@@ -20,5 +20,5 @@ pub use pausing::{
 };
 pub use row::{
     CatchUp, Change, NewSchedule, OverlapPolicy, Schedule, ScheduleStatus, ScheduleType,
-    WindowAnchor, by_schedule_id, change, insert, keep_runs, list, lock,
+    WindowAnchor, by_schedule_id, change, insert, keep_runs, list, lock, notify,
 };

@@ -260,6 +260,25 @@ pub async fn keep_runs(
     Ok(())
 }
 
+/// Says of which of its events webhooks are told; none for all that they want.
+pub async fn notify(
+    db: impl PgExecutor<'_>,
+    schedule: ScheduleUuid,
+    events: Option<&[String]>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- schedules_notify
+        update workflow_schedules
+        set notification_config = case when $2::text[] is not null then jsonb_build_object('events', $2) end
+        where id = $1",
+    )
+    .bind(schedule)
+    .bind(events)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// The schedule with this public id, unless it was removed.
 pub async fn by_schedule_id(
     db: impl PgExecutor<'_>,
