@@ -229,7 +229,7 @@ async fn a_schedule_may_want_that_only_some_of_its_events_are_told() {
         site.happens("schedule", schedule, "active", "auto_paused").await;
         site.happens("schedule", schedule, "auto_paused", "active").await;
     }
-    let told = "select string_agg(data ->> 'entity_id' || ' ' || event, ', ' order by id)
+    let told = "select string_agg(data ->> 'entity_id' || ' ' || event, ', ' order by (data ->> 'event_id')::bigint)
         from webhook_deliveries";
     assert_eq!(site.text(told).await, "quiet resumed, plain auto_paused, plain resumed");
 }
