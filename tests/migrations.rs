@@ -105,3 +105,29 @@ async fn objects(pool: &PgPool) -> BTreeSet<String> {
     .expect("the catalog can be read");
     all.into_iter().collect()
 }
+
+/// The first version had a count of rows and the id of an execution twice in one table, and a trigger that
+/// kept them equal.
+#[tokio::test]
+async fn bug_28_no_table_keeps_one_fact_under_two_names() {
+    let database = TestDatabase::new().await;
+    let twice: Vec<String> = sqlx::query_scalar(
+        "with names (fact, name) as (values
+            ('execution', 'execution_id'), ('execution', 'workflow_execution_id'),
+            ('execution', 'current_execution_id'),
+            ('rows', 'row_count'), ('rows', 'record_count'), ('rows', 'result_rows'),
+            ('rows', 'result_total_rows')
+        )
+        select format('%s: %s', table_name, string_agg(column_name, ', ' order by column_name))
+        from information_schema.columns
+        join names on name = column_name
+        where table_schema = 'public'
+        group by table_name, fact
+        having count(*) > 1
+        order by 1",
+    )
+    .fetch_all(database.pool())
+    .await
+    .expect("the catalog can be read");
+    assert!(twice.is_empty(), "one fact has one column:\n  {}", twice.join("\n  "));
+}
