@@ -63,13 +63,15 @@ impl Job for CheckVersion {
     async fn run(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
         let check = checks::of(&tools.db, self.version_id, self.instance_id).await?;
         let Some(check) = check.filter(|check| check.verdict == CheckVerdict::Waiting) else {
-            return Ok(Outcome::Done);
+            return Ok(Outcome::Done.unasked());
         };
         let Some(execution) = executions::by_id(&tools.db, self.execution_id).await? else {
-            return self.skip(tools, attempt, "the execution that asked is gone").await;
+            let why = "the execution that asked is gone";
+            return self.skip(tools, attempt, why, Outcome::Done.unasked()).await;
         };
         if check.age_seconds > PATIENCE {
-            return self.skip(tools, attempt, "AMC gave no verdict within 15 minutes").await;
+            let why = "AMC gave no verdict within 15 minutes";
+            return self.skip(tools, attempt, why, Outcome::Done.unasked()).await;
         }
         match &check.amc_execution_id {
             Some(id) => self.look(tools, attempt, &execution, id).await,
@@ -122,7 +124,7 @@ impl CheckVersion {
         let mut request = match request(execution, &name) {
             Ok(request) => request,
             // The execution will be refused for the same reason; another one may be fine.
-            Err(why) => return self.skip(tools, attempt, &why).await,
+            Err(why) => return self.skip(tools, attempt, &why, Outcome::Done.unasked()).await,
         };
         request.dry_run = true;
         match tools.amc.submit_execution(&who.caller, &who.instance, &request).await {
@@ -133,11 +135,12 @@ impl CheckVersion {
             }
             Err(error) => match error.class() {
                 Class::Permanent if is_about_the_query(error.reason()) => {
-                    self.end(tools, attempt, CheckVerdict::Failed, Some(error.reason())).await
+                    let verdict = (CheckVerdict::Failed, Some(error.reason()));
+                    self.end(tools, attempt, verdict, Outcome::Done).await
                 }
                 // The execution itself will meet the same, and knows what to do about it.
                 Class::Permanent | Class::Blocked => {
-                    self.skip(tools, attempt, error.reason()).await
+                    self.skip(tools, attempt, error.reason(), Outcome::Done).await
                 }
                 _ => Err(tools.judge(&who, execution, error).await),
             },
@@ -163,12 +166,15 @@ impl CheckVersion {
         };
         let reason = found.status_reason.as_deref().unwrap_or("AMC gave no reason");
         match &found.status {
-            Status::Succeeded => self.end(tools, attempt, CheckVerdict::Passed, None).await,
+            Status::Succeeded => {
+                self.end(tools, attempt, (CheckVerdict::Passed, None), Outcome::Done).await
+            }
             Status::Failed | Status::Rejected if is_about_the_query(reason) => {
-                self.end(tools, attempt, CheckVerdict::Failed, Some(reason)).await
+                let verdict = (CheckVerdict::Failed, Some(reason));
+                self.end(tools, attempt, verdict, Outcome::Done).await
             }
             Status::Failed | Status::Rejected | Status::Cancelled | Status::Deleted => {
-                self.skip(tools, attempt, reason).await
+                self.skip(tools, attempt, reason, Outcome::Done).await
             }
             _ => Ok(Outcome::Snooze(pause(tools))),
         }
@@ -179,8 +185,9 @@ impl CheckVersion {
         tools: &Tools,
         attempt: &Attempt,
         reason: &str,
+        then: Outcome,
     ) -> Result<Outcome, Failure> {
-        self.end(tools, attempt, CheckVerdict::Skipped, Some(reason)).await
+        self.end(tools, attempt, (CheckVerdict::Skipped, Some(reason)), then).await
     }
 
     /// The verdict, and those who waited for it go on.
@@ -188,8 +195,8 @@ impl CheckVersion {
         &self,
         tools: &Tools,
         attempt: &Attempt,
-        verdict: CheckVerdict,
-        reason: Option<&str>,
+        (verdict, reason): (CheckVerdict, Option<&str>),
+        then: Outcome,
     ) -> Result<Outcome, Failure> {
         let (version, instance) = (self.version_id, self.instance_id);
         let mut transaction = crate::transaction::begin(&tools.db).await?;
@@ -212,7 +219,7 @@ impl CheckVersion {
             let key = waiting.to_string();
             tools.queue.hasten(&mut transaction, SubmitExecution::KIND, &key).await?;
         }
-        let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+        let outcome = attempt.complete_in(&mut transaction, then).await?;
         transaction.commit().await?;
         Ok(outcome)
     }

@@ -46,7 +46,7 @@ impl Job for FetchResult {
             return Err(Failure::permanent(anyhow!("there is no such execution")));
         };
         if execution.status != ExecutionStatus::Fetching {
-            return Ok(Outcome::Done);
+            return Ok(Outcome::Done.unasked());
         }
         let who = tools.sign_in(&execution).await?;
         let declared = match describe(tools, &execution, &who).await? {

@@ -58,7 +58,7 @@ impl Job for PollStatus {
             return Err(Failure::permanent(anyhow!("there is no such execution")));
         };
         if !is_at_amc(execution.status) {
-            return Ok(Outcome::Done);
+            return Ok(Outcome::Done.unasked());
         }
         let who = tools.sign_in(&execution).await?;
         if execution.cancel_requested_at.is_some() {
@@ -72,12 +72,15 @@ impl Job for PollStatus {
             look_at_one(tools, &execution, &who).await?;
             true
         };
-        match executions::by_id(&tools.db, self.execution_id).await? {
-            Some(now) if !is_at_amc(now.status) => Ok(Outcome::Done),
-            Some(now) if now.is_overdue => give_up(tools, attempt, &now, &who).await,
-            _ if asked => Ok(Outcome::Snooze(pause(tools, attempt.snoozes()))),
-            _ => Ok(Outcome::Idle(pause(tools, attempt.snoozes()))),
-        }
+        let next = match executions::by_id(&tools.db, self.execution_id).await? {
+            Some(now) if !is_at_amc(now.status) => Outcome::Done,
+            // Only on AMC's own word: it may be overdue because nobody could look.
+            Some(now) if asked && now.is_overdue => {
+                return give_up(tools, attempt, &now, &who).await;
+            }
+            _ => Outcome::Snooze(pause(tools, attempt.snoozes())),
+        };
+        Ok(if asked { next } else { next.unasked() })
     }
 }
 

@@ -61,13 +61,13 @@ impl Job for RefreshToken {
         };
         let renewed = credential.generation != self.generation;
         if renewed && credential.state == TokenState::Active {
-            return self.open(tools, attempt).await;
+            return self.open(tools, attempt, Outcome::Done.unasked()).await;
         }
         let age = credential.seconds_since_refresh.unwrap_or(i64::MAX);
         let settles = settles(credential.refused_young);
         if !renewed && credential.state == TokenState::Active && age < settles {
             let left = u64::try_from(settles - age).unwrap_or(0);
-            return Ok(Outcome::Idle(Duration::from_secs(left)));
+            return Ok(Outcome::Snooze(Duration::from_secs(left)).unasked());
         }
         let lasted = renewed || age >= settles.saturating_add(LASTS);
         let refused_young = if lasted { 0 } else { credential.refused_young.saturating_add(1) };
@@ -103,12 +103,17 @@ pub async fn hasten(
 
 impl RefreshToken {
     /// The token is good: whoever waits for it may go on.
-    async fn open(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
+    async fn open(
+        &self,
+        tools: &Tools,
+        attempt: &Attempt,
+        then: Outcome,
+    ) -> Result<Outcome, Failure> {
         let mut transaction = crate::transaction::begin(&tools.db).await?;
         let credential = resources::credential(self.user_id);
         owner::opened(&tools.queue, &mut transaction, &credential).await?;
         tools.queue.open(&mut transaction, &credential).await?;
-        let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+        let outcome = attempt.complete_in(&mut transaction, then).await?;
         transaction.commit().await?;
         Ok(outcome)
     }
@@ -138,7 +143,7 @@ impl RefreshToken {
         .await?;
         metrics::token_refreshed("succeeded");
         tracing::info!(user = %self.user_id, lives_seconds = lives.as_secs(), "token refreshed");
-        self.open(tools, attempt).await
+        self.open(tools, attempt, Outcome::Done).await
     }
 
     async fn refused(

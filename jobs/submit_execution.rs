@@ -74,11 +74,11 @@ impl Job for SubmitExecution {
                 let detail = "the process that sent it did not live to see the answer";
                 let answer = Answer { http_status: None, request_id: None, detail };
                 submits::unknown(&tools.db, execution.id, &answer).await?;
-                Ok(Outcome::Idle(next_look(tools, Duration::ZERO)))
+                Ok(Outcome::Snooze(next_look(tools, Duration::ZERO)).unasked())
             }
             ExecutionStatus::SubmitUnknown => reconcile(tools, attempt, &execution).await,
             ExecutionStatus::Pending | ExecutionStatus::Running => {
-                Ok(Outcome::then(poll_status::job(tools, &execution)?))
+                Ok(Outcome::then(poll_status::job(tools, &execution)?).unasked())
             }
             // Its claim may have taken a place for an execution that had ended meanwhile.
             _ => let_go(tools, attempt, &execution).await,
@@ -92,7 +92,8 @@ async fn call_off(
     attempt: &Attempt,
     execution: &Execution,
 ) -> Result<Outcome, Failure> {
-    end(tools, attempt, execution, &called_off("stopped before AMC had it")).await
+    let trouble = called_off("stopped before AMC had it");
+    end(tools, attempt, execution, &trouble, Outcome::Done.unasked()).await
 }
 
 /// Its collection was paused before it was sent: it ends, and its week has its turn again when the
@@ -108,13 +109,13 @@ async fn give_way(
     let mut transaction = crate::transaction::begin(&tools.db).await?;
     let found = collections::lock(&mut transaction, collection).await?;
     if found.is_none_or(|found| found.status != CollectionStatus::Paused) {
-        return Ok(Outcome::Snooze(Duration::ZERO));
+        return Ok(Outcome::Snooze(Duration::ZERO).unasked());
     }
     let trouble = called_off("its collection was paused before it was sent");
     if owner::close(tools, &mut transaction, execution, &trouble).await? {
         weeks::hand_back(&mut *transaction, week, 1).await?;
     }
-    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done.unasked()).await?;
     transaction.commit().await?;
     Ok(outcome)
 }
@@ -133,7 +134,7 @@ async fn let_go(
     if execution.status.is_terminal() {
         tools.queue.release(&mut transaction, &resources::holder(execution.id)).await?;
     }
-    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done.unasked()).await?;
     transaction.commit().await?;
     Ok(outcome)
 }
@@ -175,7 +176,7 @@ async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result
     let began = Instant::now();
     let Some(sent_at) = submits::begin(&tools.db, execution.id, &intent).await? else {
         // Somebody else has begun it, or it is not wanted now; look again.
-        return Ok(Outcome::Idle(Duration::ZERO));
+        return Ok(Outcome::Snooze(Duration::ZERO).unasked());
     };
     if attempt.cancelled().is_cancelled() || began.elapsed() > STALE {
         let answer = Answer { http_status: None, request_id: None, detail: "not sent: too late" };
@@ -245,7 +246,8 @@ async fn refused(
         Class::Blocked => block(tools, attempt, execution, error.reason()).await,
         Class::Permanent => {
             let code = error.code().unwrap_or("refused").to_owned();
-            refuse_for_good(tools, attempt, execution, &code, &error.to_string()).await
+            let why = error.to_string();
+            refuse_for_good(tools, attempt, execution, &code, &why, Outcome::Done).await
         }
         // A token that was new and is still refused: a person has to look.
         Class::Forbidden if attempt.denials() > 0 => {
@@ -261,6 +263,7 @@ async fn refuse_for_good(
     execution: &Execution,
     code: &str,
     why: &str,
+    then: Outcome,
 ) -> Result<Outcome, Failure> {
     let trouble = Trouble {
         ending: Ending::Failed,
@@ -269,7 +272,7 @@ async fn refuse_for_good(
         message: why,
         amc_status: None,
     };
-    end(tools, attempt, execution, &trouble).await
+    end(tools, attempt, execution, &trouble, then).await
 }
 
 /// Ends the execution and this job together.
@@ -278,10 +281,11 @@ async fn end(
     attempt: &Attempt,
     execution: &Execution,
     trouble: &Trouble<'_>,
+    then: Outcome,
 ) -> Result<Outcome, Failure> {
     let mut transaction = crate::transaction::begin(&tools.db).await?;
     end_execution(tools, &mut transaction, execution, trouble).await?;
-    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    let outcome = attempt.complete_in(&mut transaction, then).await?;
     transaction.commit().await?;
     Ok(outcome)
 }
@@ -294,7 +298,9 @@ async fn block(
     reason: &str,
 ) -> Result<Outcome, Failure> {
     let mut transaction = crate::transaction::begin(&tools.db).await?;
-    if execution.instance_status == InstanceStatus::Active {
+    // An active one has just refused us; the others were not asked.
+    let asked = execution.instance_status == InstanceStatus::Active;
+    if asked {
         let instance = (execution.instance_id, execution.amc_instance_id.as_str());
         block_instance(&mut transaction, instance, reason).await?;
     } else {
@@ -302,7 +308,7 @@ async fn block(
         instances::hold_still(&mut *transaction, execution.instance_id).await?;
         let now = instances::by_id(&mut *transaction, execution.instance_id).await?;
         if now.is_some_and(|now| now.status == InstanceStatus::Active) {
-            return Ok(Outcome::Idle(Duration::ZERO));
+            return Ok(Outcome::Snooze(Duration::ZERO).unasked());
         }
     }
     let trouble = Trouble {
@@ -315,7 +321,8 @@ async fn block(
     end_execution(tools, &mut transaction, execution, &trouble).await?;
     // After the places are given back: a schedule is locked last but for jobs.
     Owner::of(execution).block(&mut transaction, execution, reason).await?;
-    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    let then = if asked { Outcome::Done } else { Outcome::Done.unasked() };
+    let outcome = attempt.complete_in(&mut transaction, then).await?;
     transaction.commit().await?;
     Ok(outcome)
 }

@@ -48,7 +48,7 @@ impl Job for SyncWorkflow {
     async fn run(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
         let copy = copies::of(&tools.db, self.version_id, self.instance_id).await?;
         let Some(copy) = copy.filter(|copy| copy.status == SyncStatus::Syncing) else {
-            return Ok(Outcome::Done);
+            return Ok(Outcome::Done.unasked());
         };
         let version = versions::by_id(&tools.db, self.version_id).await?;
         let instance = instances::address(&tools.db, self.instance_id).await?;
@@ -57,7 +57,9 @@ impl Job for SyncWorkflow {
         };
         let workflow = match definition(&version, &copy.amc_workflow_id) {
             Ok(workflow) => workflow,
-            Err(why) => return self.end(tools, attempt, Some(&why)).await,
+            Err(why) => {
+                return self.end(tools, attempt, Some(&why), Outcome::Done.unasked()).await;
+            }
         };
         let place = Place::of(&instance, self.user_id);
         let who = tools.sign_in(place).await?;
@@ -70,9 +72,9 @@ impl Job for SyncWorkflow {
                 .map(|()| Created::Existing);
         }
         match saved {
-            Ok(_) => self.end(tools, attempt, None).await,
+            Ok(_) => self.end(tools, attempt, None, Outcome::Done).await,
             Err(error) if error.class() == Class::Permanent => {
-                self.end(tools, attempt, Some(error.reason())).await
+                self.end(tools, attempt, Some(error.reason()), Outcome::Done).await
             }
             Err(error) => Err(tools.judge(&who, place, error).await),
         }
@@ -177,6 +179,7 @@ impl SyncWorkflow {
         tools: &Tools,
         attempt: &Attempt,
         refused: Option<&str>,
+        then: Outcome,
     ) -> Result<Outcome, Failure> {
         let (version, instance) = (self.version_id, self.instance_id);
         let mut transaction = crate::transaction::begin(&tools.db).await?;
@@ -199,7 +202,7 @@ impl SyncWorkflow {
             let key = waiting.to_string();
             tools.queue.hasten(&mut transaction, SubmitExecution::KIND, &key).await?;
         }
-        let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+        let outcome = attempt.complete_in(&mut transaction, then).await?;
         transaction.commit().await?;
         Ok(outcome)
     }

@@ -27,7 +27,8 @@ pub async fn ready(
     client_ref: &str,
 ) -> Result<Ready, Failure> {
     let refuse = async |code, why: &str| {
-        refuse_for_good(tools, attempt, execution, code, why).await.map(Ready::Not)
+        let then = Outcome::Done.unasked();
+        refuse_for_good(tools, attempt, execution, code, why, then).await.map(Ready::Not)
     };
     if let Err(why) = filled(execution) {
         return refuse("invalid", &why).await;
@@ -37,12 +38,12 @@ pub async fn ready(
         (SubmitMode::Saved, Some(_)) => Standing::Fit,
         (SubmitMode::Saved, None) => match sync_workflow::standing(tools, execution).await? {
             // Since the execution was read: it is read again.
-            Standing::Fit => return Ok(Ready::Not(Outcome::Idle(Duration::ZERO))),
+            Standing::Fit => return Ok(Ready::Not(Outcome::Snooze(Duration::ZERO).unasked())),
             standing => standing,
         },
     };
     match standing {
-        Standing::Open => Ok(Ready::Not(Outcome::Idle(check_version::LOOK_AGAIN))),
+        Standing::Open => Ok(Ready::Not(Outcome::Snooze(check_version::LOOK_AGAIN).unasked())),
         Standing::Unfit(why) => refuse("compile", &why).await,
         Standing::Fit => match request(execution, client_ref) {
             Ok(request) => Ok(Ready::Send(request)),

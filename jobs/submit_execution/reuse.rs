@@ -33,7 +33,7 @@ pub async fn reuse(
         metrics: &json!({}),
     };
     Owner::of(execution).succeed(tools, &mut transaction, &result).await?;
-    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done.unasked()).await?;
     transaction.commit().await?;
     tracing::info!(execution = %execution.id, from = %answered.execution_id, "a result was taken over");
     Ok(Some(outcome))

@@ -85,7 +85,7 @@ impl<T: Send + Sync + 'static> Catalog<T> {
                 kind,
                 "no code here runs this kind of job: it is left to others"
             );
-            return Ok(Outcome::Snooze(UNKNOWN_KIND_PAUSE));
+            return Ok(Outcome::Snooze(UNKNOWN_KIND_PAUSE).unasked());
         };
         run(tools, attempt).await
     }

@@ -12,12 +12,11 @@ pub enum Outcome {
     Then(Vec<NewJob>),
     /// Run again after this long. Spends no attempt, and keeps no worker busy meanwhile.
     Snooze(Duration),
-    /// Run again after this long; nobody outside was asked this time. Otherwise a snooze. Breakers hear
-    /// nothing of it: it does not show that what they guard works.
-    Idle(Duration),
     /// Run again after this long, because nobody knows how it went, for this reason: an answer was lost.
     /// Otherwise a snooze. To breakers a lost answer is a failure.
     Doubt(Duration, String),
+    /// This, but nobody outside was asked: see [`Outcome::unasked`], which is the only source of it.
+    Unasked(Box<Outcome>),
     /// The job has already finished, inside its own transaction: see
     /// [`Attempt::complete_in`](super::Attempt::complete_in), which is the only source of this value.
     Committed(Committed),
@@ -31,5 +30,20 @@ impl Outcome {
     /// Done, and then this one job.
     pub fn then(job: NewJob) -> Self {
         Self::Then(vec![job])
+    }
+
+    /// The same, but nobody outside was asked this time. Breakers hear nothing of it: it does not show
+    /// that what they guard works.
+    #[must_use]
+    pub fn unasked(self) -> Self {
+        Self::Unasked(Box::new(self))
+    }
+
+    /// What is asked for next, whoever was asked before.
+    pub(super) fn next(&self) -> &Self {
+        match self {
+            Self::Unasked(next) => next.next(),
+            other => other,
+        }
     }
 }

@@ -64,22 +64,24 @@ const CAUSE_TEXT_MAX: usize = 2048;
 /// What is to be written down about an attempt that went like this; nothing, if the handler has
 /// done so itself.
 pub fn verdict(lease: &Lease, result: Result<Outcome, Failure>) -> Option<Ack> {
+    if let Ok(Outcome::Unasked(next)) = result {
+        let ack = verdict(lease, Ok(*next))?;
+        return Some(Ack { evidence: Evidence::Nothing, ..ack });
+    }
     let evidence = evidence(&result);
     let went_well = |step, follow_ups| (step, None, None, None, follow_ups);
     let (step, error, failed, leave_alone, follow_ups) = match result {
-        Ok(Outcome::Committed(_)) => return None,
+        Ok(Outcome::Committed(_) | Outcome::Unasked(_)) => return None,
         Ok(Outcome::Done) => went_well(Step::Finish(State::Done), Vec::new()),
         Ok(Outcome::Then(jobs)) => went_well(Step::Finish(State::Done), jobs),
-        Ok(Outcome::Snooze(delay) | Outcome::Idle(delay))
-            if lease.snoozes < lease.limits.snoozes =>
-        {
+        Ok(Outcome::Snooze(delay)) if lease.snoozes < lease.limits.snoozes => {
             went_well(wait(true, delay, Spends::Snooze, None), Vec::new())
         }
         Ok(Outcome::Doubt(delay, why)) if lease.snoozes < lease.limits.snoozes => {
             let why = storable(why, ERROR_TEXT_MAX);
             (wait(true, delay, Spends::Snooze, None), Some(why), None, None, Vec::new())
         }
-        Ok(Outcome::Snooze(_) | Outcome::Idle(_) | Outcome::Doubt(..)) => {
+        Ok(Outcome::Snooze(_) | Outcome::Doubt(..)) => {
             let said = given_up(lease.limits.snoozes, "snoozes");
             let failed = Failed { outcome: "snoozed", causes: vec![said.clone()] };
             (Step::Finish(State::Discarded), Some(said), Some(failed), None, Vec::new())
@@ -114,7 +116,6 @@ pub fn verdict(lease: &Lease, result: Result<Outcome, Failure>) -> Option<Ack> {
 /// What the attempt says about the resources that it used.
 fn evidence(result: &Result<Outcome, Failure>) -> Evidence {
     match result {
-        Ok(Outcome::Idle(_)) => Evidence::Nothing,
         Ok(Outcome::Doubt(..)) => Evidence::Failed(Cause::Transient),
         Ok(_) => Evidence::Good,
         Err(failure) => failure.cause().map_or(Evidence::Nothing, Evidence::Failed),
@@ -325,9 +326,13 @@ mod tests {
 
     #[test]
     fn who_asked_nobody_and_what_nobody_outside_is_to_blame_for_say_nothing_to_breakers() {
-        let idle = verdict(&lease(), Ok(Outcome::Idle(Duration::ZERO))).expect("written down");
+        let idle = Outcome::Snooze(Duration::ZERO).unasked();
+        let idle = verdict(&lease(), Ok(idle)).expect("written down");
         assert_eq!(idle.observation(), Observation::Neither);
         assert_eq!(spends(&idle.step), Some(Spends::Snooze));
+        let unneeded = verdict(&lease(), Ok(Outcome::Done.unasked())).expect("written down");
+        assert_eq!(unneeded.observation(), Observation::Neither);
+        assert!(matches!(unneeded.step, Step::Finish(State::Done)));
         let away = verdict(&lease(), Err(sqlx::Error::PoolTimedOut.into())).expect("written down");
         assert_eq!(away.observation(), Observation::Neither);
         assert_eq!(spends(&away.step), Some(Spends::Attempt));

@@ -329,8 +329,8 @@ impl<S: Store> Ending<S> {
     fn tell(&self, result: &Result<Outcome, Failure>) {
         let took = self.began.elapsed();
         let kind = self.lease.kind.as_str();
-        let outcome = match result {
-            Ok(Outcome::Snooze(delay) | Outcome::Idle(delay)) => {
+        let outcome = match result.as_ref().map(Outcome::next) {
+            Ok(Outcome::Snooze(delay)) => {
                 metrics::job_snoozed(kind);
                 tracing::debug!(?took, ?delay, "snoozed");
                 "snoozed"

@@ -3,7 +3,7 @@
 use super::cast::{House, SLOTS, WORKERS};
 use super::incidents::{DEAD, Script};
 use recomamp::queue::gate::breaker::Trip;
-use recomamp::tools::gates;
+use recomamp::tools::{gates, resources};
 use std::fmt::Write as _;
 use std::fs;
 
@@ -158,27 +158,29 @@ async fn submits(house: &House, found: &mut Findings) {
     found.expect(twice == 0, format!("weeks that were submitted twice: {twice}"));
 }
 
-/// Until a breaker opens, whoever has begun may fail; from then on its probes alone.
+/// Until an instance's breaker opens, whoever has begun may fail; from then on its probes alone.
 async fn wasted_calls(house: &House, script: &Script, found: &mut Findings) {
     let [from, until] = script.outage();
     let calls = house.amc.log();
-    let mut wasted = 0;
+    let (mut wasted, mut probes) = (0, 0);
     for instance in DEAD {
         let met = calls.iter().filter(|call| call.fault.is_some() && call.instance == instance);
         let met = met.count();
-        found.say(format!("{instance}: {met} calls met the outage"));
+        let asked: i64 = sqlx::query_scalar(
+            "select count(*) from engine.events
+            where what = 'breaker_half_opened' and at between $1 and $2 and resource = $3",
+        )
+        .bind(from)
+        .bind(until)
+        .bind(resources::instance(instance))
+        .fetch_one(house.db.pool())
+        .await
+        .expect("the store answers");
+        let asked = usize::try_from(asked).expect("a count");
+        found.say(format!("{instance}: {met} calls met the outage, and there were {asked} probes"));
         wasted += met;
+        probes += asked;
     }
-    let probes: i64 = sqlx::query_scalar(
-        "select count(*) from engine.events
-        where what = 'breaker_half_opened' and at between $1 and $2",
-    )
-    .bind(from)
-    .bind(until)
-    .fetch_one(house.db.pool())
-    .await
-    .expect("the store answers");
-    let probes = usize::try_from(probes).unwrap_or(0);
     let most = DEAD.len() * threshold() + WORKERS * SLOTS + probes;
     let hours = (until - from).num_hours();
     let line = format!(

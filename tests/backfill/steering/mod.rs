@@ -64,6 +64,12 @@ impl Site {
         self.amc.set_fault(Fault::new(Kind::Hold { effect: Effect::Before }).on(looks))
     }
 
+    /// How many calls a fault has met.
+    fn met(&self, fault: u64) -> u32 {
+        let faults = self.amc.state().faults;
+        faults.iter().find(|set| set.id == fault).map_or(0, |set| set.met)
+    }
+
     /// How often it became this, and by whom, as the journal tells it.
     async fn became(&self, collection: CollectionUuid, status: &str) -> Vec<String> {
         let id = self.collection(collection).await.collection_id;
