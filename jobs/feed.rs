@@ -5,8 +5,9 @@
 
 use super::aggregate_report::AggregateReport;
 use super::collect_week::CollectWeek;
-use crate::backfill::start::Made;
-use crate::backfill::{budget, plans};
+use super::finish_plan;
+use crate::backfill::budget;
+use crate::backfill::start::Created;
 use crate::metrics;
 use crate::queue::{Enqueued, Error, Failure, Job, NewJob, Queue};
 use crate::store::collections::{self, Collection, CollectionStatus, Pause};
@@ -36,9 +37,12 @@ pub async fn top_up(
 pub async fn begin(
     queue: &Queue,
     connection: &mut PgConnection,
-    made: &[Made],
+    created: &Created,
 ) -> Result<(), Error> {
-    for one in made {
+    if let Some(plan_id) = &created.plan_id {
+        finish_plan::begin(queue, &mut *connection, plan_id).await?;
+    }
+    for one in &created.collections {
         top_up(queue, &mut *connection, one.collection).await?;
     }
     Ok(())
@@ -107,7 +111,7 @@ pub async fn finish_if_done(
     let Some(status) = collections::finish_if_done(&mut *connection, collection.id).await? else {
         return Ok(false);
     };
-    ended(queue, connection, collection.id).await?;
+    ended(queue, connection, collection.id, status).await?;
     tracing::info!(collection = collection.collection_id, %status, "the collection has ended");
     note(connection, collection, status, ENGINE, None).await?;
     Ok(true)
@@ -118,11 +122,11 @@ pub async fn ended(
     queue: &Queue,
     connection: &mut PgConnection,
     collection_id: CollectionUuid,
+    status: CollectionStatus,
 ) -> Result<(), Error> {
     let report = NewJob::of(&AggregateReport { collection_id })?;
     queue.enqueue(&mut *connection, &[report]).await?;
-    plans::after_collection(connection, collection_id, ENGINE).await?;
-    Ok(())
+    finish_plan::collection_ended(queue, connection, collection_id, status).await
 }
 
 /// Writes down where a collection stands now.

@@ -16,6 +16,7 @@
 //!
 //! sync_instances ── takes over from AMC which instances a user may use
 //! probe_instance ── asks a blocked instance whether it lets us in again
+//! finish_plan ── notes that a plan has ended, when the last collection of it has
 //! deliver_webhook ── tells a webhook what happened
 //! ```
 //!
@@ -31,6 +32,7 @@ pub mod deliver_webhook;
 pub mod drop_expired;
 pub mod feed;
 pub mod fetch_result;
+pub mod finish_plan;
 pub mod owner;
 pub mod poll_status;
 pub mod probe_instance;
@@ -54,6 +56,7 @@ pub fn catalog() -> Catalog<Tools> {
         .add::<deliver_webhook::DeliverWebhook>()
         .add::<drop_expired::DropExpired>()
         .add::<fetch_result::FetchResult>()
+        .add::<finish_plan::FinishPlan>()
         .add::<poll_status::PollStatus>()
         .add::<probe_instance::ProbeInstance>()
         .add::<refresh_token::RefreshToken>()

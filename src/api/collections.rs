@@ -53,7 +53,7 @@ pub async fn create(
         return Ok(Json(preview.map_err(body::explained)?).into_response());
     }
     let created = start::create(&mut tx, &request).await.map_err(body::explained)?;
-    feed::begin(&api.queue, &mut tx, &created.collections).await?;
+    feed::begin(&api.queue, &mut tx, &created).await?;
     tx.commit().await?;
     for made in &created.collections {
         tracing::info!(collection = made.collection_id, weeks = made.weeks, "collection started");

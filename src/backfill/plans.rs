@@ -1,14 +1,11 @@
-//! Where a plan stands: what its collections sum up to, and that it ends once.
+//! Where a plan stands: what its collections sum up to.
 
 use super::progress::Progress;
 use super::status::{count, progress};
-use crate::store::CollectionUuid;
 use crate::store::collections::{CollectionStatus, Progress as Counted};
-use crate::store::events::{self, NewEvent};
 use crate::store::plans::{self, Member, Plan};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::json;
 use sqlx::PgConnection;
 
 /// Where a plan stands. The names of its fields are a promise to programs.
@@ -76,32 +73,6 @@ pub async fn newest(
         told_of.push(told(plan, &members));
     }
     Ok(told_of)
-}
-
-/// Notes the end of the plan that a collection is part of, if this collection was the last to end.
-///
-/// Call it in the transaction that ended the collection, after that. A plan ends again when a collection
-/// of it was taken up again.
-pub async fn after_collection(
-    connection: &mut PgConnection,
-    collection: CollectionUuid,
-    actor: &str,
-) -> Result<Option<CollectionStatus>, sqlx::Error> {
-    let Some((plan_id, statuses)) = plans::ended_with(&mut *connection, collection).await? else {
-        return Ok(None);
-    };
-    let status = sum_up(&statuses);
-    let event = NewEvent {
-        entity: "plan",
-        entity_id: &plan_id,
-        from_status: Some(CollectionStatus::Running.as_str()),
-        to_status: Some(status.as_str()),
-        actor,
-        reason: None,
-        detail: &json!({"collections": statuses.len()}),
-    };
-    events::append(connection, &event).await?;
-    Ok(Some(status))
 }
 
 /// What collections that stand there are together.

@@ -121,7 +121,7 @@ impl Backfill {
             return preview::show(&preview, self.json).map(Exit::done);
         }
         let created = start::create(&mut tx, &request).await?;
-        feed::begin(&Queue::new(), &mut tx, &created.collections).await?;
+        feed::begin(&Queue::new(), &mut tx, &created).await?;
         tx.commit().await?;
         self.tell(&db, &created).await
     }

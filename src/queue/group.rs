@@ -10,7 +10,8 @@
 //!   jobs, and ends when somebody says so ([`Queue::end_member`](super::Queue::end_member)).
 //!
 //! A member that is done stays done. One that was discarded or cancelled may still be done later: a
-//! job of its name is replayed, or somebody says so.
+//! job of its name is replayed, or somebody says so. However it ended, it may be taken up again
+//! ([`Queue::reopen_members`](super::Queue::reopen_members)): then it is open as before.
 //!
 //! A group is **decided** in the transaction of the end that decides it, and what follows is enqueued
 //! there. The rule decides nothing before the group is sealed, and from then on it ends in any case:
@@ -19,7 +20,9 @@
 //! added later are counted, and keep a group open that has not been decided.
 //!
 //! A **late success** is a member that is done after that. It is counted and noted; the follow-up is
-//! enqueued once more if the group is one that reopens and its rule holds.
+//! enqueued once more if the group is one that reopens and its rule holds. When a member of such a group
+//! is taken up again, and the rule does not hold without it, the group is undecided again until it does;
+//! one whose deadline has passed stays as it was decided.
 
 use super::NewJob;
 use chrono::{DateTime, Utc};
@@ -98,6 +101,7 @@ impl NewGroup {
     }
 
     /// A late success enqueues the follow-up once more, and can turn a failed group into one that is met.
+    /// So does the end of a member that was taken up again.
     #[must_use]
     pub fn reopening(mut self) -> Self {
         self.reopens = true;
@@ -213,6 +217,11 @@ impl Progress {
     /// `overdue` says that the deadline has passed: a rule that is met by then is met all the same.
     pub(super) fn decide(&self, overdue: bool) -> Option<Decision> {
         if self.state == Standing::Open { self.first(overdue) } else { self.again() }
+    }
+
+    /// Whether the group, now that members of it are open again, is undecided again.
+    pub(super) fn is_undecided_again(&self) -> bool {
+        self.reopens && self.state != Standing::Open && matches!(self.judge(), Verdict::Undecided)
     }
 
     fn first(&self, overdue: bool) -> Option<Decision> {

@@ -2,7 +2,7 @@
 
 use super::{Because, SteerError, Steered, done, locked, unchanged, weeks as some_weeks};
 use crate::backfill::plan::WEEKS_MAX;
-use crate::jobs::feed;
+use crate::jobs::{feed, finish_plan};
 use crate::queue::Queue;
 use crate::store::collections::{self, Collection, CollectionStatus};
 use crate::store::weeks::{self, Filter};
@@ -71,6 +71,9 @@ pub(super) async fn go_on(
     collection: &Collection,
 ) -> Result<&'static str, SteerError> {
     let status = collections::reopen(&mut *transaction, collection.id).await?;
+    if collection.status.is_terminal() {
+        finish_plan::collection_reopened(queue, &mut *transaction, collection.id).await?;
+    }
     if status == CollectionStatus::Paused {
         return Ok(" when it is resumed: it is paused");
     }

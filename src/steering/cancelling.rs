@@ -62,7 +62,7 @@ pub(super) async fn end(
     let cancelled = weeks::cancel_all(&mut *transaction, collection.id, &said).await?;
     let why = steer::Because { by: because.by, why: reason };
     let gone = stop(transaction, queue, &stopping, jobs, &why).await?;
-    feed::ended(queue, &mut *transaction, collection.id).await?;
+    feed::ended(queue, &mut *transaction, collection.id, CollectionStatus::Cancelled).await?;
     let open = stopping.iter().filter(|one| one.status != ExecutionStatus::Cancelled).count();
     let at_amc = match open {
         0 => String::new(),

@@ -155,17 +155,13 @@ pub async fn lock_unfinished(
     .await
 }
 
-/// The public id of the plan that a collection is part of, if all collections of that plan have ended;
-/// and where they stand.
-///
-/// Call it in the transaction that ended the collection, after that. Of all who end the last collections
-/// at the same time exactly one gets an answer: each waits for the others' commits at the plan's row, and
-/// only then looks.
-pub async fn ended_with(
-    connection: &mut PgConnection,
+/// The plan that a collection is part of, locked: of all who end, or take up again, collections of a plan
+/// at the same time, each waits here for the others' commits.
+pub async fn lock_of_collection(
+    db: impl PgExecutor<'_>,
     collection: CollectionUuid,
-) -> Result<Option<(String, Vec<CollectionStatus>)>, sqlx::Error> {
-    let plan: Option<(PlanUuid, String)> = sqlx::query_as(
+) -> Result<Option<(PlanUuid, String)>, sqlx::Error> {
+    sqlx::query_as(
         r"-- plans_lock_of_collection
         select plan.id, plan.plan_id
         from report_data_collections collection
@@ -174,21 +170,39 @@ pub async fn ended_with(
         for no key update of plan",
     )
     .bind(collection)
-    .fetch_optional(&mut *connection)
-    .await?;
-    let Some((plan, plan_id)) = plan else { return Ok(None) };
-    // A statement of its own, so that it sees what was committed while the lock was waited for.
-    let statuses: Vec<CollectionStatus> = sqlx::query_scalar(
-        r"-- plans_statuses
-        select status
+    .fetch_optional(db)
+    .await
+}
+
+/// Locks the plan with this public id; none when there is none.
+pub async fn lock(db: impl PgExecutor<'_>, plan_id: &str) -> Result<Option<PlanUuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- plans_lock
+        select id
+        from collection_plans
+        where plan_id = $1
+        for no key update",
+    )
+    .bind(plan_id)
+    .fetch_optional(db)
+    .await
+}
+
+/// The collections of a plan, and where they stand.
+pub async fn standing(
+    db: impl PgExecutor<'_>,
+    plan: PlanUuid,
+) -> Result<Vec<(CollectionUuid, CollectionStatus)>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- plans_standing
+        select id, status
         from report_data_collections
-        where plan_id = $1",
+        where plan_id = $1
+        order by id",
     )
     .bind(plan)
-    .fetch_all(connection)
-    .await?;
-    let all_ended = statuses.iter().all(|status| status.is_terminal());
-    Ok(all_ended.then_some((plan_id, statuses)))
+    .fetch_all(db)
+    .await
 }
 
 #[cfg(test)]
@@ -231,13 +245,14 @@ mod tests {
             assert!(fail(&mut *tx, week, "no").await.unwrap());
         }
         assert!(collections::finish_if_done(&mut tx, first).await.unwrap().is_some());
-        assert_eq!(ended_with(&mut tx, first).await.unwrap(), None, "the other has not");
-        assert_eq!(ended_with(&mut tx, alone).await.unwrap(), None, "it has no plan");
-        assert!(collections::finish_if_done(&mut tx, second).await.unwrap().is_some());
-        let (plan_id, mut statuses) =
-            ended_with(&mut tx, second).await.unwrap().expect("all have ended");
-        statuses.sort_unstable();
-        let expected = [CollectionStatus::CompletedWithErrors, CollectionStatus::Failed];
-        assert_eq!((plan_id.as_str(), statuses.as_slice()), ("plan_1", expected.as_slice()));
+        assert_eq!(lock_of_collection(&mut *tx, alone).await.unwrap(), None, "it has no plan");
+        let found = lock_of_collection(&mut *tx, first).await.unwrap().expect("it has one");
+        assert_eq!(found, (plan, "plan_1".to_owned()));
+        assert_eq!(lock(&mut *tx, "plan_1").await.unwrap(), Some(plan));
+        assert_eq!(lock(&mut *tx, "plan_2").await.unwrap(), None);
+        let standing: Vec<_> = standing(&mut *tx, plan).await.unwrap();
+        assert_eq!(standing.len(), 2);
+        let ended = (first, CollectionStatus::CompletedWithErrors);
+        assert!(standing.contains(&ended) && standing.iter().any(|(id, _)| *id == second));
     }
 }

@@ -35,7 +35,7 @@ impl Site {
         };
         let created = start::create(&mut tx, &request).await.expect("it can be asked for");
         let queue = &self.tools.queue;
-        feed::begin(queue, &mut tx, &created.collections).await.expect("begun");
+        feed::begin(queue, &mut tx, &created).await.expect("begun");
         tx.commit().await.expect("committed");
         created.collections[0].collection
     }

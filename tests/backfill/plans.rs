@@ -12,7 +12,8 @@ use recomamp::backfill::request::{Request, StartError};
 use recomamp::backfill::select::Mode;
 use recomamp::backfill::start::{self, Created};
 use recomamp::jobs::feed;
-use recomamp::steering::{Because, cancel_plan, pause_plan, resume_plan};
+use recomamp::queue::group::Standing;
+use recomamp::steering::{Because, cancel_plan, pause_plan, recollect, resume_plan};
 use recomamp::store::collections::{CollectionStatus, Rules};
 use recomamp::store::{events, versions, workflows};
 use recomamp::tools::resources;
@@ -51,7 +52,7 @@ async fn site() -> Site {
 async fn ask(site: &Site, request: &Request) -> Result<Created, StartError> {
     let mut tx = site.db.pool().begin().await.expect("begun");
     let created = start::create(&mut tx, request).await?;
-    let begun = feed::begin(&site.tools.queue, &mut tx, &created.collections).await;
+    let begun = feed::begin(&site.tools.queue, &mut tx, &created).await;
     begun.expect("begun");
     tx.commit().await.expect("committed");
     Ok(created)
@@ -66,6 +67,20 @@ async fn look(site: &Site, request: &Request) -> Preview {
 async fn plan(site: &Site, plan_id: &str) -> PlanStatus {
     let mut connection = site.db.pool().acquire().await.expect("a connection");
     plans::of(&mut connection, plan_id).await.expect("read").expect("there is such a plan")
+}
+
+/// Where its journal says that a plan stood, one after the other.
+async fn became(site: &Site, plan_id: &str) -> Vec<String> {
+    let events = events::of(site.db.pool(), "plan", plan_id).await.expect("read");
+    events.into_iter().filter_map(|event| event.to_status).collect()
+}
+
+/// How the plan's group stands, and how many of its collections are open and done.
+async fn group(site: &Site, plan_id: &str) -> (Standing, i64, i64) {
+    let mut connection = site.db.pool().acquire().await.expect("a connection");
+    let name = format!("plan:{plan_id}");
+    let found = site.tools.queue.find_group(&mut connection, &name).await.expect("read");
+    found.map(|group| (group.state, group.open, group.done)).expect("there is such a group")
 }
 
 async fn report(site: &Site, created: &Created) -> Completion {
@@ -89,13 +104,54 @@ async fn a_plan_over_two_instances_is_collected_and_ends_once() {
     eventually("the plan has ended", async || plan(&site, plan_id).await.finished_at.is_some())
         .await;
     site.assert_submitted_once(12).await;
-    working.stop().await;
     let ended = plan(&site, plan_id).await;
     assert_eq!(ended.status, CollectionStatus::Completed);
     assert_eq!((ended.progress.done, ended.progress.total), (12, 12));
-    let events = events::of(site.db.pool(), "plan", plan_id).await.expect("read");
-    let said: Vec<_> = events.iter().filter_map(|event| event.to_status.as_deref()).collect();
-    assert_eq!(said, ["pending", "completed"], "its end is noted once");
+    assert_eq!(became(&site, plan_id).await, ["pending", "completed"], "its end is noted once");
+    assert_eq!(group(&site, plan_id).await, (Standing::Met, 0, 2));
+
+    // Two collections are taken up again: the plan has ended again when both have.
+    for made in &created.collections {
+        let mut tx = site.db.pool().begin().await.expect("begun");
+        let because = Because { by: "ana", why: None };
+        let (queue, id) = (&site.tools.queue, made.collection_id.as_str());
+        recollect(&mut tx, queue, id, 1, &because).await.expect("taken up again");
+        tx.commit().await.expect("committed");
+        let (standing, open, _) = group(&site, plan_id).await;
+        assert!(standing == Standing::Open && open > 0);
+    }
+    eventually("it has ended again", async || plan(&site, plan_id).await.finished_at.is_some())
+        .await;
+    site.idle().await;
+    working.stop().await;
+    assert_eq!(group(&site, plan_id).await, (Standing::Met, 0, 2));
+    assert_eq!(became(&site, plan_id).await, ["pending", "completed", "completed"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_plan_whose_group_was_forgotten_ends_again_all_the_same() {
+    let site = site().await;
+    let second = site.amc.settings().accounts[0].instances[1].instance_id.clone();
+    site.add_instance(&second).await;
+    let instances = BTreeSet::from([site.amc_instance_id(), second]);
+    let created = ask(&site, &Request { instances, ..request(2) }).await.expect("created");
+    let plan_id = created.plan_id.as_deref().expect("they are several");
+    let working = site.work();
+    eventually("the plan has ended", async || plan(&site, plan_id).await.finished_at.is_some())
+        .await;
+    site.idle().await;
+    sqlx::query("delete from engine.groups").execute(site.db.pool()).await.expect("forgotten");
+    sqlx::query("delete from engine.members").execute(site.db.pool()).await.expect("forgotten");
+    let mut tx = site.db.pool().begin().await.expect("begun");
+    let (queue, id) = (&site.tools.queue, created.collections[0].collection_id.as_str());
+    recollect(&mut tx, queue, id, 1, &Because { by: "ana", why: None }).await.expect("again");
+    tx.commit().await.expect("committed");
+    assert_eq!(group(&site, plan_id).await, (Standing::Open, 1, 1));
+    eventually("it has ended again", async || plan(&site, plan_id).await.finished_at.is_some())
+        .await;
+    site.idle().await;
+    working.stop().await;
+    assert_eq!(became(&site, plan_id).await, ["pending", "completed", "completed"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,9 +189,7 @@ async fn a_plan_is_paused_resumed_and_cancelled_as_a_whole() {
     site.assert_nothing_is_left().await;
     working.stop().await;
     assert_eq!(plan(&site, plan_id).await.status, CollectionStatus::Cancelled);
-    let events = events::of(site.db.pool(), "plan", plan_id).await.expect("read");
-    let said: Vec<_> = events.iter().filter_map(|event| event.to_status.as_deref()).collect();
-    assert_eq!(said, ["pending", "cancelled"]);
+    assert_eq!(became(&site, plan_id).await, ["pending", "cancelled"]);
     let mut tx = site.db.pool().begin().await.expect("begun");
     let unknown = resume_plan(&mut tx, queue, "nothing", &because).await.expect_err("refused");
     assert!(unknown.to_string().starts_with("there is no plan \"nothing\""), "{unknown}");

@@ -143,6 +143,6 @@ async fn backfill(transaction: &mut PgConnection, weeks: u32, limits: &Limits) -
         actor: "demo",
     };
     let created = start::create(transaction, &request).await?;
-    feed::begin(&Queue::new(), transaction, &created.collections).await?;
+    feed::begin(&Queue::new(), transaction, &created).await?;
     created.collections.into_iter().next().context("nothing was created")
 }

@@ -184,6 +184,18 @@ impl Queue {
         groups::end(connection, group, members).await
     }
 
+    /// Takes members up again that have ended, however they did. A group that reopens is undecided again
+    /// if its rule does not hold without them, and what follows comes once more when it does; it does not
+    /// once its deadline has passed. How many changed.
+    pub async fn reopen_members(
+        &self,
+        connection: &mut PgConnection,
+        group: i64,
+        names: &[String],
+    ) -> Result<u64, Error> {
+        groups::reopen(connection, group, names).await
+    }
+
     /// How far a group is, in one query that costs the same however many members it has.
     pub async fn group(
         &self,

@@ -40,6 +40,14 @@ impl House {
         ended.expect("ended")
     }
 
+    pub async fn reopen_member(&self, group: i64, member: &str) -> u64 {
+        let mut transaction = self.db.pool().begin().await.expect("begun");
+        let names = [member.to_owned()];
+        let changed = self.queue.reopen_members(&mut transaction, group, &names).await;
+        transaction.commit().await.expect("committed");
+        changed.expect("taken up again")
+    }
+
     pub async fn progress(&self, group: i64) -> Progress {
         let mut connection = self.db.pool().acquire().await.expect("a connection");
         let progress = self.queue.group(&mut connection, group).await.expect("answered");

@@ -41,6 +41,17 @@ impl Model {
         }
     }
 
+    fn take_up(&mut self, member: &str) {
+        let ended = self.members.get_mut(member).and_then(Option::take);
+        if ended.is_none() {
+            return;
+        }
+        self.seen_done = self.seen_done.min(self.count(Some(State::Done)));
+        if self.reopens && !self.overdue && self.rule_says() == Standing::Open {
+            self.state = Standing::Open;
+        }
+    }
+
     /// What the rule says: met, hopeless, or neither.
     fn rule_says(&self) -> Standing {
         let (open, done) = (self.count(None), self.count(Some(State::Done)));
@@ -135,7 +146,7 @@ async fn step(house: &House, random: &mut StdRng, groups: &mut Vec<Model>) {
     let nth = groups.len();
     let at = random.random_range(0..nth.max(1));
     let name = || format!("member {}", nth % 7);
-    match random.random_range(0..10) {
+    match random.random_range(0..11) {
         0 | 1 if nth < 40 => groups.push(make(house, random, nth).await),
         _ if nth == 0 => {}
         2 => {
@@ -173,6 +184,12 @@ async fn step(house: &House, random: &mut StdRng, groups: &mut Vec<Model>) {
             transaction.commit().await.expect("committed");
         }
         6 | 7 => work(house, random, groups).await,
+        8 => {
+            let names: Vec<String> = groups[at].members.keys().cloned().collect();
+            let member = names.choose(random).cloned().unwrap_or_else(name);
+            house.reopen_member(groups[at].id, &member).await;
+            groups[at].take_up(&member);
+        }
         _ => {
             let names: Vec<String> = groups[at].members.keys().cloned().collect();
             let member = names.choose(random).cloned().unwrap_or_else(name);

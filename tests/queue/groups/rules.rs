@@ -181,3 +181,42 @@ async fn a_late_success_is_noted_and_enqueues_the_follow_up_again_only_in_a_grou
         assert_eq!(house.events_of("g").await, what);
     }
 }
+
+#[tokio::test]
+async fn a_member_that_is_taken_up_again_opens_a_group_that_reopens_and_what_follows_comes_again() {
+    let house = House::new().await;
+    let names = ["one", "two"].map(str::to_owned);
+    let reopens = house.make(group("reopens", Rule::AllFinished).reopening()).await;
+    let stays = house.make(group("stays", Rule::AllFinished)).await;
+    let enough = house.make(group("enough", Rule::AtLeast(1)).reopening()).await;
+    for id in [reopens, stays, enough] {
+        house.add_members(id, &names).await;
+        house.seal(id).await;
+        house.end_member(id, "one", State::Done).await;
+        house.end_member(id, "two", State::Discarded).await;
+    }
+    assert_eq!(house.waiting("then").await, 3);
+    for id in [reopens, stays, enough] {
+        assert_eq!(house.reopen_member(id, "two").await, 1);
+        assert_eq!(house.reopen_member(id, "two").await, 0, "it is open already");
+        assert_eq!(house.reopen_member(id, "nobody").await, 0);
+        let now = house.progress(id).await;
+        assert_eq!((now.open, now.done, now.discarded), (1, 1, 0));
+    }
+    assert_eq!(house.standing(reopens).await, Standing::Open);
+    assert_eq!(house.standing(stays).await, Standing::Met);
+    assert_eq!(house.standing(enough).await, Standing::Met, "it holds without the other");
+    // Also when it ends badly once more: it was taken up, and has ended.
+    for id in [reopens, stays, enough] {
+        house.end_member(id, "two", State::Cancelled).await;
+    }
+    let again = house.progress(reopens).await;
+    assert_eq!((again.state, again.fired, again.cancelled), (Standing::Met, 2, 1));
+    assert_eq!(house.waiting("then").await, 4);
+    assert_eq!(house.reopen_member(reopens, "one").await, 1, "one that was done, too");
+    assert!(house.end_member(reopens, "one", State::Done).await);
+    assert_eq!(house.progress(reopens).await.fired, 3);
+    let told = house.events_of("reopens").await;
+    let expected = ["group_met", "group_open_again", "group_met", "group_open_again", "group_met"];
+    assert_eq!(told, expected);
+}

@@ -9,10 +9,12 @@
 mod decide;
 mod make;
 mod members;
+mod reopen;
 
 pub(super) use decide::{end_overdue, seal};
 pub(super) use make::{find, forget, make, read};
 pub(super) use members::{add, end};
+pub(super) use reopen::reopen;
 
 use super::enqueue;
 use crate::queue::error::Error;
