@@ -30,6 +30,8 @@ pub struct Completion {
     pub with_rows: u64,
     /// Of those, the ones that took over another collection's rows.
     pub reused: u64,
+    /// Slices that were left out because another collection has their rows.
+    pub elsewhere: u64,
     /// Rows of all slices together.
     pub row_count: i64,
     /// Executions that ran for it.
@@ -60,6 +62,8 @@ pub struct Proof {
     pub data_checksum: Option<String>,
     /// Executions that ran for it.
     pub executions: i64,
+    /// The collection that has its rows, when it was left out of this one.
+    pub elsewhere: Option<String>,
 }
 
 /// The report on the collection with this public id; none when there is none.
@@ -89,6 +93,7 @@ impl Completion {
             slices: evidence.len() as u64,
             with_rows: with_rows().count() as u64,
             reused: with_rows().filter(|one| one.executions == 0).count() as u64,
+            elsewhere: evidence.iter().filter(|one| one.elsewhere.is_some()).count() as u64,
             row_count: with_rows().filter_map(|one| one.row_count).sum(),
             executions: evidence.iter().map(|one| one.executions).sum(),
             duplicates,
@@ -101,10 +106,14 @@ impl Completion {
 
     fn verdict(&self) -> String {
         let Self { start, end, executions, .. } = self;
+        let elsewhere = match self.elsewhere {
+            0 => String::new(),
+            slices => format!(", {slices} of them in other collections"),
+        };
         if self.complete {
             return format!(
-                "complete: every day from {start} to before {end} is there once, in {} slices; \
-                 {executions} executions, none taken twice",
+                "complete: every day from {start} to before {end} is there once, in {} slices\
+                 {elsewhere}; {executions} executions, none taken twice",
                 self.slices
             );
         }
@@ -131,8 +140,8 @@ impl Completion {
             }
         }
         format!(
-            "not complete: {} of {} slices from {start} to before {end} have their rows; {}",
-            self.with_rows,
+            "not complete: {} of {} slices from {start} to before {end} have their rows{elsewhere}; {}",
+            self.with_rows + self.elsewhere,
             self.slices,
             troubles.join(", ")
         )
@@ -144,7 +153,8 @@ fn count(days: usize) -> i64 {
 }
 
 fn piece(evidence: &Evidence) -> Piece {
-    let lacking = (!evidence.has_rows).then(|| Lacking {
+    let is_there = evidence.has_rows || evidence.elsewhere.is_some();
+    let lacking = (!is_there).then(|| Lacking {
         status: evidence.status.as_str(),
         reason: evidence.error_message.clone(),
     });
@@ -160,5 +170,6 @@ fn proof(evidence: &Evidence) -> Proof {
         data_version: evidence.data_version,
         data_checksum: evidence.data_checksum.map(hex::encode),
         executions: evidence.executions,
+        elsewhere: evidence.elsewhere.clone(),
     }
 }

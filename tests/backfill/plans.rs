@@ -210,6 +210,8 @@ async fn what_is_left_out_is_told_and_what_is_stale_is_asked_anew() {
     assert_eq!((again.collections[0].weeks, again.left_out[0].slices), (2, 4));
     let progress = site.ended(again.collections[0].collection).await;
     assert_eq!((progress.succeeded, progress.skipped), (2, 4));
+    let whole = report(&site, &again).await;
+    assert!(whole.complete && whole.elsewhere == 4, "{}", whole.verdict);
     let nothing = ask(&site, &missing).await.expect_err("all are there");
     assert_eq!(
         nothing.to_string(),

@@ -47,9 +47,12 @@ fn print(report: &Completion) -> Result<()> {
             week.data_version.to_string(),
             week.executions.to_string(),
             week.data_checksum.as_ref().map(|sum| sum[..16].to_owned()).unwrap_or_default(),
+            week.elsewhere.clone().unwrap_or_default(),
         ]
     });
-    output::table(["FROM", "UNTIL", "STATUS", "ROWS", "VERSION", "EXECUTIONS", "CHECKSUM"], rows)?;
+    let columns =
+        ["FROM", "UNTIL", "STATUS", "ROWS", "VERSION", "EXECUTIONS", "CHECKSUM", "ROWS ARE IN"];
+    output::table(columns, rows)?;
     output::line("")?;
     for gap in &report.coverage.gaps {
         let reason =

@@ -28,6 +28,8 @@ pub struct Evidence {
     pub data_checksum: Option<Sha256>,
     /// Executions that ran for it; 0 when it took over another collection's rows.
     pub executions: i64,
+    /// The collection that has its rows, by its public id, when it was left out of this one.
+    pub elsewhere: Option<String>,
     /// Times that AMC took one of them beyond the first.
     pub duplicates: i64,
 }
@@ -41,7 +43,17 @@ pub async fn evidence(
         r"-- weeks_evidence
         select week_start_date, week_end_date, week.status, week.error_message,
             metrics is not null as has_rows, row_count, data_version, data_checksum,
-            ran.executions, ran.duplicates
+            ran.executions, ran.duplicates,
+            case when week.status = 'skipped' then (
+                select other.collection_id
+                from report_data_weeks twin
+                join report_data_collections other on other.id = twin.collection_id
+                where twin.slice_key = week.slice_key
+                  and twin.status = 'succeeded'
+                  and twin.metrics is not null
+                order by twin.completed_at desc
+                limit 1
+            ) end as elsewhere
         from report_data_weeks week
         cross join lateral (
             select
@@ -56,7 +68,7 @@ pub async fn evidence(
             ) as attempt
             where execution.week_id = week.id
         ) as ran
-        where collection_id = $1
+        where week.collection_id = $1
         order by week_start_date, week_end_date",
     )
     .bind(collection)
@@ -67,7 +79,9 @@ pub async fn evidence(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::fixture::House;
+    use crate::store::fixture::{House, MONDAY};
+    use crate::store::weeks::skip;
+    use chrono::Days;
 
     #[tokio::test]
     async fn a_slice_that_amc_took_twice_is_seen() {
@@ -89,5 +103,19 @@ mod tests {
             evidence.iter().map(|one| (one.has_rows, one.executions, one.duplicates)).collect();
         assert_eq!(seen, [(true, 1, 0), (false, 1, 1), (false, 0, 0)]);
         assert_eq!((evidence[0].row_count, evidence[0].data_version), (Some(3), 1));
+        assert!(evidence.iter().all(|one| one.elsewhere.is_none()));
+    }
+
+    #[tokio::test]
+    async fn a_slice_that_is_left_out_is_found_where_its_rows_are() {
+        let house = House::new().await;
+        let (_, weeks) = house.collection("col_1", 2).await;
+        house.collect(weeks[0]).await;
+        let (second, _) = house.collection("col_2", 2).await;
+        let left_out = [(MONDAY, "it is there"), (MONDAY + Days::new(7), "it is said to be")];
+        skip(house.db(), second, &left_out).await.unwrap();
+        let evidence = evidence(house.db(), second).await.unwrap();
+        let seen: Vec<_> = evidence.iter().map(|one| one.elsewhere.as_deref()).collect();
+        assert_eq!(seen, [Some("col_1"), None]);
     }
 }
