@@ -46,7 +46,9 @@ pub async fn same_slice(
     .await
 }
 
-/// pending, running → succeeded with the rows of another week that asked the same question.
+/// pending, running → succeeded with the rows of another week that asked the same question; the
+/// collection begins with it, when this is its first. Its pace is measured from the first week that AMC
+/// is asked for.
 ///
 /// Refused when `source` asked another one or has no answer, when this week has an execution under way,
 /// and when it is collected again: then the answer is to come from AMC.
@@ -57,25 +59,36 @@ pub async fn reuse(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         r"-- weeks_reuse
-        update report_data_weeks week
-        set status = 'succeeded',
-            workflow_execution_id = source.workflow_execution_id,
-            row_count = source.row_count,
-            data_checksum = source.data_checksum,
-            schema_checksum = source.schema_checksum,
-            metrics = source.metrics,
-            data_version = week.data_version + 1,
-            error_message = null,
-            started_at = coalesce(week.started_at, (select engine.now())),
-            completed_at = (select engine.now())
-        from report_data_weeks source
-        where week.id = $1
-          and week.status in ('pending', 'running')
-          and (week.workflow_execution_id is null or week.status = 'pending')
-          and week.previous_execution_id is null
-          and source.id = $2
-          and source.status = 'succeeded'
-          and source.slice_key = week.slice_key",
+        with reused as (
+            update report_data_weeks week
+            set status = 'succeeded',
+                workflow_execution_id = source.workflow_execution_id,
+                row_count = source.row_count,
+                data_checksum = source.data_checksum,
+                schema_checksum = source.schema_checksum,
+                metrics = source.metrics,
+                data_version = week.data_version + 1,
+                error_message = null,
+                started_at = coalesce(week.started_at, (select engine.now())),
+                completed_at = (select engine.now())
+            from report_data_weeks source
+            where week.id = $1
+              and week.status in ('pending', 'running')
+              and (week.workflow_execution_id is null or week.status = 'pending')
+              and week.previous_execution_id is null
+              and source.id = $2
+              and source.status = 'succeeded'
+              and source.slice_key = week.slice_key
+            returning week.collection_id
+        ),
+        first as (
+            update report_data_collections
+            set status = 'running', started_at = (select engine.now())
+            from reused
+            where id = reused.collection_id
+              and status = 'pending'
+        )
+        select from reused",
     )
     .bind(week)
     .bind(source)
@@ -87,7 +100,7 @@ pub async fn reuse(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::collections;
+    use crate::store::collections::{self, CollectionStatus};
     use crate::store::fixture::{House, while_it_waits};
     use crate::store::weeks::{Filter, by_id, collect_again, fail, known, list, start};
     use chrono::TimeDelta;
@@ -133,6 +146,8 @@ mod tests {
         let collected_at = house.execution(execution).await.finished_at.expect("it has ended");
         house.database.advance_clock(Duration::from_hours(24)).await;
         assert!(reuse(house.db(), second[0], first[0]).await.unwrap());
+        let begun = collections::by_id(house.db(), taker).await.unwrap().expect("it exists");
+        assert_eq!(begun.status, CollectionStatus::Running);
         house.database.advance_clock(Duration::from_hours(24)).await;
         assert_eq!(collect_again(house.db(), taker, 1).await.unwrap(), 1);
         assert!(fail(house.db(), second[0], "no").await.unwrap());

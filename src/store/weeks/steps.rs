@@ -47,10 +47,12 @@ pub async fn start(db: impl PgExecutor<'_>, week: WeekId) -> Result<bool, sqlx::
         ),
         first as (
             update report_data_collections
-            set status = 'running', started_at = (select engine.now()), paced_from = (select engine.now())
+            set status = 'running',
+                started_at = coalesce(started_at, (select engine.now())),
+                paced_from = (select engine.now())
             from started
             where id = started.collection_id
-              and status = 'pending'
+              and (status = 'pending' or paced_from is null)
         )
         select from started",
     )
