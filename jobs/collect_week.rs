@@ -76,7 +76,8 @@ impl Job for CollectWeek {
 
 /// Lets work on an instance go on once Amazon lets us in again: whoever waits to ask about an
 /// execution asks, and its blocked weeks begin again and the schedules that waited
-/// for it go on. Harmless when it is not blocked. How many weeks, and members of batches.
+/// for it go on. Harmless when it is not blocked. How many weeks, members of batches, collections and
+/// schedules.
 pub async fn unblock(
     queue: &Queue,
     connection: &mut PgConnection,
@@ -85,12 +86,12 @@ pub async fn unblock(
     let Some(found) = instances::by_id(&mut *connection, instance).await? else { return Ok(0) };
     instances::unblock(&mut *connection, instance).await?;
     let access = resources::access(&found.instance_id);
-    owner::opened(queue, &mut *connection, &access).await?;
+    let resumed = owner::opened(queue, &mut *connection, &access).await?;
     queue.open(connection, &access).await?;
     let members = run_batch_member::opened(queue, &mut *connection, instance).await?;
     let weeks = weeks::blocked_on(&mut *connection, instance).await?;
     feed::look_after(queue, connection, &weeks).await?;
-    Ok(weeks.len() + members)
+    Ok(weeks.len() + members + resumed)
 }
 
 impl CollectWeek {
@@ -195,7 +196,7 @@ impl CollectWeek {
             && instance.status != InstanceStatus::Active
         {
             let reason = instance.block_reason.unwrap_or_else(|| "the instance is disabled".into());
-            weeks::block(&mut *transaction, week.week.id, &reason).await?;
+            weeks::block(&mut *transaction, week.week.id, &reason, 0).await?;
             let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
             transaction.commit().await?;
             return Ok(outcome);

@@ -6,9 +6,10 @@
 
 use super::collect_week::CollectWeek;
 use super::feed;
+use super::poll_status::PollStatus;
 use super::run_batch_member::{self, RunBatchMember};
 use super::run_schedule::{self, RunSchedule};
-use super::submit_execution::resources_of;
+use super::submit_execution::{SubmitExecution, resources_of};
 use super::{fetch_result, poll_status, submit_execution};
 use crate::metrics;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue, Share};
@@ -19,9 +20,6 @@ use crate::store::{BatchMemberId, ExecutionUuid, ScheduleRunUuid, WeekId, batche
 use crate::tools::{Tools, resources};
 use sqlx::PgConnection;
 use std::time::Duration;
-
-/// How long an execution that is to be stopped is left alone while nobody knows whether AMC has it.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The pause before the second execution for the same purpose; doubled for each further one.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -87,20 +85,20 @@ impl Owner {
         Ok(())
     }
 
-    /// Amazon does not let us in, or nobody knows how the execution stands: a person has to look.
+    /// Amazon does not let us in, which ends when `opens` is opened; or, without it, nobody knows how the
+    /// execution stands and a person has to look. The execution does not count as an attempt.
     pub async fn block(
         self,
         connection: &mut PgConnection,
-        execution: &Execution,
         reason: &str,
+        opens: Option<&str>,
     ) -> Result<(), Failure> {
         match self {
-            Self::Week(week) => drop(weeks::block(connection, week, reason).await?),
-            Self::Run(run) => {
-                let opens = resources::access(&execution.amc_instance_id);
-                run_schedule::block(connection, run, reason, &opens).await?;
+            Self::Week(week) => drop(weeks::block(connection, week, reason, 1).await?),
+            Self::Run(run) => run_schedule::block(connection, run, reason, opens).await?,
+            Self::BatchMember(member) => {
+                batches::block(connection, member, reason, 1).await?;
             }
-            Self::BatchMember(member) => drop(batches::block(connection, member, reason).await?),
             Self::Nobody => {}
         }
         Ok(())
@@ -141,15 +139,14 @@ pub async fn refused(connection: &mut PgConnection, reason: &str) -> Result<(), 
 }
 
 /// Lets the collections and schedules go on that waited for this resource. Call it before the resource is
-/// opened: everybody locks in this order.
+/// opened: everybody locks in this order. How many.
 pub async fn opened(
     queue: &Queue,
     connection: &mut PgConnection,
     resource: &str,
-) -> Result<(), crate::queue::Error> {
-    feed::opened(queue, &mut *connection, resource).await?;
-    run_schedule::opened(connection, resource).await?;
-    Ok(())
+) -> Result<usize, crate::queue::Error> {
+    let collections = feed::opened(queue, &mut *connection, resource).await?;
+    Ok(collections + run_schedule::opened(connection, resource).await?)
 }
 
 /// A job that works on this execution: it uses what the execution needs, comes out of its owner's share,
@@ -220,40 +217,36 @@ pub async fn close(
     Ok(true)
 }
 
-/// Nobody wants its result any more, though it is under way: it is stopped, at AMC too. One of which nobody
-/// knows yet whether AMC has it is looked at again.
+/// Nobody wants its result any more, though it is under way. One that AMC does not have, or has finished,
+/// ends at once; the others are stopped by the job that works on them, behind the gates.
 pub async fn stop(
     tools: &Tools,
     attempt: &Attempt,
     execution: &Execution,
     why: &str,
 ) -> Result<Outcome, Failure> {
-    match execution.status {
-        ExecutionStatus::Submitting | ExecutionStatus::SubmitUnknown => {
-            // Its job looks for it at AMC; should that have been discarded, there is another one.
-            let mut connection = tools.db.acquire().await?;
-            let looks = submit_execution::job(tools, execution)?;
-            tools.queue.enqueue(&mut connection, &[looks]).await?;
-            return Ok(Outcome::Snooze(LOOK_AGAIN));
-        }
-        ExecutionStatus::Pending | ExecutionStatus::Running => {
-            let who = tools.sign_in(execution).await?;
-            poll_status::cancel(tools, execution, &who).await?;
-        }
-        _ => {}
-    }
-    let trouble = Trouble {
-        ending: Ending::Cancelled,
-        class: "cancelled",
-        code: None,
-        message: why,
-        amc_status: None,
-    };
     let mut transaction = crate::transaction::begin(&tools.db).await?;
     Owner::of(execution).lock(&mut transaction).await?;
-    if !end_execution(tools, &mut transaction, execution, &trouble).await? {
-        // It was sent, or has ended, since we looked.
-        return Ok(Outcome::Snooze(Duration::from_secs(1)));
+    match executions::ask_to_stop(&mut *transaction, execution.id, why).await? {
+        None => {}
+        Some(ExecutionStatus::Queued | ExecutionStatus::Fetching) => {
+            let trouble = Trouble {
+                ending: Ending::Cancelled,
+                class: "cancelled",
+                code: None,
+                message: why,
+                amc_status: None,
+            };
+            end_execution(tools, &mut transaction, execution, &trouble).await?;
+        }
+        Some(status) => {
+            let now = Execution { status, ..execution.clone() };
+            tools.queue.enqueue(&mut transaction, &[working_job(tools, &now)?]).await?;
+            let key = execution.id.to_string();
+            for kind in [SubmitExecution::KIND, PollStatus::KIND] {
+                tools.queue.hasten(&mut transaction, kind, &key).await?;
+            }
+        }
     }
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;
@@ -280,7 +273,7 @@ pub async fn give_up(
     if may_be_open {
         // It may run at AMC. Nothing is sent again, and its place stays taken, until a person looks.
         let reason = format!("nobody knows whether AMC has the execution: {message}");
-        Owner::of(execution).block(&mut transaction, execution, &reason).await?;
+        Owner::of(execution).block(&mut transaction, &reason, None).await?;
         tracing::error!(execution = %execution.id, reason, "a person has to look");
     } else {
         let trouble = Trouble {

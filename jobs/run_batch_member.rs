@@ -20,6 +20,7 @@ use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
+use std::time::Duration;
 
 /// Brings one member forward.
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,7 +61,7 @@ impl Job for RunBatchMember {
                 }
                 match self.given_up.as_ref().filter(|(id, _)| *id == execution.id) {
                     Some((_, kind)) => owner::give_up(tools, attempt, &execution, kind).await,
-                    None => Ok(Outcome::then(owner::working_job(tools, &execution)?)),
+                    None => go_on(tools, attempt, &member, &execution).await,
                 }
             }
             _ if member.status.is_terminal() => Ok(Outcome::Done),
@@ -171,6 +172,26 @@ pub async fn after_member(
     events::append(connection, &event).await
 }
 
+/// An execution is under way: whoever should be working on it is asked to. Whoever cancels the batch
+/// meanwhile waits at its row, and then finds no such job as this one under way.
+async fn go_on(
+    tools: &Tools,
+    attempt: &Attempt,
+    member: &BatchMember,
+    execution: &Execution,
+) -> Result<Outcome, Failure> {
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
+    batches::lock_of_member(&mut *transaction, member.id).await?;
+    let now = batches::member(&mut *transaction, member.id).await?;
+    if now.is_none_or(|now| now.status.is_terminal()) {
+        return Ok(Outcome::Snooze(Duration::ZERO));
+    }
+    let next = Outcome::then(owner::working_job(tools, execution)?);
+    let outcome = attempt.complete_in(&mut transaction, next).await?;
+    transaction.commit().await?;
+    Ok(outcome)
+}
+
 /// The current execution has ended. One that succeeded ends its member itself.
 async fn try_again(
     tools: &Tools,
@@ -211,7 +232,7 @@ async fn begin(tools: &Tools, attempt: &Attempt, member: &BatchMember) -> Result
         && instance.status != InstanceStatus::Active
     {
         let reason = instance.block_reason.unwrap_or_else(|| "the instance is disabled".into());
-        batches::block(&mut *transaction, member.id, &reason).await?;
+        batches::block(&mut *transaction, member.id, &reason, 0).await?;
         Outcome::Done
     } else if batches::start(&mut *transaction, member.id).await? {
         let execution = insert_execution(&mut transaction, member).await?;

@@ -72,7 +72,7 @@ impl Job for RunSchedule {
                 let discarded = self.given_up.as_ref().filter(|(id, _)| *id == execution.id);
                 match discarded {
                     Some((_, kind)) => owner::give_up(tools, attempt, &execution, kind).await,
-                    None => Ok(Outcome::then(owner::working_job(tools, &execution)?)),
+                    None => go_on(tools, attempt, &run, &execution).await,
                 }
             }
             Some(execution) => try_again(tools, attempt, &run, &execution).await,
@@ -190,21 +190,26 @@ pub async fn next_turn(
 }
 
 /// Amazon does not let the run in: it waits, and its schedule is paused at once, until the resource is
-/// opened again.
+/// opened again. Without one, nobody knows how it stands, and a person has to look.
 pub async fn block(
     connection: &mut PgConnection,
     run: ScheduleRunUuid,
     reason: &str,
-    opens: &str,
+    opens: Option<&str>,
 ) -> Result<(), Failure> {
     let Some(found) = runs::by_id(&mut *connection, run).await? else { return Ok(()) };
     let Some(schedule) = schedules::lock(&mut *connection, found.schedule_id).await? else {
         return Ok(());
     };
     runs::note(&mut *connection, run, reason).await?;
-    let remedy = "settle it, then run `recomamp instances unblock`";
-    let reason = format!("Amazon does not let it run ({reason}): {remedy}");
-    auto_pause(connection, &schedule, &reason, Some(opens)).await
+    let reason = if opens.is_some() {
+        let remedy = "settle it, then run `recomamp instances unblock`";
+        format!("Amazon does not let it run ({reason}): {remedy}")
+    } else {
+        let remedy = "look at AMC, then run `recomamp schedules resume`";
+        format!("a run cannot go on ({reason}): {remedy} {}", schedule.schedule_id)
+    };
+    auto_pause(connection, &schedule, &reason, opens).await
 }
 
 /// Lets the schedules go on that waited for this resource, each with its event.
@@ -307,6 +312,24 @@ async fn auto_pause(
     Ok(events::append(connection, &event).await?)
 }
 
+/// An execution is under way: whoever should be working on it is asked to. Whoever cancels the run
+/// meanwhile waits at its row, and then finds no such job as this one under way.
+async fn go_on(
+    tools: &Tools,
+    attempt: &Attempt,
+    run: &Run,
+    execution: &Execution,
+) -> Result<Outcome, Failure> {
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
+    if runs::lock(&mut *transaction, run.id).await?.is_none_or(RunStatus::is_terminal) {
+        return Ok(Outcome::Snooze(Duration::ZERO));
+    }
+    let next = Outcome::then(owner::working_job(tools, execution)?);
+    let outcome = attempt.complete_in(&mut transaction, next).await?;
+    transaction.commit().await?;
+    Ok(outcome)
+}
+
 /// The current execution has ended. One that succeeded ends its run itself.
 async fn try_again(
     tools: &Tools,
@@ -336,12 +359,13 @@ async fn try_again(
 /// Begins an execution, if Amazon lets us in.
 async fn begin(tools: &Tools, attempt: &Attempt, run: &Run) -> Result<Outcome, Failure> {
     let mut transaction = crate::transaction::begin(&tools.db).await?;
+    instances::hold_still(&mut *transaction, run.instance_id).await?;
     if let Some(instance) = instances::by_id(&mut *transaction, run.instance_id).await?
         && instance.status != InstanceStatus::Active
     {
         let reason = instance.block_reason.unwrap_or_else(|| "the instance is disabled".into());
         let opens = resources::access(&instance.instance_id);
-        block(&mut transaction, run.id, &reason, &opens).await?;
+        block(&mut transaction, run.id, &reason, Some(&opens)).await?;
         transaction.commit().await?;
         return Err(Failure::unauthorized(anyhow!(reason), opens));
     }

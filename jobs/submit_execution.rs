@@ -320,7 +320,8 @@ async fn block(
     };
     end_execution(tools, &mut transaction, execution, &trouble).await?;
     // After the places are given back: a schedule is locked last but for jobs.
-    Owner::of(execution).block(&mut transaction, execution, reason).await?;
+    let opens = resources::access(&execution.amc_instance_id);
+    Owner::of(execution).block(&mut transaction, reason, Some(&opens)).await?;
     let then = if asked { Outcome::Done } else { Outcome::Done.unasked() };
     let outcome = attempt.complete_in(&mut transaction, then).await?;
     transaction.commit().await?;

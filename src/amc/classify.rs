@@ -49,6 +49,9 @@ pub(super) fn refusal(
             Class::NotFoundYet
         }
         400 | 409 | 422 if any(&words, &LIMIT_WORDS) => Class::Throttled { retry_after },
+        // Where a page of maintenance would be. Nothing was accepted, and it may pass.
+        300..=399 if operation.must_not_repeat() => Class::Transient,
+        404 if operation.must_not_repeat() && words.trim().is_empty() => Class::Transient,
         300..=499 => Class::Permanent,
         _ => lost(operation),
     }
@@ -180,6 +183,14 @@ mod tests {
         for status in [301, 307, 400, 404, 406, 409, 410, 415, 422] {
             assert_eq!(class(GetWorkflow, status, ""), Class::Permanent, "{status}");
         }
+    }
+
+    #[test]
+    fn a_page_of_maintenance_ends_no_submit_for_good() {
+        for status in [302, 307, 404] {
+            assert_eq!(class(SubmitExecution, status, ""), Class::Transient, "{status}");
+        }
+        assert_eq!(class(SubmitExecution, 404, "NOT_FOUND no such workflow"), Class::Permanent);
     }
 
     #[test]

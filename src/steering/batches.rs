@@ -11,8 +11,8 @@ use crate::queue::Queue;
 use crate::store::batches::{self, Batch, NewBatch, NewMember};
 use crate::store::collections::CollectionStatus;
 use crate::store::events::{self, NewEvent};
-use crate::store::instances;
 use crate::store::weeks::WeekStatus;
+use crate::store::{executions, instances};
 use chrono::{DateTime, Days, NaiveDate};
 use chrono_tz::Tz;
 use serde::Serialize;
@@ -172,6 +172,11 @@ pub async fn cancel_batch(
         let status = WeekStatus::Cancelled;
         if batches::finish(&mut *transaction, member.id, status, &said).await? {
             cancelled.push(member.id);
+            // Also for whoever has read before that the member goes on.
+            let current = batches::current_execution(&mut *transaction, member.id).await?;
+            if let Some((execution, _)) = current {
+                executions::ask_to_stop(&mut *transaction, execution, &said).await?;
+            }
         }
     }
     if cancelled.is_empty() {

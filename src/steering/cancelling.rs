@@ -21,35 +21,35 @@ pub async fn cancel(
     collection_id: &str,
     because: &Because<'_>,
 ) -> Result<Steered, SteerError> {
-    let (steered, gone) = end(&mut *transaction, queue, collection_id, because).await?;
-    let_go(transaction, queue, &gone).await?;
+    let ended = end(&mut *transaction, collection_id, because).await?;
+    let steered = ended.steered.clone();
+    follow(transaction, queue, &[ended], because).await?;
     Ok(steered)
 }
 
-/// Lets go of the places of executions that AMC does not have. The last thing to do in a transaction:
-/// whoever holds a resource may wait for nothing else.
-pub(super) async fn let_go(
-    transaction: &mut PgConnection,
-    queue: &Queue,
-    gone: &[ExecutionUuid],
-) -> Result<(), SteerError> {
-    for id in gone {
-        queue.release(&mut *transaction, &resources::holder(*id)).await?;
-    }
-    Ok(())
+/// A collection that was cancelled in the store, and what is left to do about it.
+pub(super) struct Cancelled {
+    /// The answer.
+    pub(super) steered: Steered,
+    /// Which one; none when nothing changed.
+    collection: Option<CollectionUuid>,
+    /// The jobs that have nothing left to do.
+    jobs: Vec<i64>,
+    /// Its executions that were under way.
+    stopping: Vec<Stopping>,
 }
 
-/// Cancels a collection but for the places of its executions that AMC does not have, which are told.
+/// Cancels a collection in the store: [`follow`] does the rest, for all that are cancelled together.
 pub(super) async fn end(
     transaction: &mut PgConnection,
-    queue: &Queue,
     collection_id: &str,
     because: &Because<'_>,
-) -> Result<(Steered, Vec<ExecutionUuid>), SteerError> {
+) -> Result<Cancelled, SteerError> {
     let collection = locked(transaction, collection_id).await?;
     let reason = because.reason()?;
     if collection.status == CollectionStatus::Cancelled {
-        return Ok((unchanged(&collection, "is cancelled already"), Vec::new()));
+        let steered = unchanged(&collection, "is cancelled already");
+        return Ok(Cancelled { steered, collection: None, jobs: Vec::new(), stopping: Vec::new() });
     }
     if collection.status.is_terminal() {
         let id = collection.collection_id;
@@ -60,17 +60,50 @@ pub(super) async fn end(
     collections::cancel(&mut *transaction, collection.id, &said).await?;
     let stopping = executions::ask_to_cancel(&mut *transaction, collection.id, &said).await?;
     let cancelled = weeks::cancel_all(&mut *transaction, collection.id, &said).await?;
-    let why = steer::Because { by: because.by, why: reason };
-    let gone = stop(transaction, queue, &stopping, jobs, &why).await?;
-    feed::ended(queue, &mut *transaction, collection.id, CollectionStatus::Cancelled).await?;
-    let open = stopping.iter().filter(|one| one.status != ExecutionStatus::Cancelled).count();
+    let open = stopping.iter().filter(|one| !has_ended(one)).count();
     let at_amc = match open {
         0 => String::new(),
         open => format!(", {open} of them are being stopped at AMC"),
     };
     let said = format!("is cancelled: {}{at_amc}", some_weeks(cancelled));
     let detail = json!({"stopping_at_amc": open});
-    Ok((done(transaction, &collection, because, (cancelled, said), detail).await?, gone))
+    let steered = done(transaction, &collection, because, (cancelled, said), detail).await?;
+    Ok(Cancelled { steered, collection: Some(collection.id), jobs, stopping })
+}
+
+fn has_ended(one: &Stopping) -> bool {
+    one.status == ExecutionStatus::Cancelled
+}
+
+/// What follows when collections were cancelled: their jobs end, those that stop what AMC has wake, places
+/// are let go, reports and plans hear of it. In the order in which everybody locks: jobs, then resources,
+/// then plans; and once for all of them, so that nobody waits for a row of the next one while holding a
+/// resource.
+pub(super) async fn follow(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    cancelled: &[Cancelled],
+    because: &Because<'_>,
+) -> Result<(), SteerError> {
+    let stopping = || cancelled.iter().flat_map(|one| &one.stopping);
+    for one in stopping().filter(|one| !has_ended(one)) {
+        let key = one.id.to_string();
+        for kind in [SubmitExecution::KIND, PollStatus::KIND] {
+            queue.hasten(&mut *transaction, kind, &key).await?;
+        }
+    }
+    let gone: Vec<_> = stopping().filter(|one| has_ended(one)).map(|one| one.id).collect();
+    let mut jobs: Vec<_> = cancelled.iter().flat_map(|one| one.jobs.iter().copied()).collect();
+    jobs.extend(jobs_of_executions(&mut *transaction, &gone).await?);
+    let why = steer::Because { by: because.by, why: because.reason()? };
+    queue.cancel(&mut *transaction, &jobs, &why).await?;
+    for id in gone {
+        queue.release(&mut *transaction, &resources::holder(id)).await?;
+    }
+    for collection in cancelled.iter().filter_map(|one| one.collection) {
+        feed::ended(queue, &mut *transaction, collection, CollectionStatus::Cancelled).await?;
+    }
+    Ok(())
 }
 
 /// The jobs that would begin a week of the collection, or begin one again.
@@ -90,28 +123,6 @@ async fn jobs_of_weeks(
     .bind(collection)
     .fetch_all(connection)
     .await
-}
-
-/// Ends the jobs that have nothing left to do, and wakes those that stop what AMC has. The executions that
-/// it does not have.
-async fn stop(
-    connection: &mut PgConnection,
-    queue: &Queue,
-    stopping: &[Stopping],
-    mut jobs: Vec<i64>,
-    because: &steer::Because<'_>,
-) -> Result<Vec<ExecutionUuid>, SteerError> {
-    let ended = |one: &&Stopping| one.status == ExecutionStatus::Cancelled;
-    let ids: Vec<_> = stopping.iter().filter(ended).map(|one| one.id).collect();
-    jobs.extend(jobs_of_executions(&mut *connection, &ids).await?);
-    queue.cancel(&mut *connection, &jobs, because).await?;
-    for one in stopping.iter().filter(|one| !ended(one)) {
-        let key = one.id.to_string();
-        for kind in [SubmitExecution::KIND, PollStatus::KIND] {
-            queue.hasten(&mut *connection, kind, &key).await?;
-        }
-    }
-    Ok(ids)
 }
 
 async fn jobs_of_executions(

@@ -58,13 +58,12 @@ pub async fn cancel_plan(
     because: &Because<'_>,
 ) -> Result<SteeredPlan, SteerError> {
     because.reason()?;
-    let (mut steered, mut gone) = (Vec::new(), Vec::new());
+    let mut cancelled = Vec::new();
     for id in unfinished(&mut *transaction, plan_id).await? {
-        let (one, places) = cancelling::end(&mut *transaction, queue, &id, because).await?;
-        steered.push(one);
-        gone.extend(places);
+        cancelled.push(cancelling::end(&mut *transaction, &id, because).await?);
     }
-    cancelling::let_go(transaction, queue, &gone).await?;
+    cancelling::follow(transaction, queue, &cancelled, because).await?;
+    let steered = cancelled.into_iter().map(|one| one.steered).collect();
     Ok(summed_up(plan_id, "cancelled", steered))
 }
 

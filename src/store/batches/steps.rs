@@ -38,21 +38,25 @@ pub async fn start(db: impl PgExecutor<'_>, member: BatchMemberId) -> Result<boo
     Ok(done.rows_affected() == 1)
 }
 
-/// pending, running → blocked.
+/// pending, running → blocked. So many of its executions do not count: they never were let in.
 pub async fn block(
     db: impl PgExecutor<'_>,
     member: BatchMemberId,
     reason: &str,
+    forgiven: i32,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         r"-- batch_members_block
         update batch_members
-        set status = 'blocked', error_message = $2
+        set status = 'blocked',
+            error_message = $2,
+            attempts = greatest(attempts - $3, 0)
         where id = $1
           and status in ('pending', 'running')",
     )
     .bind(member)
     .bind(text::message(reason))
+    .bind(forgiven)
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)

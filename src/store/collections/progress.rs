@@ -218,7 +218,7 @@ mod tests {
         let house = House::new().await;
         let (collection, week_ids) = house.collection("col_1", 2).await;
         house.collect(week_ids[0]).await;
-        assert!(weeks::block(house.db(), week_ids[1], "terms").await.unwrap());
+        assert!(weeks::block(house.db(), week_ids[1], "terms", 0).await.unwrap());
         assert_eq!(finish(&house, collection).await, None);
         assert_eq!(weeks::blocked_on(house.db(), house.instance).await.unwrap(), [week_ids[1]]);
 
@@ -233,7 +233,7 @@ mod tests {
         let (collection, week_ids) = house.collection("col_1", 6).await;
         house.collect(week_ids[0]).await;
         weeks::fail(house.db(), week_ids[1], "no").await.unwrap();
-        weeks::block(house.db(), week_ids[2], "terms").await.unwrap();
+        weeks::block(house.db(), week_ids[2], "terms", 0).await.unwrap();
         house.queued(week_ids[3]).await;
         let first = house.queued(week_ids[4]).await;
         let trouble = Trouble {

@@ -30,4 +30,4 @@ pub use row::{
 pub use steps::{
     Ending, Observation, Trouble, finish_unsuccessfully, not_ready, observe, succeed, to_fetching,
 };
-pub use stopping::{Stopping, ask_to_cancel};
+pub use stopping::{Stopping, ask_to_cancel, ask_to_stop};

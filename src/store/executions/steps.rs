@@ -167,8 +167,8 @@ pub async fn succeed(
 
 /// Anything unfinished → failed, rejected, cancelled or timed out.
 ///
-/// But for submitting: while a request may be on the wire nobody can say how it ends; make it
-/// `submit_unknown` first.
+/// But for submitting and `submit_unknown`: while AMC may have the request nobody can say how it ends;
+/// look for it first.
 pub async fn finish_unsuccessfully(
     db: impl PgExecutor<'_>,
     execution: ExecutionUuid,
@@ -184,7 +184,7 @@ pub async fn finish_unsuccessfully(
             amc_status = coalesce($6, amc_status),
             finished_at = (select engine.now())
         where id = $1
-          and status in ('queued', 'submit_unknown', 'pending', 'running', 'fetching')",
+          and status in ('queued', 'pending', 'running', 'fetching')",
     )
     .bind(execution)
     .bind(trouble.ending.status())
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_execution_whose_request_may_be_on_the_wire_cannot_be_given_up() {
+    async fn an_execution_that_amc_may_have_cannot_be_given_up_before_it_is_looked_for() {
         let house = House::new().await;
         let execution = house.manual().await;
         house.begin(execution).await;
@@ -323,6 +323,9 @@ mod tests {
         assert!(!give_up().await);
         let lost = Answer { http_status: None, request_id: None, detail: "reset" };
         assert!(submits::unknown(house.db(), execution, &lost).await.unwrap());
+        assert!(!give_up().await);
+        let sent_at = house.execution(execution).await.submit_started_at.expect("it was sent");
+        assert!(submits::proven_absent(house.db(), execution, sent_at).await.unwrap());
         assert!(give_up().await);
         let ended = house.execution(execution).await;
         assert_eq!(ended.error_class.as_deref(), Some("permanent"));

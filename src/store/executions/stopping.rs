@@ -6,6 +6,29 @@ use super::row::ExecutionStatus;
 use crate::store::ids::{CollectionUuid, ExecutionUuid};
 use crate::store::text;
 
+/// Asks for an unfinished execution to be stopped, whoever works on it. Where it stands, which nobody
+/// changes before the caller's transaction ends; none when it has ended.
+pub async fn ask_to_stop(
+    db: impl PgExecutor<'_>,
+    execution: ExecutionUuid,
+    reason: &str,
+) -> Result<Option<ExecutionStatus>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- executions_ask_to_stop
+        update workflow_executions
+        set cancel_requested_at = coalesce(cancel_requested_at, (select engine.now())),
+            error_class = 'cancelled',
+            error_message = $2
+        where id = $1
+          and status in ('queued', 'submitting', 'submit_unknown', 'pending', 'running', 'fetching')
+        returning status",
+    )
+    .bind(execution)
+    .bind(text::message(reason))
+    .fetch_optional(db)
+    .await
+}
+
 /// An execution that is to be stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromRow)]
 pub struct Stopping {

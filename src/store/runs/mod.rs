@@ -10,4 +10,6 @@ mod row;
 mod steps;
 
 pub use row::{NewRun, Run, RunKind, RunStatus, by_id, insert, insert_unfired, list, unfinished};
-pub use steps::{current_execution, earlier_unfinished, finish, next_waiting, note, spent, start};
+pub use steps::{
+    current_execution, earlier_unfinished, finish, lock, next_waiting, note, spent, start,
+};

@@ -6,6 +6,23 @@ use super::row::RunStatus;
 use crate::store::ids::{ExecutionUuid, ScheduleRunUuid, ScheduleUuid};
 use crate::store::text;
 
+/// Locks a run, and tells where it stands; none when there is none.
+pub async fn lock(
+    db: impl PgExecutor<'_>,
+    run: ScheduleRunUuid,
+) -> Result<Option<RunStatus>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- runs_lock
+        select status
+        from schedule_runs
+        where id = $1
+        for no key update",
+    )
+    .bind(run)
+    .fetch_optional(db)
+    .await
+}
+
 /// Whether an earlier run of the same schedule is unfinished: then it is not this one's turn.
 pub async fn earlier_unfinished(
     db: impl PgExecutor<'_>,

@@ -49,7 +49,7 @@ pub async fn evidence(
                 from report_data_weeks twin
                 join report_data_collections other on other.id = twin.collection_id
                 where twin.slice_key = week.slice_key
-                  and twin.status = 'succeeded'
+                  and twin.id <> week.id
                   and twin.metrics is not null
                 order by twin.completed_at desc
                 limit 1

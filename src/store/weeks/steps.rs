@@ -175,21 +175,25 @@ pub async fn cancel(
     Ok(done.rows_affected() == 1)
 }
 
-/// pending, running → blocked.
+/// pending, running → blocked. So many of its executions do not count: they never were let in.
 pub async fn block(
     db: impl PgExecutor<'_>,
     week: WeekId,
     reason: &str,
+    forgiven: i32,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         r"-- weeks_block
         update report_data_weeks
-        set status = 'blocked', error_message = $2
+        set status = 'blocked',
+            error_message = $2,
+            attempts_forgiven = least(attempts_forgiven + $3, attempts)
         where id = $1
           and status in ('pending', 'running')",
     )
     .bind(week)
     .bind(text::message(reason))
+    .bind(forgiven)
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -259,7 +263,7 @@ mod tests {
         {
             assert!(!start(house.db(), week).await.unwrap());
             assert!(!fail(house.db(), week, "late").await.unwrap());
-            assert!(!block(house.db(), week, "late").await.unwrap());
+            assert!(!block(house.db(), week, "late", 0).await.unwrap());
             assert!(!succeed(house.db(), week, &week_result(&json!({}))).await.unwrap());
             assert_eq!(house.week_status(week).await, status);
         }
@@ -270,10 +274,13 @@ mod tests {
         let house = House::new().await;
         let (_, week_ids) = house.collection("col_1", 1).await;
         house.queued(week_ids[0]).await;
-        assert!(block(house.db(), week_ids[0], "terms").await.unwrap());
+        assert!(block(house.db(), week_ids[0], "terms", 0).await.unwrap());
         assert!(start(house.db(), week_ids[0]).await.unwrap());
         let week = by_id(house.db(), week_ids[0]).await.unwrap().expect("it exists").week;
-        assert_eq!((week.attempts, week.error_message), (1, None));
+        assert_eq!((week.attempts, week.spent(), week.error_message), (1, 1, None));
+        assert!(block(house.db(), week_ids[0], "terms", 1).await.unwrap());
+        let week = by_id(house.db(), week_ids[0]).await.unwrap().expect("it exists").week;
+        assert_eq!((week.attempts, week.spent()), (1, 0), "it never was let in");
     }
 
     #[tokio::test]
