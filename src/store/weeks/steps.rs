@@ -3,6 +3,7 @@
 use serde_json::Value;
 use sqlx::PgExecutor;
 
+use super::row::WeekStatus;
 use crate::store::ids::{ExecutionUuid, WeekId};
 use crate::store::text;
 use crate::store::words::Sha256;
@@ -133,22 +134,7 @@ pub async fn fail(
     week: WeekId,
     message: &str,
 ) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
-        r"-- weeks_fail
-        update report_data_weeks
-        set status = case when previous_execution_id is null then 'failed' else 'succeeded' end::week_status,
-            workflow_execution_id = coalesce(previous_execution_id, workflow_execution_id),
-            previous_execution_id = null,
-            error_message = $2,
-            completed_at = (select engine.now())
-        where id = $1
-          and status in ('pending', 'running', 'blocked')",
-    )
-    .bind(week)
-    .bind(text::message(message))
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    end(db, week, WeekStatus::Failed, message).await
 }
 
 /// pending, running, blocked → cancelled, because its execution was. Otherwise as [`fail`].
@@ -157,10 +143,19 @@ pub async fn cancel(
     week: WeekId,
     message: &str,
 ) -> Result<bool, sqlx::Error> {
+    end(db, week, WeekStatus::Cancelled, message).await
+}
+
+async fn end(
+    db: impl PgExecutor<'_>,
+    week: WeekId,
+    status: WeekStatus,
+    message: &str,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
-        r"-- weeks_cancel
+        r"-- weeks_end
         update report_data_weeks
-        set status = case when previous_execution_id is null then 'cancelled' else 'succeeded' end::week_status,
+        set status = case when previous_execution_id is null then $3::week_status else 'succeeded' end,
             workflow_execution_id = coalesce(previous_execution_id, workflow_execution_id),
             previous_execution_id = null,
             error_message = $2,
@@ -170,6 +165,7 @@ pub async fn cancel(
     )
     .bind(week)
     .bind(text::message(message))
+    .bind(status)
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -203,7 +199,7 @@ mod tests {
     use crate::store::collections::{self, CollectionStatus};
     use crate::store::executions;
     use crate::store::fixture::{House, week_result};
-    use crate::store::weeks::{WeekStatus, by_id};
+    use crate::store::weeks::by_id;
 
     #[tokio::test]
     async fn the_first_week_to_start_starts_its_collection() {
