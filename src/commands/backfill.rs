@@ -3,8 +3,9 @@
 mod preview;
 
 use super::{Exit, connect, output, watch, wrong_usage};
+use crate::backfill::cut::Cut;
 use crate::backfill::estimate::Curve;
-use crate::backfill::plan::{Cut, LAG_DAYS_DEFAULT, PlanRequest};
+use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanRequest};
 use crate::backfill::request::Request;
 use crate::backfill::select::{MODES, Mode};
 use crate::backfill::start::{self, Created, said};
