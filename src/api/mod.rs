@@ -37,6 +37,7 @@
 //!
 //! Errors are [problem documents](https://www.rfc-editor.org/rfc/rfc9457), see [`error`].
 
+pub mod asked;
 pub mod batches;
 pub mod collections;
 pub mod error;

@@ -30,6 +30,7 @@ mod users;
 mod workflows;
 
 // What they share.
+mod asked;
 mod connect;
 mod exit;
 mod input;
