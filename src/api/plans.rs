@@ -53,6 +53,14 @@ pub async fn cancel(State(api): State<Api>, asked: Asked) -> Answer {
     answer(tx, steered).await
 }
 
+/// Takes up the failed and the cancelled weeks of every collection of a plan.
+pub async fn retry(State(api): State<Api>, asked: Asked) -> Answer {
+    let asked = asked.end()?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    let steered = steering::retry_plan(&mut tx, &api.queue, &asked.id, &asked.because()).await;
+    answer(tx, steered).await
+}
+
 /// Where the plan stands.
 pub(super) async fn found(api: &Api, id: &str) -> Result<PlanStatus, Problem> {
     if id.contains('\0') {

@@ -14,7 +14,7 @@ use recomamp::backfill::select::Mode;
 use recomamp::backfill::start::{self, Created};
 use recomamp::jobs::feed;
 use recomamp::queue::group::Standing;
-use recomamp::steering::{Because, cancel_plan, pause_plan, recollect, resume_plan};
+use recomamp::steering::{Because, cancel_plan, pause_plan, recollect, resume_plan, retry_plan};
 use recomamp::store::collections::{CollectionStatus, Rules};
 use recomamp::store::{events, versions, workflows};
 use recomamp::tools::resources;
@@ -188,9 +188,20 @@ async fn a_plan_is_paused_resumed_and_cancelled_as_a_whole() {
     assert_eq!(cancelled.changed, 2);
     tx.commit().await.expect("committed");
     site.assert_nothing_is_left().await;
-    working.stop().await;
     assert_eq!(plan(&site, plan_id).await.status, CollectionStatus::Cancelled);
     assert_eq!(became(&site, plan_id).await, ["pending", "cancelled"]);
+
+    let mut tx = site.db.pool().begin().await.expect("begun");
+    let again = retry_plan(&mut tx, queue, plan_id, &because).await.expect("taken up");
+    assert_eq!(again.changed, 2);
+    tx.commit().await.expect("committed");
+    eventually("the plan has ended", async || plan(&site, plan_id).await.finished_at.is_some())
+        .await;
+    site.idle().await;
+    working.stop().await;
+    let ended = plan(&site, plan_id).await;
+    assert_eq!((ended.status, ended.progress.done), (CollectionStatus::Completed, 60));
+    assert_eq!(became(&site, plan_id).await, ["pending", "cancelled", "completed"]);
     let mut tx = site.db.pool().begin().await.expect("begun");
     let unknown = resume_plan(&mut tx, queue, "nothing", &because).await.expect_err("refused");
     assert!(unknown.to_string().starts_with("there is no plan \"nothing\""), "{unknown}");

@@ -1,4 +1,4 @@
-//! A whole plan is paused, resumed, cancelled.
+//! A whole plan is paused, resumed, cancelled, or what failed of it is taken up again.
 
 use crate::commands::asked::{self, Asked};
 use crate::queue::Queue;
@@ -47,6 +47,18 @@ pub struct Cancel {
     asked: Asked,
 }
 
+/// Takes up the failed and the cancelled weeks of every collection of a plan, as if they had never been
+/// tried.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  recomamp plans retry plan-20250917-3f9a2c1e")]
+pub struct Retry {
+    /// Why, in one sentence.
+    #[arg(long)]
+    why: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
+}
+
 impl Pause {
     pub(super) async fn run(self) -> Result<()> {
         let mut tx = asked::begin().await?;
@@ -72,6 +84,16 @@ impl Cancel {
         let because = self.asked.because(Some(&self.why));
         let steered =
             steering::cancel_plan(&mut tx, &Queue::new(), &self.asked.id, &because).await?;
+        self.asked.done(tx, &steered, &steered.said).await
+    }
+}
+
+impl Retry {
+    pub(super) async fn run(self) -> Result<()> {
+        let mut tx = asked::begin().await?;
+        let because = self.asked.because(self.why.as_deref());
+        let steered =
+            steering::retry_plan(&mut tx, &Queue::new(), &self.asked.id, &because).await?;
         self.asked.done(tx, &steered, &steered.said).await
     }
 }
