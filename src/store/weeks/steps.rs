@@ -63,6 +63,29 @@ pub async fn start(db: impl PgExecutor<'_>, week: WeekId) -> Result<bool, sqlx::
     Ok(done.rows_affected() == 1)
 }
 
+/// blocked → running: its execution is open, and is finished also while the collection is paused.
+///
+/// Refused while another week runs the same slice.
+pub async fn go_on(db: impl PgExecutor<'_>, week: WeekId) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- weeks_go_on
+        update report_data_weeks week
+        set status = 'running', error_message = null
+        where id = $1
+          and status = 'blocked'
+          and not exists (
+              select
+              from report_data_weeks other
+              where other.slice_key = week.slice_key
+                and other.status = 'running'
+          )",
+    )
+    .bind(week)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// Makes an execution the week's current one, and counts it. Only of a running week.
 pub async fn set_current_execution(
     db: impl PgExecutor<'_>,
@@ -270,6 +293,24 @@ mod tests {
         assert!(start(house.db(), week_ids[0]).await.unwrap());
         let week = by_id(house.db(), week_ids[0]).await.unwrap().expect("it exists").week;
         assert_eq!((week.attempts, week.error_message), (1, None));
+    }
+
+    #[tokio::test]
+    async fn a_blocked_week_goes_on_while_its_collection_is_paused_unless_another_runs_its_slice() {
+        let house = House::new().await;
+        let (collection, week_ids) = house.collection("col_1", 1).await;
+        let (_, same) = house.collection("col_2", 1).await;
+        house.queued(week_ids[0]).await;
+        assert!(!go_on(house.db(), week_ids[0]).await.unwrap(), "it is not blocked");
+        assert!(block(house.db(), week_ids[0], "lost").await.unwrap());
+        let pause =
+            collections::Pause { reason: "holidays", by: "ana", auto: false, resume_at: None };
+        assert!(collections::pause(house.db(), collection, &pause).await.unwrap());
+        assert!(start(house.db(), same[0]).await.unwrap());
+        assert!(!go_on(house.db(), week_ids[0]).await.unwrap(), "another runs its slice");
+        assert!(fail(house.db(), same[0], "no").await.unwrap());
+        assert!(go_on(house.db(), week_ids[0]).await.unwrap());
+        assert_eq!(house.week_status(week_ids[0]).await, WeekStatus::Running);
     }
 
     #[tokio::test]
