@@ -113,7 +113,8 @@ impl CollectWeek {
             return Ok(Outcome::Snooze(LOOK_AGAIN));
         }
         let blocked = week.week.status == WeekStatus::Blocked;
-        if blocked && !weeks::start(&tools.db, week.week.id).await? {
+        if blocked && !weeks::go_on(&tools.db, week.week.id).await? {
+            // The same slice is being collected by another week.
             return Ok(Outcome::Snooze(LOOK_AGAIN));
         }
         Ok(Outcome::then(owner::working_job(tools, execution)?))

@@ -13,7 +13,7 @@ use crate::queue::{Enqueued, Error, Failure, Job, NewJob, Queue};
 use crate::store::collections::{self, Collection, CollectionStatus, Pause};
 use crate::store::events::{self, NewEvent};
 use crate::store::weeks::{self, WeekStatus};
-use crate::store::{CollectionUuid, WeekId};
+use crate::store::{CollectionUuid, UserId, WeekId};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -164,10 +164,14 @@ async fn auto_pause(
     Ok(note(connection, collection, CollectionStatus::Paused, ENGINE, Some(reason)).await?)
 }
 
-/// Pauses the collections of every user whose credential is refused, until it is good again. What is under
-/// way waits.
-pub async fn refused(connection: &mut PgConnection, reason: &str) -> Result<(), sqlx::Error> {
-    for (id, status) in collections::pause_refused(&mut *connection, reason, ENGINE).await? {
+/// Pauses the collections of these users, whose credentials are refused, until they are good again. What is
+/// under way waits.
+pub async fn refused(
+    connection: &mut PgConnection,
+    users: &[UserId],
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    for (id, status) in collections::pause_refused(&mut *connection, users, reason, ENGINE).await? {
         metrics::collection_auto_paused();
         if let Some(found) = collections::by_id(&mut *connection, id).await? {
             let was = Collection { status, ..found };

@@ -16,7 +16,9 @@ use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue, Shar
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, Trouble};
 use crate::store::runs::RunStatus;
 use crate::store::weeks::{self, WeekResult, WeekStatus};
-use crate::store::{BatchMemberId, ExecutionUuid, ScheduleRunUuid, WeekId, batches, collections};
+use crate::store::{
+    BatchMemberId, ExecutionUuid, ScheduleRunUuid, UserId, WeekId, batches, collections,
+};
 use crate::tools::{Tools, resources};
 use sqlx::PgConnection;
 use std::time::Duration;
@@ -131,11 +133,15 @@ impl Owner {
     }
 }
 
-/// Pauses what belongs to users whose credential Amazon refuses: their collections and schedules, until it
-/// is good again. Those that are paused already stay as they are.
-pub async fn refused(connection: &mut PgConnection, reason: &str) -> Result<(), sqlx::Error> {
-    feed::refused(&mut *connection, reason).await?;
-    run_schedule::refused(connection, reason).await
+/// Pauses what belongs to users whose credentials Amazon refuses: their collections and schedules, until
+/// they are good again. Those that are paused already stay as they are.
+pub async fn refused(
+    connection: &mut PgConnection,
+    users: &[UserId],
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    feed::refused(&mut *connection, users, reason).await?;
+    run_schedule::refused(connection, users, reason).await
 }
 
 /// Lets the collections and schedules go on that waited for this resource. Call it before the resource is

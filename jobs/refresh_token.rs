@@ -154,11 +154,10 @@ impl RefreshToken {
         client_id: Option<&str>,
         error: TokenError,
     ) -> Result<Outcome, Failure> {
-        let said = error.to_string();
         match error.class() {
             TokenClass::InvalidGrant => {
                 let mut transaction = crate::transaction::begin(&tools.db).await?;
-                let user = self.user_id;
+                let (user, said) = (self.user_id, error.to_string());
                 let stopped = credentials::refuse(
                     &mut *transaction,
                     user,
@@ -167,18 +166,21 @@ impl RefreshToken {
                     CONFIRMED_AFTER,
                 );
                 if stopped.await? {
-                    self.tell(&mut transaction, TokenState::NeedsReauth, &said).await?;
+                    tell(&mut transaction, &[user], TokenState::NeedsReauth, &said).await?;
                 }
                 transaction.commit().await?;
                 Ok(Outcome::Snooze(try_again_in(attempt.snoozes())))
             }
             TokenClass::InvalidClient => {
+                let said = error.without_request().to_string();
                 let mut transaction = crate::transaction::begin(&tools.db).await?;
                 let stopped =
                     credentials::refuse_client(&mut *transaction, client_id, &said).await?;
-                if !stopped.is_empty() {
-                    self.tell(&mut transaction, TokenState::ClientInvalid, &said).await?;
+                let users: Vec<UserId> = stopped.iter().map(|(user, _)| *user).collect();
+                if !users.is_empty() {
+                    tracing::error!(user = %self.user_id, %error, "the client is refused");
                 }
+                tell(&mut transaction, &users, TokenState::ClientInvalid, &said).await?;
                 // Each of them tries again now and then, also one of whom nothing else is under way.
                 let others = stopped.into_iter().filter(|(user, _)| *user != self.user_id);
                 let others = others.map(|(user, generation)| job(user, generation));
@@ -193,18 +195,21 @@ impl RefreshToken {
             TokenClass::Permanent | TokenClass::Transient => Err(Failure::transient(error)),
         }
     }
+}
 
-    /// Writes it down, and pauses what cannot go on, until the token is good again.
-    async fn tell(
-        &self,
-        transaction: &mut PgConnection,
-        state: TokenState,
-        why: &str,
-    ) -> Result<(), Failure> {
-        tracing::error!(user = %self.user_id, %state, why, "the user's work stops");
+/// Writes down of each of these users that nothing of theirs can go on, and pauses it until their tokens are
+/// good again. `why` is true of every one of them.
+async fn tell(
+    transaction: &mut PgConnection,
+    users: &[UserId],
+    state: TokenState,
+    why: &str,
+) -> Result<(), Failure> {
+    for user in users {
+        tracing::error!(%user, %state, why, "the user's work stops");
         let event = NewEvent {
             entity: "user",
-            entity_id: &self.user_id.to_string(),
+            entity_id: &user.to_string(),
             from_status: Some(TokenState::Active.as_str()),
             to_status: Some(state.as_str()),
             actor: "engine",
@@ -212,13 +217,15 @@ impl RefreshToken {
             detail: &serde_json::json!({}),
         };
         events::append(&mut *transaction, &event).await?;
-        let remedy = match state {
-            TokenState::ClientInvalid => "correct RECOMAMP_LWA_CLIENT_ID and its secret",
-            _ => "let the user log in again, then run `recomamp users authorise`",
-        };
-        let reason = format!("Amazon refuses the user's credential ({why}): {remedy}");
-        Ok(owner::refused(transaction, &reason).await?)
     }
+    let (what, remedy) = match state {
+        TokenState::ClientInvalid => ("client id", "correct RECOMAMP_LWA_CLIENT_ID and its secret"),
+        _ => {
+            ("user's credential", "let the user log in again, then run `recomamp users authorise`")
+        }
+    };
+    let reason = format!("Amazon refuses the {what} ({why}): {remedy}");
+    Ok(owner::refused(transaction, users, &reason).await?)
 }
 
 /// How old a token has to be to be renewed, when so many before it did not last. Seconds.

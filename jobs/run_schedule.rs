@@ -15,7 +15,7 @@ use crate::store::executions::{
 use crate::store::instances::{self, InstanceStatus};
 use crate::store::runs::{self, Run, RunStatus};
 use crate::store::schedules::{self, Pause, Schedule, ScheduleStatus};
-use crate::store::{ExecutionUuid, ScheduleRunUuid};
+use crate::store::{ExecutionUuid, ScheduleRunUuid, UserId};
 use crate::tools::{Tools, resources};
 use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
@@ -230,10 +230,14 @@ pub async fn opened(connection: &mut PgConnection, resource: &str) -> Result<usi
     Ok(resumed.len())
 }
 
-/// Pauses the schedules of every user whose credential is refused, each with its event, until it is
+/// Pauses the schedules of these users, whose credentials are refused, each with its event, until they are
 /// good again. What is under way waits.
-pub async fn refused(connection: &mut PgConnection, reason: &str) -> Result<(), sqlx::Error> {
-    for schedule in schedules::pause_refused(&mut *connection, reason).await? {
+pub async fn refused(
+    connection: &mut PgConnection,
+    users: &[UserId],
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    for schedule in schedules::pause_refused(&mut *connection, users, reason).await? {
         let event = NewEvent {
             entity: "schedule",
             entity_id: &schedule.schedule_id,

@@ -88,6 +88,12 @@ impl TokenError {
     pub fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
     }
+
+    /// The same failure, told to those who did not make the request.
+    #[must_use]
+    pub fn without_request(&self) -> Self {
+        Self { request_id: None, ..self.clone() }
+    }
 }
 
 impl fmt::Display for TokenError {

@@ -1,11 +1,11 @@
 //! `/v1/batches`: one workflow on many instances, started, looked at, called off, tried again.
 
 use super::Api;
+use super::asked::{Asked, answer};
 use super::collections::body;
 use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
-use super::steering::{Asked, because};
 use crate::backfill::batches::{self, BatchStatus};
 use crate::steering::{self, BatchError, BatchRequest, SteeredBatch};
 use axum::Json;
@@ -41,7 +41,7 @@ pub async fn create(
     fields.end()?;
     let by = by.unwrap_or_else(|| "api".to_owned());
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let id = steering::start_batch(&mut tx, &api.queue, &request, &by).await.map_err(explained)?;
+    let id = steering::start_batch(&mut tx, &api.queue, &request, &by).await?;
     tx.commit().await?;
     let location = [(header::LOCATION, format!("/v1/batches/{id}"))];
     Ok((StatusCode::CREATED, location, Json(found(&api, &id).await?)))
@@ -54,25 +54,19 @@ pub async fn show(State(api): State<Api>, id: Id) -> Result<Json<BatchStatus>, P
 }
 
 /// Cancels what a batch has left to do, at AMC too.
-pub async fn cancel(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
-    let (id, by, why) = Asked::read(id, &headers, body)?.end()?;
+pub async fn cancel(State(api): State<Api>, asked: Asked) -> Answer {
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let because = because(&by, why.as_deref());
-    let steered = steering::cancel_batch(&mut tx, &api.queue, &id, &because).await;
-    let steered = steered.map_err(explained)?;
-    tx.commit().await?;
-    Ok(Json(steered))
+    let steered = steering::cancel_batch(&mut tx, &api.queue, &asked.id, &asked.because()).await;
+    answer(tx, steered).await
 }
 
 /// Takes up the failed and the cancelled members of a batch.
-pub async fn retry(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
-    let (id, by, why) = Asked::read(id, &headers, body)?.end()?;
+pub async fn retry(State(api): State<Api>, asked: Asked) -> Answer {
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let because = because(&by, why.as_deref());
-    let steered = steering::retry_batch(&mut tx, &api.queue, &id, &because).await;
-    let steered = steered.map_err(explained)?;
-    tx.commit().await?;
-    Ok(Json(steered))
+    let steered = steering::retry_batch(&mut tx, &api.queue, &asked.id, &asked.because()).await;
+    answer(tx, steered).await
 }
 
 fn read(fields: &mut Fields, week_attempts: u32) -> Result<BatchRequest, Problem> {
@@ -114,20 +108,22 @@ async fn found(api: &Api, id: &str) -> Result<BatchStatus, Problem> {
 }
 
 /// Why it is not done, as a program is told.
-fn explained(error: BatchError) -> Problem {
-    let message = error.to_string();
-    let (detail, remedy) = body::halves(&message);
-    let problem = match error {
-        BatchError::Database(error) => return error.into(),
-        BatchError::Queue(error) => return error.into(),
-        BatchError::Start(error) => return body::explained(error),
-        BatchError::Unknown(_) => Problem::not_found(detail),
-        BatchError::NoInstance => Problem::invalid("instances", detail),
-        BatchError::TooOld(_) => Problem::invalid("start", detail),
-        BatchError::EmptyWindow { .. } | BatchError::TooRecent { .. } => {
-            Problem::invalid("end", detail)
-        }
-        BatchError::NoReason => Problem::invalid("why", detail),
-    };
-    problem.with_remedy(remedy)
+impl From<BatchError> for Problem {
+    fn from(error: BatchError) -> Self {
+        let message = error.to_string();
+        let (detail, remedy) = body::halves(&message);
+        let problem = match error {
+            BatchError::Database(error) => return error.into(),
+            BatchError::Queue(error) => return error.into(),
+            BatchError::Start(error) => return body::explained(error),
+            BatchError::Unknown(_) => Self::not_found(detail),
+            BatchError::NoInstance => Self::invalid("instances", detail),
+            BatchError::TooOld(_) => Self::invalid("start", detail),
+            BatchError::EmptyWindow { .. } | BatchError::TooRecent { .. } => {
+                Self::invalid("end", detail)
+            }
+            BatchError::NoReason => Self::invalid("why", detail),
+        };
+        problem.with_remedy(remedy)
+    }
 }

@@ -11,7 +11,7 @@
 //! | `POST /v1/collections/{id}/widen`, `/shrink` | more weeks or fewer: `from`, `until` |
 //! | `POST /v1/collections` | starts a backfill, a plan when it is for several; `dry_run` shows what it would do |
 //! | `GET /v1/plans`, `/v1/plans/{id}` | collections that were asked for together, and how far they are |
-//! | `POST /v1/plans/{id}/pause`, `/resume`, `/cancel` | what the word says, to each of them: `why`, `by`, `until` |
+//! | `POST /v1/plans/{id}/pause`, `/resume`, `/cancel`, `/retry` | what the word says, to each of them: `why`, `by`, `until` |
 //! | `GET /v1/collections/{id}/report` | the proof that it has every day once, or what it lacks |
 //! | `GET`, `POST /v1/batches`, `GET /v1/batches/{id}` | one workflow on many instances: `instances`, `start`, `end`, `parameters`, `parameters_for` |
 //! | `POST /v1/batches/{id}/cancel`, `/retry` | what the word says: `why`, `by` |
@@ -37,6 +37,7 @@
 //!
 //! Errors are [problem documents](https://www.rfc-editor.org/rfc/rfc9457), see [`error`].
 
+pub mod asked;
 pub mod batches;
 pub mod collections;
 pub mod error;
@@ -98,6 +99,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/plans/{id}/pause", post(plans::pause))
         .route("/v1/plans/{id}/resume", post(plans::resume))
         .route("/v1/plans/{id}/cancel", post(plans::cancel))
+        .route("/v1/plans/{id}/retry", post(plans::retry))
         .route("/v1/batches", get(batches::list).post(batches::create))
         .route("/v1/batches/{id}", get(batches::show))
         .route("/v1/batches/{id}/cancel", post(batches::cancel))

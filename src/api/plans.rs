@@ -1,19 +1,15 @@
 //! `/v1/plans`: collections that were asked for together, looked at and steered as one.
 
 use super::Api;
+use super::asked::{Asked, answer};
 use super::error::Problem;
 use super::query::{Given, Parameters};
-use super::steering::{Asked, answer, because};
 use crate::backfill::plans::{self, PlanStatus};
 use crate::steering::{self, SteeredPlan};
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use chrono::{DateTime, Utc};
 
-type Body = Result<Bytes, BytesRejection>;
 type Id = Result<Path<String>, PathRejection>;
 type Answer = Result<Json<SteeredPlan>, Problem>;
 
@@ -33,32 +29,35 @@ pub async fn show(State(api): State<Api>, id: Id) -> Result<Json<PlanStatus>, Pr
 }
 
 /// Pauses every unfinished collection of a plan, for good or until a time.
-pub async fn pause(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
-    let mut asked = Asked::read(id, &headers, body)?;
-    let until: Option<DateTime<Utc>> =
-        asked.fields.optional("until", "a time such as 2026-01-31T08:00:00Z")?;
-    let (id, by, why) = asked.end()?;
+pub async fn pause(State(api): State<Api>, mut asked: Asked) -> Answer {
+    let until = asked.until()?;
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let because = because(&by, why.as_deref());
-    let steered = steering::pause_plan(&mut tx, &id, until, &because).await;
+    let steered = steering::pause_plan(&mut tx, &asked.id, until, &asked.because()).await;
     answer(tx, steered).await
 }
 
 /// Lets every paused collection of a plan go on.
-pub async fn resume(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
-    let (id, by, why) = Asked::read(id, &headers, body)?.end()?;
+pub async fn resume(State(api): State<Api>, asked: Asked) -> Answer {
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let because = because(&by, why.as_deref());
-    let steered = steering::resume_plan(&mut tx, &api.queue, &id, &because).await;
+    let steered = steering::resume_plan(&mut tx, &api.queue, &asked.id, &asked.because()).await;
     answer(tx, steered).await
 }
 
 /// Cancels what the collections of a plan have left to do, at AMC too.
-pub async fn cancel(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
-    let (id, by, why) = Asked::read(id, &headers, body)?.end()?;
+pub async fn cancel(State(api): State<Api>, asked: Asked) -> Answer {
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let because = because(&by, why.as_deref());
-    let steered = steering::cancel_plan(&mut tx, &api.queue, &id, &because).await;
+    let steered = steering::cancel_plan(&mut tx, &api.queue, &asked.id, &asked.because()).await;
+    answer(tx, steered).await
+}
+
+/// Takes up the failed and the cancelled weeks of every collection of a plan.
+pub async fn retry(State(api): State<Api>, asked: Asked) -> Answer {
+    let asked = asked.end()?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    let steered = steering::retry_plan(&mut tx, &api.queue, &asked.id, &asked.because()).await;
     answer(tx, steered).await
 }
 

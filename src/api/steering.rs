@@ -1,21 +1,15 @@
 //! `/v1/collections/{id}/pause` and its like: backfills that are there already are steered.
 
 use super::Api;
+use super::asked::{Asked, answer};
 use super::error::Problem;
-use super::fields::Fields;
 use crate::backfill::plan::PlanError;
 use crate::backfill::status::{self, Status};
-use crate::steering::{self, Because, Bounds, SteerError, Steered};
+use crate::steering::{self, Bounds, SteerError, Steered};
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use chrono::{DateTime, NaiveDate, Utc};
-use sqlx::{Postgres, Transaction};
+use axum::extract::State;
+use chrono::NaiveDate;
 
-type Body = Result<Bytes, BytesRejection>;
-type Id = Result<Path<String>, PathRejection>;
 type Answer = Result<Json<Steered>, Problem>;
 
 /// How many collections are listed.
@@ -27,142 +21,96 @@ pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Status>>, Problem> 
 }
 
 /// Pauses a backfill, for good or until a time.
-pub async fn pause(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
-    let mut asked = Asked::read(id, &headers, body)?;
-    let until: Option<DateTime<Utc>> =
-        asked.fields.optional("until", "a time such as 2026-01-31T08:00:00Z")?;
-    let (id, by, why) = asked.end()?;
+pub async fn pause(State(api): State<Api>, mut asked: Asked) -> Answer {
+    let until = asked.until()?;
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let steered = steering::pause(&mut tx, &id, until, &because(&by, why.as_deref())).await;
+    let steered = steering::pause(&mut tx, &asked.id, until, &asked.because()).await;
     answer(tx, steered).await
 }
 
 /// Lets a paused backfill go on.
-pub async fn resume(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
-    let (id, by, why) = Asked::read(id, &headers, body)?.end()?;
+pub async fn resume(State(api): State<Api>, asked: Asked) -> Answer {
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let because = because(&by, why.as_deref());
-    let steered = steering::resume(&mut tx, &api.queue, &id, &because).await;
+    let steered = steering::resume(&mut tx, &api.queue, &asked.id, &asked.because()).await;
     answer(tx, steered).await
 }
 
 /// Cancels what a backfill has left to do, at AMC too.
-pub async fn cancel(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
-    let (id, by, why) = Asked::read(id, &headers, body)?.end()?;
+pub async fn cancel(State(api): State<Api>, asked: Asked) -> Answer {
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let because = because(&by, why.as_deref());
-    let steered = steering::cancel(&mut tx, &api.queue, &id, &because).await;
+    let steered = steering::cancel(&mut tx, &api.queue, &asked.id, &asked.because()).await;
     answer(tx, steered).await
 }
 
 /// Takes up the failed and the cancelled weeks, or one of them.
-pub async fn retry(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
-    let mut asked = Asked::read(id, &headers, body)?;
+pub async fn retry(State(api): State<Api>, mut asked: Asked) -> Answer {
     let week: Option<NaiveDate> = asked.fields.optional("week", "a date such as 2025-01-06")?;
-    let (id, by, why) = asked.end()?;
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let because = because(&by, why.as_deref());
-    let steered = steering::retry(&mut tx, &api.queue, &id, week, &because).await;
+    let steered = steering::retry(&mut tx, &api.queue, &asked.id, week, &asked.because()).await;
     answer(tx, steered).await
 }
 
 /// Asks AMC again for the last weeks.
-pub async fn recollect(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
-    let mut asked = Asked::read(id, &headers, body)?;
+pub async fn recollect(State(api): State<Api>, mut asked: Asked) -> Answer {
     let weeks: u32 = asked.fields.required("weeks", "a number of weeks")?;
-    let (id, by, why) = asked.end()?;
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let because = because(&by, why.as_deref());
-    let steered = steering::recollect(&mut tx, &api.queue, &id, weeks, &because).await;
+    let steered =
+        steering::recollect(&mut tx, &api.queue, &asked.id, weeks, &asked.because()).await;
     answer(tx, steered).await
 }
 
 /// Adds earlier or later weeks.
-pub async fn widen(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
-    let mut asked = Asked::read(id, &headers, body)?;
-    let bounds = asked.bounds()?;
-    let (id, by, why) = asked.end()?;
+pub async fn widen(State(api): State<Api>, mut asked: Asked) -> Answer {
+    let bounds = bounds(&mut asked)?;
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let because = because(&by, why.as_deref());
-    let steered = steering::widen(&mut tx, &api.queue, &id, bounds, &because).await;
+    let steered = steering::widen(&mut tx, &api.queue, &asked.id, bounds, &asked.because()).await;
     answer(tx, steered).await
 }
 
 /// Skips the weeks outside that have not begun.
-pub async fn shrink(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
-    let mut asked = Asked::read(id, &headers, body)?;
-    let bounds = asked.bounds()?;
-    let (id, by, why) = asked.end()?;
+pub async fn shrink(State(api): State<Api>, mut asked: Asked) -> Answer {
+    let bounds = bounds(&mut asked)?;
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let because = because(&by, why.as_deref());
-    let steered = steering::shrink(&mut tx, &api.queue, &id, bounds, &because).await;
+    let steered = steering::shrink(&mut tx, &api.queue, &asked.id, bounds, &asked.because()).await;
     answer(tx, steered).await
 }
 
-/// Which backfill or plan, and what every verb understands besides its own fields.
-pub(super) struct Asked {
-    id: String,
-    pub(super) fields: Fields,
-}
-
-impl Asked {
-    pub(super) fn read(id: Id, headers: &HeaderMap, body: Body) -> Result<Self, Problem> {
-        let Path(id) = id.map_err(|_| Problem::not_found("the id is not text"))?;
-        if id.contains('\0') {
-            return Err(Problem::not_found("no id has a NUL character in it"));
-        }
-        Ok(Self { id, fields: Fields::from_request(headers, body)? })
-    }
-
-    fn bounds(&mut self) -> Result<Bounds, Problem> {
-        const MUST_BE: &str = "a date such as 2025-01-06";
-        let from = self.fields.optional("from", MUST_BE)?;
-        Ok(Bounds { from, until: self.fields.optional("until", MUST_BE)? })
-    }
-
-    /// The backfill, who asks, and why.
-    pub(super) fn end(mut self) -> Result<(String, String, Option<String>), Problem> {
-        let why = self.fields.optional("why", "the reason, as text")?;
-        let by = self.fields.optional("by", "who asks, as text")?;
-        self.fields.end()?;
-        Ok((self.id, by.unwrap_or_else(|| "api".to_owned()), why))
-    }
-}
-
-pub(super) fn because<'a>(by: &'a str, why: Option<&'a str>) -> Because<'a> {
-    Because { by, why }
-}
-
-/// Commits what was done, and says so.
-pub(super) async fn answer<T>(
-    transaction: Transaction<'static, Postgres>,
-    steered: Result<T, SteerError>,
-) -> Result<Json<T>, Problem> {
-    let steered = steered.map_err(explained)?;
-    transaction.commit().await?;
-    Ok(Json(steered))
+/// The days that a backfill is to cover.
+fn bounds(asked: &mut Asked) -> Result<Bounds, Problem> {
+    const MUST_BE: &str = "a date such as 2025-01-06";
+    let from = asked.fields.optional("from", MUST_BE)?;
+    Ok(Bounds { from, until: asked.fields.optional("until", MUST_BE)? })
 }
 
 /// Why it is not done, as a program is told.
-fn explained(error: SteerError) -> Problem {
-    let message = error.to_string();
-    let (detail, remedy) = message.rsplit_once(": ").unwrap_or((&message, ""));
-    let problem = match error {
-        SteerError::Database(error) => return error.into(),
-        SteerError::Queue(error) => return error.into(),
-        SteerError::Unknown(_) | SteerError::UnknownPlan(_) => Problem::not_found(detail),
-        SteerError::Ended { .. } | SteerError::Unreadable { .. } => Problem::conflict(detail),
-        SteerError::NoReason => Problem::invalid("why", detail),
-        SteerError::ResumesTooEarly | SteerError::Plan(PlanError::TooRecent { .. }) => {
-            Problem::invalid("until", detail)
-        }
-        SteerError::NoSuchWeek(_) => Problem::invalid("week", detail),
-        SteerError::WeekCount(_) => Problem::invalid("weeks", detail),
-        SteerError::NoBounds | SteerError::NotWider { .. } | SteerError::NothingLeft => {
-            Problem::invalid("from", detail)
-        }
-        SteerError::Plan(PlanError::NotABorder { field, .. }) => Problem::invalid(field, detail),
-        SteerError::Plan(_) => Problem::invalid("from", detail),
-    };
-    problem.with_remedy(remedy)
+impl From<SteerError> for Problem {
+    fn from(error: SteerError) -> Self {
+        let message = error.to_string();
+        let (detail, remedy) = message.rsplit_once(": ").unwrap_or((&message, ""));
+        let problem = match error {
+            SteerError::Database(error) => return error.into(),
+            SteerError::Queue(error) => return error.into(),
+            SteerError::Unknown(_) | SteerError::UnknownPlan(_) => Self::not_found(detail),
+            SteerError::Ended { .. } | SteerError::Unreadable { .. } => Self::conflict(detail),
+            SteerError::NoReason => Self::invalid("why", detail),
+            SteerError::ResumesTooEarly | SteerError::Plan(PlanError::TooRecent { .. }) => {
+                Self::invalid("until", detail)
+            }
+            SteerError::NoSuchWeek(_) => Self::invalid("week", detail),
+            SteerError::WeekCount(_) => Self::invalid("weeks", detail),
+            SteerError::NoBounds | SteerError::NotWider { .. } | SteerError::NothingLeft => {
+                Self::invalid("from", detail)
+            }
+            SteerError::Plan(PlanError::NotABorder { field, .. }) => Self::invalid(field, detail),
+            SteerError::Plan(_) => Self::invalid("from", detail),
+        };
+        problem.with_remedy(remedy)
+    }
 }

@@ -3,7 +3,8 @@
 //! On paper, pure functions of their arguments (no clock, no database, no network):
 //!
 //! - [`week`]: what a week is, to the second, in any zone.
-//! - [`plan`]: a request ("the last 52") becomes slices: days, weeks or months.
+//! - [`cut`]: days, weeks or months: where a slice begins, and how many there are.
+//! - [`plan`]: a request ("the last 52") becomes slices.
 //! - [`select`]: which of them are asked for, taken over, or left out.
 //! - [`estimate`]: what that will ask of AMC, and how long it may take.
 //! - [`progress`]: counts become "38 of 52 weeks done".
@@ -25,6 +26,7 @@ pub mod batches;
 pub mod budget;
 pub mod completion;
 pub mod coverage;
+pub mod cut;
 pub mod estimate;
 pub mod fingerprint;
 pub mod plan;

@@ -1,7 +1,8 @@
 //! What somebody wants to be collected, checked: which workflows on which instances, and which slices.
 
+use super::cut::Cut;
 use super::fingerprint::{Slice, fingerprint};
-use super::plan::{Cut, Plan, PlanError, PlanRequest, plan};
+use super::plan::{Plan, PlanError, PlanRequest, plan};
 use super::select::Mode;
 use crate::clock;
 use crate::parameters::fill::Form;

@@ -2,9 +2,11 @@
 
 mod preview;
 
-use super::{Exit, connect, output, watch, wrong_usage};
+use super::watch::{self, Followed};
+use super::{Exit, connect, output, wrong_usage};
+use crate::backfill::cut::Cut;
 use crate::backfill::estimate::Curve;
-use crate::backfill::plan::{Cut, LAG_DAYS_DEFAULT, PlanRequest};
+use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanRequest};
 use crate::backfill::request::Request;
 use crate::backfill::select::{MODES, Mode};
 use crate::backfill::start::{self, Created, said};
@@ -16,7 +18,7 @@ use crate::queue::postgres::inspect;
 use crate::store::collections::{FeedOrder, Rules};
 use crate::telemetry::Mode as Telemetry;
 use crate::tools::resources;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use chrono::{NaiveDate, Weekday};
 use chrono_tz::Tz;
 use clap::Args;
@@ -106,11 +108,6 @@ impl Backfill {
         let (database, limits, polling): (Database, Limits, Polling) =
             super::settings(Telemetry::Command)?;
         let request = self.request(limits);
-        if self.watch && request.workflows.len() * request.instances.len().max(1) > 1 {
-            wrong_usage(
-                "--watch follows one collection: leave it out, and look with `recomamp plans show`",
-            );
-        }
         let db = connect::ready(&database, 2).await?;
         let mut tx = crate::transaction::begin(&db).await?;
         if self.dry_run {
@@ -136,24 +133,31 @@ impl Backfill {
         }
         let mut connection = db.acquire().await?;
         say_who_works(&mut connection).await?;
-        if let Some(plan) = &created.plan_id {
-            return tell_plan(&mut connection, plan, self.json).await;
-        }
-        let made = created.collections.first().context("nothing was created")?;
+        let followed = match (&created.plan_id, created.collections.as_slice()) {
+            (Some(plan), _) => Followed::Plan(plan),
+            (None, [made, ..]) => Followed::Collection(&made.collection_id),
+            (None, []) => bail!("nothing was created"),
+        };
         if !self.json {
-            output::line(&made.collection_id)?;
+            output::line(followed.id())?;
         }
         let exit = if self.watch {
-            watch::follow(db, &made.collection_id).await?
+            watch::follow(db, followed).await?
         } else {
             if !self.json {
-                eprintln!("Follow it with `recomamp status {} --watch`.", made.collection_id);
+                eprintln!("Follow it with `{}`.", followed.again());
             }
             Exit::Done
         };
-        if self.json {
-            let status = status::of(&mut connection, &made.collection_id).await?;
-            output::json(&status.context("the collection is gone")?)?;
+        match followed {
+            _ if !self.json => {}
+            Followed::Plan(id) => {
+                output::json(&plans::of(&mut connection, id).await?.context("the plan is gone")?)?;
+            }
+            Followed::Collection(id) => {
+                let status = status::of(&mut connection, id).await?;
+                output::json(&status.context("the collection is gone")?)?;
+            }
         }
         Ok(exit)
     }
@@ -209,17 +213,6 @@ impl Backfill {
             wrong_usage("--older-than belongs to --mode stale: give both, as in 30d, or neither")
         })
     }
-}
-
-async fn tell_plan(connection: &mut PgConnection, plan_id: &str, json: bool) -> Result<Exit> {
-    if json {
-        let plan = plans::of(connection, plan_id).await?;
-        output::json(&plan.context("the plan is gone")?)?;
-        return Ok(Exit::Done);
-    }
-    output::line(plan_id)?;
-    eprintln!("Look at it with `recomamp plans show {plan_id}`.");
-    Ok(Exit::Done)
 }
 
 /// A backfill without a worker looks like one that hangs.

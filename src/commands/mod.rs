@@ -30,6 +30,7 @@ mod users;
 mod workflows;
 
 // What they share.
+mod asked;
 mod connect;
 mod exit;
 mod input;
@@ -116,7 +117,7 @@ impl Cli {
             Command::Backfill(command) => Box::pin(command.run()).await,
             Command::Collections(command) => Box::pin(command.run()).await,
             Command::Batches(command) => Box::pin(command.run()).await.map(Exit::done),
-            Command::Plans(command) => command.run().await.map(Exit::done),
+            Command::Plans(command) => command.run().await,
             Command::Schedules(command) => Box::pin(command.run()).await.map(Exit::done),
             Command::Jobs(command) => command.run().await.map(Exit::done),
             Command::Gates(command) => command.run().await.map(Exit::done),

@@ -1,7 +1,8 @@
 //! `recomamp status`: what the engine does now, or where one collection stands.
 
 use super::gates::list;
-use super::{Exit, connect, output, watch};
+use super::watch::{self, Followed};
+use super::{Exit, connect, output};
 use crate::backfill::status::{self as standing, Detailed, Status as Backfill};
 use crate::clock;
 use crate::config::Database;
@@ -89,7 +90,11 @@ impl Status {
             }
             return Ok(Exit::Done);
         };
-        let exit = if self.watch { watch::follow(&db, collection).await? } else { Exit::Done };
+        let exit = if self.watch {
+            watch::follow(&db, Followed::Collection(collection)).await?
+        } else {
+            Exit::Done
+        };
         let detailed = standing::detailed(&mut *db.acquire().await?, collection).await?;
         let detailed = detailed.with_context(|| {
             format!("there is no collection {collection}: see `recomamp status`")

@@ -1,6 +1,7 @@
 //! Follows a backfill to its end: a bar on a terminal, one line per change elsewhere.
 
 use super::Exit;
+use crate::backfill::plans::{self, MemberStatus, PlanStatus};
 use crate::backfill::progress::Progress;
 use crate::backfill::status::{self, Status};
 use crate::store::collections::CollectionStatus;
@@ -13,9 +14,27 @@ use std::time::Duration;
 /// Between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Shows how far the backfill is until it ends, or until Ctrl-C. A database that is away for a while
-/// is waited for.
-pub async fn follow(db: &PgPool, collection_id: &str) -> Result<Exit> {
+/// What is followed.
+#[derive(Debug, Clone, Copy)]
+pub enum Followed<'a> {
+    /// A collection, by its public id.
+    Collection(&'a str),
+    /// A plan, by its public id.
+    Plan(&'a str),
+}
+
+/// Where it stands, as far as it is shown.
+struct Standing {
+    status: CollectionStatus,
+    progress: Progress,
+    row_count: i64,
+    /// Why nothing moves, or why something does not.
+    paused: Option<String>,
+    last_error: Option<String>,
+}
+
+/// Shows how far it is until it ends, or until Ctrl-C. A database that is away for a while is waited for.
+pub async fn follow(db: &PgPool, followed: Followed<'_>) -> Result<Exit> {
     let mut shown = Shown::new();
     let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     let mut looks = tokio::time::interval(LOOK_EVERY);
@@ -24,19 +43,20 @@ pub async fn follow(db: &PgPool, collection_id: &str) -> Result<Exit> {
             _ = looks.tick() => {}
             _ = &mut interrupted => {
                 shown.end();
-                eprintln!("The backfill goes on: `recomamp status {collection_id} --watch` looks again.");
+                eprintln!("The backfill goes on: `{}` looks again.", followed.again());
                 return Ok(Exit::Interrupted);
             }
         }
-        match look(db, collection_id).await {
-            Ok(Some(status)) => {
-                shown.progress(&status.progress, &paused(&status));
-                if status.status.is_terminal() {
+        match followed.look(db).await {
+            Ok(Some(standing)) => {
+                let paused = standing.paused.as_deref().map(|why| format!(" · paused: {why}"));
+                shown.progress(&standing.progress, &paused.unwrap_or_default());
+                if standing.status.is_terminal() {
                     shown.end();
-                    return Ok(ended(&status));
+                    return Ok(followed.ended(&standing));
                 }
             }
-            Ok(None) => bail!("there is no collection {collection_id}: see `recomamp status`"),
+            Ok(None) => bail!("{}", followed.unknown()),
             Err(error) => {
                 shown.line(&format!("the database does not answer ({error}): waiting for it"));
             }
@@ -44,28 +64,86 @@ pub async fn follow(db: &PgPool, collection_id: &str) -> Result<Exit> {
     }
 }
 
-async fn look(db: &PgPool, collection_id: &str) -> Result<Option<Status>, sqlx::Error> {
-    status::of(&mut *db.acquire().await?, collection_id).await
+impl Followed<'_> {
+    /// Its public id.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Collection(id) | Self::Plan(id) => id,
+        }
+    }
+
+    /// The command that follows it.
+    pub fn again(&self) -> String {
+        format!("{} --watch", self.shown_by())
+    }
+
+    /// The command that shows all of it.
+    fn shown_by(&self) -> String {
+        match self {
+            Self::Collection(id) => format!("recomamp status {id}"),
+            Self::Plan(id) => format!("recomamp plans show {id}"),
+        }
+    }
+
+    fn unknown(&self) -> String {
+        match self {
+            Self::Collection(id) => format!("there is no collection {id}: see `recomamp status`"),
+            Self::Plan(id) => format!("there is no plan {id}: see `recomamp plans list`"),
+        }
+    }
+
+    async fn look(&self, db: &PgPool) -> Result<Option<Standing>, sqlx::Error> {
+        let mut connection = db.acquire().await?;
+        Ok(match self {
+            Self::Collection(id) => status::of(&mut connection, id).await?.map(Standing::from),
+            Self::Plan(id) => plans::of(&mut connection, id).await?.map(Standing::from),
+        })
+    }
+
+    fn ended(&self, standing: &Standing) -> Exit {
+        eprintln!("{} is {}: {} rows.", self.id(), standing.status, standing.row_count);
+        if standing.status == CollectionStatus::Completed {
+            return Exit::Done;
+        }
+        if let Some(error) = &standing.last_error {
+            eprintln!("Last error: {error}");
+        }
+        let parts = match self {
+            Self::Collection(_) => "weeks",
+            Self::Plan(_) => "collections",
+        };
+        eprintln!("`{}` lists its {parts}.", self.shown_by());
+        Exit::Incomplete
+    }
 }
 
-/// Why nothing moves, when somebody has paused it.
-fn paused(status: &Status) -> String {
-    match &status.pause_reason {
-        Some(reason) => format!(" · paused: {reason}"),
-        None => String::new(),
+impl From<Status> for Standing {
+    fn from(collection: Status) -> Self {
+        Self {
+            status: collection.status,
+            progress: collection.progress,
+            row_count: collection.row_count,
+            paused: collection.pause_reason,
+            last_error: collection.last_error,
+        }
     }
 }
 
-fn ended(status: &Status) -> Exit {
-    eprintln!("{} is {}: {} rows.", status.collection_id, status.status, status.row_count);
-    if status.status == CollectionStatus::Completed {
-        return Exit::Done;
+impl From<PlanStatus> for Standing {
+    fn from(plan: PlanStatus) -> Self {
+        let all = plan.collections.len();
+        let is_paused = |one: &MemberStatus| one.status == CollectionStatus::Paused;
+        let (paused, others): (Vec<_>, Vec<_>) = plan.collections.into_iter().partition(is_paused);
+        let many = paused.len();
+        let why = paused.into_iter().find_map(|one| one.last_error);
+        Self {
+            status: plan.status,
+            progress: plan.progress,
+            row_count: plan.row_count,
+            paused: why.map(|why| format!("{why} ({many} of {all} collections)")),
+            last_error: others.into_iter().find_map(|one| one.last_error),
+        }
     }
-    if let Some(error) = &status.last_error {
-        eprintln!("Last error: {error}");
-    }
-    eprintln!("`recomamp status {}` lists its weeks.", status.collection_id);
-    Exit::Incomplete
 }
 
 /// What stands on the screen.

@@ -9,7 +9,7 @@
 //! | [`retry`] | the failed and the cancelled ones begin anew |
 //! | [`recollect`] | the last ones are asked again, and keep their rows until the new ones are stored |
 //! | [`widen`] | earlier or later ones are added |
-//! | [`pause_plan`], [`resume_plan`], [`cancel_plan`] | the same, for every collection of a plan |
+//! | [`pause_plan`], [`resume_plan`], [`cancel_plan`], [`retry_plan`] | the same, for every collection of a plan |
 //! | [`shrink`] | those outside that have not begun are skipped; [`widen`] takes them up again |
 
 mod again;
@@ -25,7 +25,7 @@ pub use batches::{BatchError, BatchRequest, SteeredBatch, cancel_batch, retry_ba
 pub use cancelling::cancel;
 pub use error::SteerError;
 pub use pausing::{pause, resume, resume_due};
-pub use plans::{SteeredPlan, cancel_plan, pause_plan, resume_plan};
+pub use plans::{SteeredPlan, cancel_plan, pause_plan, resume_plan, retry_plan};
 pub use range::{Bounds, shrink, widen};
 
 use crate::store::collections::{self, Collection, CollectionStatus};

@@ -1,8 +1,9 @@
 //! A whole plan is paused, resumed, cancelled: every collection of it that has not ended, in one
-//! transaction.
+//! transaction. Or what failed in any of its collections is taken up again.
 
-use super::{Because, SteerError, Steered, cancelling, pause, resume};
+use super::{Because, SteerError, Steered, cancelling, pause, resume, retry, weeks};
 use crate::queue::Queue;
+use crate::store::collections::CollectionStatus;
 use crate::store::plans;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -17,7 +18,7 @@ pub struct SteeredPlan {
     pub changed: usize,
     /// The answer in a sentence.
     pub said: String,
-    /// Its collections that had not ended.
+    /// The collections that were asked to: those that had not ended, or all.
     pub collections: Vec<Steered>,
 }
 
@@ -67,15 +68,45 @@ pub async fn cancel_plan(
     Ok(summed_up(plan_id, "cancelled", steered))
 }
 
-/// The collections of a plan that have not ended. All are locked before the first is steered, because
+/// Takes up the failed and the cancelled weeks of every collection of a plan, as if they had never been
+/// tried. A collection that has ended goes on; one that a person has paused waits until it is resumed.
+pub async fn retry_plan(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    plan_id: &str,
+    because: &Because<'_>,
+) -> Result<SteeredPlan, SteerError> {
+    let mut collections = Vec::new();
+    for (id, _) in locked(&mut *transaction, plan_id).await? {
+        collections.push(retry(&mut *transaction, queue, &id, None, because).await?);
+    }
+    let changed = collections.iter().filter(|one| one.changed).count();
+    let taken_up = collections.iter().map(|one| one.weeks).sum();
+    let said = match changed {
+        0 => "no week of it has failed or was cancelled: nothing changed".to_owned(),
+        _ => format!("{} of {changed} collections are taken up", weeks(taken_up)),
+    };
+    Ok(SteeredPlan { plan_id: plan_id.to_owned(), changed, said, collections })
+}
+
+/// The collections of a plan, and where they stand. All are locked before the first is steered, because
 /// steering one locks jobs, and whoever holds a job may not wait for a collection.
+async fn locked(
+    transaction: &mut PgConnection,
+    plan_id: &str,
+) -> Result<Vec<(String, CollectionStatus)>, SteerError> {
+    let plan = plans::by_plan_id(&mut *transaction, plan_id).await?;
+    let plan = plan.ok_or_else(|| SteerError::UnknownPlan(plan_id.to_owned()))?;
+    Ok(plans::lock_collections(transaction, plan.id).await?)
+}
+
+/// Those of them that have not ended.
 async fn unfinished(
     transaction: &mut PgConnection,
     plan_id: &str,
 ) -> Result<Vec<String>, SteerError> {
-    let plan = plans::by_plan_id(&mut *transaction, plan_id).await?;
-    let plan = plan.ok_or_else(|| SteerError::UnknownPlan(plan_id.to_owned()))?;
-    Ok(plans::lock_unfinished(transaction, plan.id).await?)
+    let all = locked(transaction, plan_id).await?.into_iter();
+    Ok(all.filter(|(_, status)| !status.is_terminal()).map(|(id, _)| id).collect())
 }
 
 fn summed_up(plan_id: &str, word: &str, collections: Vec<Steered>) -> SteeredPlan {

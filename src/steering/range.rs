@@ -2,8 +2,9 @@
 
 use super::again::go_on;
 use super::{Because, SteerError, Steered, done, locked, unchanged, weeks as some_weeks};
+use crate::backfill::cut::Cut;
 use crate::backfill::fingerprint::{Slice, fingerprint};
-use crate::backfill::plan::{Cut, PlanRequest, plan};
+use crate::backfill::plan::{PlanRequest, plan};
 use crate::backfill::week::Week;
 use crate::clock;
 use crate::jobs::feed;

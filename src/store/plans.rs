@@ -136,17 +136,16 @@ pub async fn members(db: &mut PgConnection, plan: PlanUuid) -> Result<Vec<Member
     Ok(rows.into_iter().filter_map(member).collect())
 }
 
-/// The public ids of the collections of a plan that have not ended, locked in the order of their ids.
-pub async fn lock_unfinished(
+/// The public ids of the collections of a plan, and where they stand, locked in the order of their ids.
+pub async fn lock_collections(
     db: impl PgExecutor<'_>,
     plan: PlanUuid,
-) -> Result<Vec<String>, sqlx::Error> {
-    sqlx::query_scalar(
-        r"-- plans_lock_unfinished
-        select collection_id
+) -> Result<Vec<(String, CollectionStatus)>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- plans_lock_collections
+        select collection_id, status
         from report_data_collections
         where plan_id = $1
-          and status in ('pending', 'running', 'paused')
         order by id
         for no key update",
     )

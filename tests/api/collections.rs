@@ -88,6 +88,8 @@ async fn a_plan_is_looked_at_first_then_started_and_followed() {
         ("resume", "2 of 2 unfinished collections are going on now"),
         ("cancel", "2 of 2 unfinished collections are cancelled now"),
         ("cancel", "all its collections have ended: nothing changed"),
+        ("retry", "6 weeks of 2 collections are taken up"),
+        ("retry", "no week of it has failed or was cancelled: nothing changed"),
     ] {
         let request = served.http.post(format!("{plan}/{verb}"));
         let answer = request.json(&json!({"why": "a test"})).send().await.expect("an answer");

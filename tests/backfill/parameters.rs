@@ -2,7 +2,8 @@
 
 use super::site::{Site, quick};
 use chrono::Weekday;
-use recomamp::backfill::plan::{Cut, PlanRequest};
+use recomamp::backfill::cut::Cut;
+use recomamp::backfill::plan::PlanRequest;
 use recomamp::backfill::request::Request;
 use recomamp::backfill::select::Mode;
 use recomamp::backfill::start;

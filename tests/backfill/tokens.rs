@@ -148,6 +148,65 @@ async fn a_refused_client_stops_everybody_and_everybody_goes_on_once_it_is_accep
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_user_of_a_refused_client_is_told_what_is_true_of_everyone_and_nobody_else_is() {
+    let site = Site::new(quick()).await;
+    let other = site.add_user("bob@example.com", "Atzr|simulator-second").await;
+    site.add_user("eve@example.com", "Atzr|simulator-third").await;
+    let instance = site.add_instance("amcdemous02").await;
+    site.backfill(4).await;
+    site.ask(&super::site::Wish { user: other, instance, ..site.wish(4) }).await;
+    for change in [
+        // She has to log in again, which has nothing to do with the client.
+        "update lwa_credentials set token_state = 'needs_reauth', token_error = 'no'
+        from users where users.id = user_id and email like 'eve@%'",
+        "insert into workflow_schedules (schedule_id, name, workflow_id, user_id, schedule_type,
+            cron_expression, timezone, settled_until, next_run_at)
+        select email, 'Nightly', (select id from workflows limit 1), id, 'cron', '0 2 * * *', 'UTC',
+            engine.now(), engine.now()
+        from users",
+    ] {
+        sqlx::query(change).execute(site.db.pool()).await.expect("changed");
+    }
+    site.amc.set_fault(Fault::new(Kind::InvalidClient));
+    let working = site.work();
+    let stopped = "select count(*) from lwa_credentials where token_state = 'client_invalid'";
+    eventually("both users are stopped", async || site.count(stopped).await == 2).await;
+    working.stop().await;
+
+    let said = "(refresh_token is invalid_client (HTTP 401): invalid_client: Client authentication failed)";
+    let told: Vec<(String, String, String)> = sqlx::query_as(
+        "select split_part(email, '@', 1), reason, token_error
+        from events
+        join users on users.id::text = entity_id
+        join lwa_credentials on user_id = users.id
+        where entity = 'user' and to_status = 'client_invalid'
+        order by email",
+    )
+    .fetch_all(site.db.pool())
+    .await
+    .expect("the store answers");
+    assert_eq!(told.len(), 2, "{told:?}");
+    for (_, reason, error) in &told {
+        assert_eq!(
+            (format!("({reason})"), format!("({error})")),
+            (said.to_owned(), said.to_owned())
+        );
+    }
+    let reasons: Vec<String> = sqlx::query_scalar(
+        "select pause_reason from report_data_collections
+        union all
+        select pause_reason from workflow_schedules where status = 'auto_paused'",
+    )
+    .fetch_all(site.db.pool())
+    .await
+    .expect("the store answers");
+    let remedy = "correct RECOMAMP_LWA_CLIENT_ID and its secret";
+    assert_eq!(reasons, vec![format!("Amazon refuses the client id {said}: {remedy}"); 4]);
+    let spared = "select schedule_id from workflow_schedules where status = 'active'";
+    assert_eq!(site.text(spared).await, "eve@example.com");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_grant_that_is_refused_once_by_mistake_alarms_nobody() {
     let site = Site::new(quick()).await;
     site.faults([Fault::new(Kind::InvalidGrant).times(3)]);

@@ -84,8 +84,50 @@ async fn several_workflows_on_several_instances_are_one_plan() {
     let again = site.run(words).await;
     assert!(refused(&again, 1).contains("does the same and has not finished"), "{again:?}");
     assert_eq!(site.count("select count(*) from collection_plans").await, 1);
-    assert_eq!(site.run(&format!("{words} --watch")).await.status.code(), Some(2));
     let unknown = site.run("plans show nothing").await;
+    assert_eq!(refused(&unknown, 1), "there is no plan nothing: see `recomamp plans list`");
+}
+
+#[tokio::test]
+async fn a_plan_is_followed_to_its_end_and_what_failed_of_it_is_taken_up_again() {
+    let site = Site::furnished().await;
+    done(site.run("instances add --instance-id amctest2 --name Shop --account ENTITY1").await);
+    let words =
+        "backfill --workflow campaigns --instance amctest1 --instance amctest2 --weeks 3 --watch";
+    let words: Vec<&str> = words.split(' ').collect();
+    let mut watching = site.program(&words).start().await;
+    watching.line("0 of 6 weeks done").await;
+    let plan = site.json("plans list --json").await[0]["plan_id"].clone();
+    let plan = plan.as_str().expect("an id");
+    let nothing = done(site.run(&format!("plans retry {plan}")).await).stdout;
+    assert_eq!(nothing, "no week of it has failed or was cancelled: nothing changed");
+    site.execute(
+        "update report_data_weeks set status = 'failed', error_message = 'no', completed_at = now();
+         update report_data_collections set status = 'failed', finished_at = now(), last_error = 'no'",
+    )
+    .await;
+    let ended = watching.finish().await;
+    assert_eq!((ended.status.code(), ended.stdout.as_str()), (Some(5), plan), "{ended:?}");
+    let said = format!(
+        "{plan} is failed: 0 rows.\nLast error: no\n`recomamp plans show {plan}` lists its collections."
+    );
+    assert!(ended.stderr.contains(&said), "{ended:?}");
+
+    let again = site.json(&format!("plans retry {plan} --why mended --by ana --json")).await;
+    assert_eq!(again["said"], "6 weeks of 2 collections are taken up");
+    assert_eq!((&again["changed"], &again["collections"][0]["weeks"]), (&2.into(), &3.into()));
+    let turns =
+        "select count(*) from report_data_weeks where status = 'pending' and queued_at is not null";
+    assert_eq!(site.count(turns).await, 6);
+
+    site.execute(
+        "update report_data_weeks set status = 'skipped', error_message = 'no', completed_at = now();
+         update report_data_collections set status = 'completed', finished_at = now()",
+    )
+    .await;
+    let ended = site.run(&format!("plans show {plan} --watch --json")).await;
+    assert!(done(ended).stderr.contains("is completed"));
+    let unknown = site.run("plans show nothing --watch").await;
     assert_eq!(refused(&unknown, 1), "there is no plan nothing: see `recomamp plans list`");
 }
 

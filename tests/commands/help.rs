@@ -5,7 +5,7 @@ use crate::harness::process::Program;
 use fernet::Fernet;
 
 /// Every command of one's own, and what it must offer to programs.
-const COMMANDS: [(&str, bool); 76] = [
+const COMMANDS: [(&str, bool); 77] = [
     ("serve", false),
     ("work", false),
     ("schedule", false),
@@ -47,6 +47,7 @@ const COMMANDS: [(&str, bool); 76] = [
     ("plans pause", true),
     ("plans resume", true),
     ("plans cancel", true),
+    ("plans retry", true),
     ("schedules add", true),
     ("schedules update", true),
     ("schedules list", true),

@@ -2,7 +2,8 @@
 
 use crate::api::error::Problem;
 use crate::api::fields::Fields;
-use crate::backfill::plan::{Cut, LAG_DAYS_DEFAULT, PlanError, PlanRequest};
+use crate::backfill::cut::Cut;
+use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanError, PlanRequest};
 use crate::backfill::request::{Request, StartError};
 use crate::backfill::select::{MODES, Mode};
 use crate::config;

@@ -1,8 +1,8 @@
 //! Weeks of a backfill are collected once more.
 
-use super::{Asked, database};
+use crate::commands::asked::{self, Asked};
 use crate::queue::Queue;
-use crate::steering::{self, Because};
+use crate::steering;
 use anyhow::Result;
 use chrono::NaiveDate;
 use clap::Args;
@@ -43,22 +43,21 @@ pub struct Recollect {
 
 impl Retry {
     pub(super) async fn run(self) -> Result<()> {
-        let mut tx = crate::transaction::begin(&database().await?).await?;
-        let because = Because { by: self.asked.person.name(), why: self.why.as_deref() };
-        let id = &self.asked.collection_id;
-        let steered = steering::retry(&mut tx, &Queue::new(), id, self.week, &because).await?;
-        tx.commit().await?;
-        self.asked.say(&steered)
+        let mut tx = asked::begin().await?;
+        let because = self.asked.because(self.why.as_deref());
+        let steered =
+            steering::retry(&mut tx, &Queue::new(), &self.asked.id, self.week, &because).await?;
+        self.asked.done(tx, &steered, &steered.said).await
     }
 }
 
 impl Recollect {
     pub(super) async fn run(self) -> Result<()> {
-        let mut tx = crate::transaction::begin(&database().await?).await?;
-        let because = Because { by: self.asked.person.name(), why: self.why.as_deref() };
-        let id = &self.asked.collection_id;
-        let steered = steering::recollect(&mut tx, &Queue::new(), id, self.weeks, &because).await?;
-        tx.commit().await?;
-        self.asked.say(&steered)
+        let mut tx = asked::begin().await?;
+        let because = self.asked.because(self.why.as_deref());
+        let steered =
+            steering::recollect(&mut tx, &Queue::new(), &self.asked.id, self.weeks, &because)
+                .await?;
+        self.asked.done(tx, &steered, &steered.said).await
     }
 }

@@ -6,13 +6,11 @@ mod report;
 mod show;
 mod steer;
 
-use super::person::Person;
-use super::{Exit, connect, output};
+use super::{Exit, connect};
 use crate::config::Database;
-use crate::steering::Steered;
 use crate::telemetry::Mode;
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use sqlx::PgPool;
 
 /// Backfills that are there already.
@@ -46,28 +44,6 @@ impl Collections {
             Self::Shrink(command) => command.run().await,
         };
         done.map(Exit::done)
-    }
-}
-
-/// Which collection, who asks, and how to answer.
-#[derive(Debug, Args)]
-struct Asked {
-    /// The collection.
-    #[arg(value_name = "COLLECTION")]
-    collection_id: String,
-    #[command(flatten)]
-    person: Person,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-impl Asked {
-    fn say(&self, steered: &Steered) -> Result<()> {
-        if self.json {
-            return output::json(steered);
-        }
-        output::line(&steered.said)
     }
 }
 

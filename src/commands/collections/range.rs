@@ -1,8 +1,8 @@
 //! A backfill covers more weeks, or fewer.
 
-use super::{Asked, database};
+use crate::commands::asked::{self, Asked};
 use crate::queue::Queue;
-use crate::steering::{self, Because, Bounds};
+use crate::steering::{self, Bounds};
 use anyhow::Result;
 use chrono::NaiveDate;
 use clap::Args;
@@ -52,22 +52,20 @@ impl Covers {
 
 impl Widen {
     pub(super) async fn run(self) -> Result<()> {
-        let mut tx = crate::transaction::begin(&database().await?).await?;
-        let because = Because { by: self.asked.person.name(), why: self.covers.why.as_deref() };
-        let (id, bounds) = (&self.asked.collection_id, self.covers.bounds());
+        let mut tx = asked::begin().await?;
+        let because = self.asked.because(self.covers.why.as_deref());
+        let (id, bounds) = (&self.asked.id, self.covers.bounds());
         let steered = steering::widen(&mut tx, &Queue::new(), id, bounds, &because).await?;
-        tx.commit().await?;
-        self.asked.say(&steered)
+        self.asked.done(tx, &steered, &steered.said).await
     }
 }
 
 impl Shrink {
     pub(super) async fn run(self) -> Result<()> {
-        let mut tx = crate::transaction::begin(&database().await?).await?;
-        let because = Because { by: self.asked.person.name(), why: self.covers.why.as_deref() };
-        let (id, bounds) = (&self.asked.collection_id, self.covers.bounds());
+        let mut tx = asked::begin().await?;
+        let because = self.asked.because(self.covers.why.as_deref());
+        let (id, bounds) = (&self.asked.id, self.covers.bounds());
         let steered = steering::shrink(&mut tx, &Queue::new(), id, bounds, &because).await?;
-        tx.commit().await?;
-        self.asked.say(&steered)
+        self.asked.done(tx, &steered, &steered.said).await
     }
 }

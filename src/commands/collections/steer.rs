@@ -1,8 +1,8 @@
 //! A backfill is paused, resumed, cancelled.
 
-use super::{Asked, database};
+use crate::commands::asked::{self, Asked};
 use crate::queue::Queue;
-use crate::steering::{self, Because};
+use crate::steering;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -49,33 +49,27 @@ pub struct Cancel {
 
 impl Pause {
     pub(super) async fn run(self) -> Result<()> {
-        let mut tx = crate::transaction::begin(&database().await?).await?;
-        let because = Because { by: self.asked.person.name(), why: Some(&self.why) };
-        let id = &self.asked.collection_id;
-        let steered = steering::pause(&mut tx, id, self.until, &because).await?;
-        tx.commit().await?;
-        self.asked.say(&steered)
+        let mut tx = asked::begin().await?;
+        let because = self.asked.because(Some(&self.why));
+        let steered = steering::pause(&mut tx, &self.asked.id, self.until, &because).await?;
+        self.asked.done(tx, &steered, &steered.said).await
     }
 }
 
 impl Resume {
     pub(super) async fn run(self) -> Result<()> {
-        let mut tx = crate::transaction::begin(&database().await?).await?;
-        let because = Because { by: self.asked.person.name(), why: self.why.as_deref() };
-        let id = &self.asked.collection_id;
-        let steered = steering::resume(&mut tx, &Queue::new(), id, &because).await?;
-        tx.commit().await?;
-        self.asked.say(&steered)
+        let mut tx = asked::begin().await?;
+        let because = self.asked.because(self.why.as_deref());
+        let steered = steering::resume(&mut tx, &Queue::new(), &self.asked.id, &because).await?;
+        self.asked.done(tx, &steered, &steered.said).await
     }
 }
 
 impl Cancel {
     pub(super) async fn run(self) -> Result<()> {
-        let mut tx = crate::transaction::begin(&database().await?).await?;
-        let because = Because { by: self.asked.person.name(), why: Some(&self.why) };
-        let id = &self.asked.collection_id;
-        let steered = steering::cancel(&mut tx, &Queue::new(), id, &because).await?;
-        tx.commit().await?;
-        self.asked.say(&steered)
+        let mut tx = asked::begin().await?;
+        let because = self.asked.because(Some(&self.why));
+        let steered = steering::cancel(&mut tx, &Queue::new(), &self.asked.id, &because).await?;
+        self.asked.done(tx, &steered, &steered.said).await
     }
 }

@@ -1,7 +1,8 @@
 //! What a person does once with a new installation, done for the demonstration.
 
 use super::folder::{Folder, Unfinished};
-use crate::backfill::plan::{Cut, LAG_DAYS_DEFAULT, PlanRequest};
+use crate::backfill::cut::Cut;
+use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanRequest};
 use crate::backfill::request::Request;
 use crate::backfill::select::Mode;
 use crate::backfill::start::{self, Made};

@@ -1,7 +1,8 @@
 //! Plans as people look at them: the newest, or one with its collections.
 
 use crate::backfill::plans::{self, PlanStatus};
-use crate::commands::{connect, output, settings};
+use crate::commands::watch::{self, Followed};
+use crate::commands::{Exit, connect, output, settings};
 use crate::config::Database;
 use crate::telemetry::Mode;
 use anyhow::{Result, bail};
@@ -21,10 +22,15 @@ pub struct List {
 
 /// Shows a plan: how far it is, collection by collection.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  recomamp plans show plan-20250917-3f9a2c1e")]
+#[command(
+    after_help = "Examples:\n  recomamp plans show plan-20250917-3f9a2c1e\n  recomamp plans show plan-20250917-3f9a2c1e --watch"
+)]
 pub struct Show {
     /// The plan.
     plan_id: String,
+    /// Follow the plan to its end; exit code 5 when it did not complete.
+    #[arg(long)]
+    watch: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -53,14 +59,24 @@ impl List {
 }
 
 impl Show {
-    pub(super) async fn run(self) -> Result<()> {
+    pub(super) async fn run(self) -> Result<Exit> {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
+        let exit = if self.watch {
+            watch::follow(&db, Followed::Plan(&self.plan_id)).await?
+        } else {
+            Exit::Done
+        };
         let plan = plans::of(&mut *db.acquire().await?, &self.plan_id).await?;
         let Some(plan) = plan else {
             bail!("there is no plan {}: see `recomamp plans list`", self.plan_id);
         };
-        if self.json { output::json(&plan) } else { print(plan) }
+        if self.json {
+            output::json(&plan)?;
+        } else if !self.watch {
+            print(plan)?;
+        }
+        Ok(exit)
     }
 }
 

@@ -1,15 +1,11 @@
-//! A whole plan is paused, resumed, cancelled.
+//! A whole plan is paused, resumed, cancelled, or what failed of it is taken up again.
 
-use crate::commands::person::Person;
-use crate::commands::{connect, output, settings};
-use crate::config::Database;
+use crate::commands::asked::{self, Asked};
 use crate::queue::Queue;
-use crate::steering::{self, Because, SteeredPlan};
-use crate::telemetry::Mode;
+use crate::steering;
 use anyhow::Result;
 use chrono::{DateTime, Utc};
 use clap::Args;
-use sqlx::PgPool;
 
 /// Pauses every unfinished collection of a plan. What AMC has is finished and stored.
 #[derive(Debug, Args)]
@@ -51,62 +47,53 @@ pub struct Cancel {
     asked: Asked,
 }
 
-/// Which plan, who asks, and how to answer.
+/// Takes up the failed and the cancelled weeks of every collection of a plan, as if they had never been
+/// tried.
 #[derive(Debug, Args)]
-struct Asked {
-    /// The plan.
-    #[arg(value_name = "PLAN")]
-    plan_id: String,
-    #[command(flatten)]
-    person: Person,
-    /// Print JSON.
+#[command(after_help = "Example:\n  recomamp plans retry plan-20250917-3f9a2c1e")]
+pub struct Retry {
+    /// Why, in one sentence.
     #[arg(long)]
-    json: bool,
+    why: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 impl Pause {
     pub(super) async fn run(self) -> Result<()> {
-        let mut tx = crate::transaction::begin(&database().await?).await?;
-        let because = Because { by: self.asked.person.name(), why: Some(&self.why) };
-        let id = &self.asked.plan_id;
-        let steered = steering::pause_plan(&mut tx, id, self.until, &because).await?;
-        tx.commit().await?;
-        self.asked.say(&steered)
+        let mut tx = asked::begin().await?;
+        let because = self.asked.because(Some(&self.why));
+        let steered = steering::pause_plan(&mut tx, &self.asked.id, self.until, &because).await?;
+        self.asked.done(tx, &steered, &steered.said).await
     }
 }
 
 impl Resume {
     pub(super) async fn run(self) -> Result<()> {
-        let mut tx = crate::transaction::begin(&database().await?).await?;
-        let because = Because { by: self.asked.person.name(), why: self.why.as_deref() };
-        let id = &self.asked.plan_id;
-        let steered = steering::resume_plan(&mut tx, &Queue::new(), id, &because).await?;
-        tx.commit().await?;
-        self.asked.say(&steered)
+        let mut tx = asked::begin().await?;
+        let because = self.asked.because(self.why.as_deref());
+        let steered =
+            steering::resume_plan(&mut tx, &Queue::new(), &self.asked.id, &because).await?;
+        self.asked.done(tx, &steered, &steered.said).await
     }
 }
 
 impl Cancel {
     pub(super) async fn run(self) -> Result<()> {
-        let mut tx = crate::transaction::begin(&database().await?).await?;
-        let because = Because { by: self.asked.person.name(), why: Some(&self.why) };
-        let id = &self.asked.plan_id;
-        let steered = steering::cancel_plan(&mut tx, &Queue::new(), id, &because).await?;
-        tx.commit().await?;
-        self.asked.say(&steered)
+        let mut tx = asked::begin().await?;
+        let because = self.asked.because(Some(&self.why));
+        let steered =
+            steering::cancel_plan(&mut tx, &Queue::new(), &self.asked.id, &because).await?;
+        self.asked.done(tx, &steered, &steered.said).await
     }
 }
 
-impl Asked {
-    fn say(&self, steered: &SteeredPlan) -> Result<()> {
-        if self.json {
-            return output::json(steered);
-        }
-        output::line(&steered.said)
+impl Retry {
+    pub(super) async fn run(self) -> Result<()> {
+        let mut tx = asked::begin().await?;
+        let because = self.asked.because(self.why.as_deref());
+        let steered =
+            steering::retry_plan(&mut tx, &Queue::new(), &self.asked.id, &because).await?;
+        self.asked.done(tx, &steered, &steered.said).await
     }
-}
-
-async fn database() -> Result<PgPool> {
-    let database: Database = settings(Mode::Command)?;
-    connect::ready(&database, 1).await
 }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
 use super::row::{Collection, CollectionStatus, by_id};
-use crate::store::ids::{CollectionUuid, WeekId};
+use crate::store::ids::{CollectionUuid, UserId, WeekId};
 use crate::store::text;
 
 /// How a collection is paused.
@@ -83,36 +83,37 @@ pub async fn pause(
     Ok(done.rows_affected() == 1)
 }
 
-/// pending, running → paused, of every user whose credential is refused, until it is good again. Which, and
-/// where they stood.
+/// pending, running → paused, of these users, whose credentials are refused, until they are good again.
+/// Which, and where they stood.
 pub async fn pause_refused(
     db: impl PgExecutor<'_>,
+    users: &[UserId],
     reason: &str,
     by: &str,
 ) -> Result<Vec<(CollectionUuid, CollectionStatus)>, sqlx::Error> {
     sqlx::query_as(
         r"-- collections_pause_refused
         with found as (
-            select collection.id, collection.status
-            from report_data_collections collection
-            join lwa_credentials credential on credential.user_id = collection.user_id
-            where collection.status in ('pending', 'running')
-              and token_state <> 'active'
+            select id, status
+            from report_data_collections
+            where user_id = any($1)
+              and status in ('pending', 'running')
             -- Two who do so at once lock in the same order.
-            order by collection.id
-            for no key update of collection
+            order by id
+            for no key update
         )
         update report_data_collections collection
         set status = 'paused',
-            pause_reason = $1,
+            pause_reason = $2,
             paused_at = (select engine.now()),
-            paused_by = $2,
+            paused_by = $3,
             auto_paused = true,
             paused_for = 'lwa_user:' || user_id
         from found
         where collection.id = found.id
         returning collection.id, found.status",
     )
+    .bind(users)
     .bind(text::message(reason))
     .bind(by)
     .fetch_all(db)

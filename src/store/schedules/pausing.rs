@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
 use super::row::ScheduleStatus;
-use crate::store::ids::ScheduleUuid;
+use crate::store::ids::{ScheduleUuid, UserId};
 use crate::store::text;
 
 /// How a schedule is paused.
@@ -58,27 +58,27 @@ pub async fn pause(
     Ok(done.rows_affected() == 1)
 }
 
-/// active → `auto_paused`, for every schedule of a user whose credential is refused, until it is opened.
-/// Which ones.
+/// active → `auto_paused`, for every schedule of these users, whose credentials are refused, until they are
+/// good again. Which ones.
 pub async fn pause_refused(
     db: impl PgExecutor<'_>,
+    users: &[UserId],
     reason: &str,
 ) -> Result<Vec<Paused>, sqlx::Error> {
     sqlx::query_as(
         r"-- schedules_pause_refused
         with found as (
-            select schedule.id
-            from workflow_schedules schedule
-            join lwa_credentials credential on credential.user_id = schedule.user_id
-            where schedule.status = 'active'
-              and token_state <> 'active'
+            select id
+            from workflow_schedules
+            where user_id = any($1)
+              and status = 'active'
             -- Two who do so at once lock in the same order.
-            order by schedule.id
-            for no key update of schedule
+            order by id
+            for no key update
         )
         update workflow_schedules schedule
         set status = 'auto_paused',
-            pause_reason = $1,
+            pause_reason = $2,
             paused_for = 'lwa_user:' || user_id,
             paused_at = (select engine.now()),
             next_run_at = null
@@ -86,6 +86,7 @@ pub async fn pause_refused(
         where schedule.id = found.id
         returning schedule.id, schedule_id",
     )
+    .bind(users)
     .bind(text::message(reason))
     .fetch_all(db)
     .await

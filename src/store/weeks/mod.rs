@@ -4,7 +4,7 @@
 //! pending ──start──▶ running ──succeed, reuse──▶ succeeded ──collect_again──▶ pending
 //!    │ ▲              │   ▲
 //!    │ └──hand_back───┤   │                      failed, cancelled ──retry──▶ pending
-//!    │              block start
+//!    │              block start, go_on
 //!    │                ▼   │            pending, running, blocked ──fail──▶ failed
 //!    ├────block────▶ blocked                                   ──cancel──▶ cancelled
 //!    └─skip, skip_outside─▶ skipped
@@ -31,5 +31,5 @@ pub use row::{
     unfinished_count,
 };
 pub use slices::{SameSlice, reuse, same_slice};
-pub use steps::{WeekResult, block, cancel, fail, set_current_execution, start, succeed};
+pub use steps::{WeekResult, block, cancel, fail, go_on, set_current_execution, start, succeed};
 pub use turns::{hand_back, take_turns};

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use sqlx::PgExecutor;
 
+use super::row::WeekStatus;
 use crate::store::ids::{ExecutionUuid, WeekId};
 use crate::store::text;
 use crate::store::words::Sha256;
@@ -55,6 +56,29 @@ pub async fn start(db: impl PgExecutor<'_>, week: WeekId) -> Result<bool, sqlx::
               and (status = 'pending' or paced_from is null)
         )
         select from started",
+    )
+    .bind(week)
+    .execute(db)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// blocked → running: its execution is open, and is finished also while the collection is paused.
+///
+/// Refused while another week runs the same slice.
+pub async fn go_on(db: impl PgExecutor<'_>, week: WeekId) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(
+        r"-- weeks_go_on
+        update report_data_weeks week
+        set status = 'running', error_message = null
+        where id = $1
+          and status = 'blocked'
+          and not exists (
+              select
+              from report_data_weeks other
+              where other.slice_key = week.slice_key
+                and other.status = 'running'
+          )",
     )
     .bind(week)
     .execute(db)
@@ -133,22 +157,7 @@ pub async fn fail(
     week: WeekId,
     message: &str,
 ) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
-        r"-- weeks_fail
-        update report_data_weeks
-        set status = case when previous_execution_id is null then 'failed' else 'succeeded' end::week_status,
-            workflow_execution_id = coalesce(previous_execution_id, workflow_execution_id),
-            previous_execution_id = null,
-            error_message = $2,
-            completed_at = (select engine.now())
-        where id = $1
-          and status in ('pending', 'running', 'blocked')",
-    )
-    .bind(week)
-    .bind(text::message(message))
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    end(db, week, WeekStatus::Failed, message).await
 }
 
 /// pending, running, blocked → cancelled, because its execution was. Otherwise as [`fail`].
@@ -157,10 +166,19 @@ pub async fn cancel(
     week: WeekId,
     message: &str,
 ) -> Result<bool, sqlx::Error> {
+    end(db, week, WeekStatus::Cancelled, message).await
+}
+
+async fn end(
+    db: impl PgExecutor<'_>,
+    week: WeekId,
+    status: WeekStatus,
+    message: &str,
+) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
-        r"-- weeks_cancel
+        r"-- weeks_end
         update report_data_weeks
-        set status = case when previous_execution_id is null then 'cancelled' else 'succeeded' end::week_status,
+        set status = case when previous_execution_id is null then $3::week_status else 'succeeded' end,
             workflow_execution_id = coalesce(previous_execution_id, workflow_execution_id),
             previous_execution_id = null,
             error_message = $2,
@@ -170,6 +188,7 @@ pub async fn cancel(
     )
     .bind(week)
     .bind(text::message(message))
+    .bind(status)
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
@@ -207,7 +226,7 @@ mod tests {
     use crate::store::collections::{self, CollectionStatus};
     use crate::store::executions;
     use crate::store::fixture::{House, week_result};
-    use crate::store::weeks::{WeekStatus, by_id};
+    use crate::store::weeks::by_id;
 
     #[tokio::test]
     async fn the_first_week_to_start_starts_its_collection() {
@@ -281,6 +300,24 @@ mod tests {
         assert!(block(house.db(), week_ids[0], "terms", 1).await.unwrap());
         let week = by_id(house.db(), week_ids[0]).await.unwrap().expect("it exists").week;
         assert_eq!((week.attempts, week.spent()), (1, 0), "it never was let in");
+    }
+
+    #[tokio::test]
+    async fn a_blocked_week_goes_on_while_its_collection_is_paused_unless_another_runs_its_slice() {
+        let house = House::new().await;
+        let (collection, week_ids) = house.collection("col_1", 1).await;
+        let (_, same) = house.collection("col_2", 1).await;
+        house.queued(week_ids[0]).await;
+        assert!(!go_on(house.db(), week_ids[0]).await.unwrap(), "it is not blocked");
+        assert!(block(house.db(), week_ids[0], "lost").await.unwrap());
+        let pause =
+            collections::Pause { reason: "holidays", by: "ana", auto: false, resume_at: None };
+        assert!(collections::pause(house.db(), collection, &pause).await.unwrap());
+        assert!(start(house.db(), same[0]).await.unwrap());
+        assert!(!go_on(house.db(), week_ids[0]).await.unwrap(), "another runs its slice");
+        assert!(fail(house.db(), same[0], "no").await.unwrap());
+        assert!(go_on(house.db(), week_ids[0]).await.unwrap());
+        assert_eq!(house.week_status(week_ids[0]).await, WeekStatus::Running);
     }
 
     #[tokio::test]

@@ -3,7 +3,8 @@
 use super::{ANA, Site, Verb};
 use crate::backfill::site::quick;
 use crate::harness::eventually::eventually;
-use recomamp::simulator::Operation as Op;
+use recomamp::queue::{Queue, steer};
+use recomamp::simulator::{Effect, Fault, Kind, Operation as Op};
 use recomamp::steering::{self, Because, SteerError};
 use recomamp::store::collections::CollectionStatus;
 use std::time::Duration;
@@ -45,6 +46,36 @@ async fn a_backfill_that_is_paused_before_it_began_asks_amc_for_nothing() {
     assert_eq!(site.count(queued).await, 0, "every week was handed back");
     site.steered(collection, Verb::Resume).await;
     site.assert_complete(collection, WEEKS).await;
+    working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blocked_week_that_amc_may_have_is_looked_up_and_stored_also_while_its_backfill_is_paused()
+ {
+    let site = Site::new(quick()).await;
+    let lost = Fault::new(Kind::Reset { effect: Effect::After }).on([Op::CreateExecution]).times(1);
+    site.faults([lost]);
+    let collection = site.backfill(1).await;
+    let working = site.work();
+    let unknown = "select count(*) from workflow_executions where status = 'submit_unknown'";
+    eventually("the answer was lost", async || site.count(unknown).await == 1).await;
+    let mut tx = recomamp::transaction::begin(site.db.pool()).await.expect("begun");
+    let looks = "select id from engine.jobs where kind = 'submit_execution'";
+    let because = steer::Because { by: "ana", why: "a mistake" };
+    let job = site.count(looks).await;
+    Queue::new().discard(&mut tx, &[job], &because).await.expect("discarded");
+    tx.commit().await.expect("committed");
+    eventually("a person has to look", async || site.progress(collection).await.blocked == 1).await;
+    site.steered(collection, Verb::Pause).await;
+
+    assert_eq!(site.unblock(site.instance).await, 1);
+    eventually("nothing is left to do", async || {
+        site.skip_pauses("submit_execution").await;
+        site.count("select count(*) from engine.jobs").await == 0
+    })
+    .await;
+    assert_eq!(site.progress(collection).await.succeeded, 1);
+    assert_eq!(site.amc.counts().accepted(), 1, "it was not sent again");
     working.stop().await;
 }
 

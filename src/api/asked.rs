@@ -1,0 +1,75 @@
+//! What a verb that steers is told, and how it answers: the same for collections, plans and batches.
+
+use super::error::Problem;
+use super::fields::Fields;
+use crate::steering::Because;
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use chrono::{DateTime, Utc};
+use sqlx::{Postgres, Transaction};
+
+/// What is to be steered, and the fields of the body that only this verb understands.
+#[derive(Debug)]
+pub struct Asked {
+    id: String,
+    /// Read them before [`Asked::end`].
+    pub fields: Fields,
+}
+
+/// What is to be steered, who asks, and why.
+#[derive(Debug)]
+pub struct Asker {
+    /// The public id of what is to be steered.
+    pub id: String,
+    by: String,
+    why: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Asked {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (mut parts, body) = request.into_parts();
+        let id = Path::<String>::from_request_parts(&mut parts, state).await;
+        let Path(id) = id.map_err(|_| Problem::not_found("the id is not text"))?;
+        if id.contains('\0') {
+            return Err(Problem::not_found("no id has a NUL character in it"));
+        }
+        let headers = parts.headers.clone();
+        let body = Bytes::from_request(Request::from_parts(parts, body), state).await;
+        Ok(Self { id, fields: Fields::from_request(&headers, body)? })
+    }
+}
+
+impl Asked {
+    /// When what is paused goes on by itself.
+    pub fn until(&mut self) -> Result<Option<DateTime<Utc>>, Problem> {
+        self.fields.optional("until", "a time such as 2026-01-31T08:00:00Z")
+    }
+
+    /// Reads what every verb understands. Any other field is refused.
+    pub fn end(mut self) -> Result<Asker, Problem> {
+        let why = self.fields.optional("why", "the reason, as text")?;
+        let by = self.fields.optional("by", "who asks, as text")?;
+        self.fields.end()?;
+        Ok(Asker { id: self.id, by: by.unwrap_or_else(|| "api".to_owned()), why })
+    }
+}
+
+impl Asker {
+    /// Who asks, and why.
+    pub fn because(&self) -> Because<'_> {
+        Because { by: &self.by, why: self.why.as_deref() }
+    }
+}
+
+/// Commits what was done, and says so.
+pub async fn answer<T, E: Into<Problem>>(
+    transaction: Transaction<'static, Postgres>,
+    steered: Result<T, E>,
+) -> Result<Json<T>, Problem> {
+    let steered = steered.map_err(Into::into)?;
+    transaction.commit().await?;
+    Ok(Json(steered))
+}
