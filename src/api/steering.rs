@@ -3,8 +3,10 @@
 use super::Api;
 use super::error::Problem;
 use super::fields::Fields;
-use crate::backfill::plan::PlanError;
+use super::query::{Given, Parameters};
+use crate::backfill::plan::{PlanError, WEEKS_MAX};
 use crate::backfill::status::{self, Status};
+use crate::given;
 use crate::steering::{self, Because, Bounds, SteerError, Steered};
 use axum::Json;
 use axum::body::Bytes;
@@ -18,12 +20,12 @@ type Body = Result<Bytes, BytesRejection>;
 type Id = Result<Path<String>, PathRejection>;
 type Answer = Result<Json<Steered>, Problem>;
 
-/// How many collections are listed.
-const NEWEST: i64 = 100;
-
 /// The newest backfills.
-pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Status>>, Problem> {
-    Ok(Json(status::newest(&mut *api.db.acquire().await?, NEWEST).await?))
+pub async fn list(State(api): State<Api>, query: Given) -> Result<Json<Vec<Status>>, Problem> {
+    let mut parameters = Parameters::of(query)?;
+    let limit = parameters.limit()?;
+    parameters.end()?;
+    Ok(Json(status::newest(&mut *api.db.acquire().await?, limit).await?))
 }
 
 /// Pauses a backfill, for good or until a time.
@@ -69,7 +71,7 @@ pub async fn retry(State(api): State<Api>, id: Id, headers: HeaderMap, body: Bod
 /// Asks AMC again for the last weeks.
 pub async fn recollect(State(api): State<Api>, id: Id, headers: HeaderMap, body: Body) -> Answer {
     let mut asked = Asked::read(id, &headers, body)?;
-    let weeks: u32 = asked.fields.required("weeks", "a number of weeks")?;
+    let weeks: u32 = asked.fields.required_number("weeks", 1..=WEEKS_MAX)?;
     let (id, by, why) = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     let because = because(&by, why.as_deref());
@@ -122,10 +124,10 @@ impl Asked {
 
     /// The backfill, who asks, and why.
     pub(super) fn end(mut self) -> Result<(String, String, Option<String>), Problem> {
-        let why = self.fields.optional("why", "the reason, as text")?;
-        let by = self.fields.optional("by", "who asks, as text")?;
+        let why = self.fields.text("why", given::reason)?;
+        let by = self.fields.who()?;
         self.fields.end()?;
-        Ok((self.id, by.unwrap_or_else(|| "api".to_owned()), why))
+        Ok((self.id, by, why))
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Exit;
 use crate::backfill::progress::Progress;
 use crate::backfill::status::{self, Status};
+use crate::plural::counted;
 use crate::store::collections::CollectionStatus;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -57,7 +58,8 @@ fn paused(status: &Status) -> String {
 }
 
 fn ended(status: &Status) -> Exit {
-    eprintln!("{} is {}: {} rows.", status.collection_id, status.status, status.row_count);
+    let rows = counted(status.row_count, "row", "rows");
+    eprintln!("{} is {}: {rows}.", status.collection_id, status.status);
     if status.status == CollectionStatus::Completed {
         return Exit::Done;
     }

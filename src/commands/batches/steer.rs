@@ -3,6 +3,7 @@
 use crate::commands::person::Person;
 use crate::commands::{connect, output, settings};
 use crate::config::Database;
+use crate::given;
 use crate::queue::Queue;
 use crate::steering::{Because, SteeredBatch, cancel_batch, retry_batch};
 use crate::telemetry::Mode;
@@ -18,7 +19,7 @@ pub struct Cancel {
     /// The batch.
     batch_id: String,
     /// Why, in one sentence.
-    #[arg(long)]
+    #[arg(long, value_parser = given::reason)]
     why: String,
     #[command(flatten)]
     person: Person,
@@ -34,7 +35,7 @@ pub struct Retry {
     /// The batch.
     batch_id: String,
     /// Why, in one sentence.
-    #[arg(long)]
+    #[arg(long, value_parser = given::reason)]
     why: Option<String>,
     #[command(flatten)]
     person: Person,
