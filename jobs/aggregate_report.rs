@@ -33,7 +33,7 @@ impl Job for AggregateReport {
     async fn run(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
         let mut transaction = crate::transaction::begin(&tools.db).await?;
         // Whoever ends it once more waits here, and then finds that no report is under way.
-        collections::lock(&mut *transaction, self.collection_id).await?;
+        collections::lock(&mut transaction, self.collection_id).await?;
         let length = self.length(&mut transaction).await?;
         let weeks = self.weeks(&mut transaction).await?;
         let mut changed = 0;

@@ -11,13 +11,15 @@
 use super::owner;
 use crate::amc::{TokenClass, TokenError, Tokens};
 use crate::metrics;
-use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue};
-use crate::store::UserId;
-use crate::store::credentials::{self, TokenState};
+use crate::queue::explain::Explanation;
+use crate::queue::postgres::inspect;
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue, State};
+use crate::store::credentials::{self, Refused, TokenState};
 use crate::store::events::{self, NewEvent};
+use crate::store::{UserId, users};
 use crate::tools::{Tools, resources};
 use serde::{Deserialize, Serialize};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
 
 /// The first and the longest pause before a refused token is tried again.
@@ -101,6 +103,41 @@ pub async fn hasten(
     queue.hasten(connection, RefreshToken::KIND, &user_id.to_string()).await
 }
 
+/// Adds to the explanation of such a job what Amazon said to the user's token, and what to do about it.
+///
+/// Whoever asked later, as a refused one does, leaves no error with the job itself.
+pub async fn explain(db: &PgPool, explanation: &mut Explanation) -> Result<(), sqlx::Error> {
+    if explanation.kind != RefreshToken::KIND || explanation.state != State::Waiting {
+        return Ok(());
+    }
+    let job = inspect::jobs::whole(&mut *db.acquire().await?, explanation.job_id).await?;
+    let asked = job.and_then(|job| serde_json::from_value::<RefreshToken>(job.args).ok());
+    let Some(asked) = asked else { return Ok(()) };
+    let Some(token) = credentials::access_token(db, asked.user_id).await? else { return Ok(()) };
+    let Some(said) = token.error else { return Ok(()) };
+    let email = users::by_id(db, asked.user_id).await?.map(|user| user.email).unwrap_or_default();
+    let told = match token.state {
+        TokenState::Active => format!(
+            "Amazon refused the grant of {email} ({said}), which stops the user's work if it still does \
+             after {} min; if the user has withdrawn it, run `recomamp users authorise {email}`",
+            CONFIRMED_AFTER.as_secs() / 60
+        ),
+        TokenState::NeedsReauth => format!(
+            "Amazon refuses the grant of {email} ({said}): let the user log in again, then run \
+             `recomamp users authorise {email}`"
+        ),
+        TokenState::ClientInvalid => format!(
+            "Amazon refuses our client ({said}): correct RECOMAMP_LWA_CLIENT_ID and its secret, then \
+             run `recomamp users resume`"
+        ),
+    };
+    if let Some(reason) = explanation.reasons.first_mut() {
+        reason.text = format!("{}. {told}", reason.text);
+        reason.why = Some(told);
+    }
+    Ok(())
+}
+
 impl RefreshToken {
     /// The token is good: whoever waits for it may go on.
     async fn open(
@@ -158,15 +195,21 @@ impl RefreshToken {
             TokenClass::InvalidGrant => {
                 let mut transaction = crate::transaction::begin(&tools.db).await?;
                 let (user, said) = (self.user_id, error.to_string());
-                let stopped = credentials::refuse(
+                let refused = credentials::refuse(
                     &mut *transaction,
                     user,
                     generation,
                     &said,
                     CONFIRMED_AFTER,
                 );
-                if stopped.await? {
-                    tell(&mut transaction, &[user], TokenState::NeedsReauth, &said).await?;
+                let state = TokenState::NeedsReauth;
+                match refused.await? {
+                    Refused::Renewed => return Ok(Outcome::Snooze(Duration::ZERO)),
+                    Refused::Unconfirmed => {}
+                    Refused::Stopped => tell(&mut transaction, &[user], state, &said).await?,
+                    Refused::StoppedBefore => {
+                        pause(&mut transaction, &[user], state, &said).await?;
+                    }
                 }
                 transaction.commit().await?;
                 Ok(Outcome::Snooze(try_again_in(attempt.snoozes())))
@@ -180,7 +223,11 @@ impl RefreshToken {
                 if !users.is_empty() {
                     tracing::error!(user = %self.user_id, %error, "the client is refused");
                 }
-                tell(&mut transaction, &users, TokenState::ClientInvalid, &said).await?;
+                let state = TokenState::ClientInvalid;
+                tell(&mut transaction, &users, state, &said).await?;
+                if !users.contains(&self.user_id) {
+                    pause(&mut transaction, &[self.user_id], state, &said).await?;
+                }
                 // Each of them tries again now and then, also one of whom nothing else is under way.
                 let others = stopped.into_iter().filter(|(user, _)| *user != self.user_id);
                 let others = others.map(|(user, generation)| job(user, generation));
@@ -218,6 +265,16 @@ async fn tell(
         };
         events::append(&mut *transaction, &event).await?;
     }
+    pause(transaction, users, state, why).await
+}
+
+/// Pauses what can go on for none of these users: also what was resumed, or begun, since they were told.
+async fn pause(
+    transaction: &mut PgConnection,
+    users: &[UserId],
+    state: TokenState,
+    why: &str,
+) -> Result<(), Failure> {
     let (what, remedy) = match state {
         TokenState::ClientInvalid => ("client id", "correct RECOMAMP_LWA_CLIENT_ID and its secret"),
         _ => {

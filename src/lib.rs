@@ -4,7 +4,9 @@
 pub mod clock;
 pub mod config;
 pub mod embedded;
+pub mod given;
 pub mod metrics;
+pub mod plural;
 pub mod schema;
 pub mod shutdown;
 pub mod telemetry;

@@ -1,7 +1,7 @@
 //! Parses the command line, hands over to one command, and says how it ended.
 
 use clap::Parser;
-use recomamp::commands::Cli;
+use recomamp::commands::{self, Cli};
 use std::process::ExitCode;
 
 #[tokio::main]
@@ -13,7 +13,7 @@ async fn main() -> ExitCode {
             for line in format!("{error:#}").lines() {
                 eprintln!("recomamp: {line}");
             }
-            ExitCode::FAILURE
+            commands::failed(&error)
         }
     }
 }

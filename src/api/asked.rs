@@ -2,6 +2,7 @@
 
 use super::error::Problem;
 use super::fields::Fields;
+use crate::given;
 use crate::steering::Because;
 use axum::Json;
 use axum::body::Bytes;
@@ -50,10 +51,10 @@ impl Asked {
 
     /// Reads what every verb understands. Any other field is refused.
     pub fn end(mut self) -> Result<Asker, Problem> {
-        let why = self.fields.optional("why", "the reason, as text")?;
-        let by = self.fields.optional("by", "who asks, as text")?;
+        let why = self.fields.text("why", given::reason)?;
+        let by = self.fields.who()?;
         self.fields.end()?;
-        Ok(Asker { id: self.id, by: by.unwrap_or_else(|| "api".to_owned()), why })
+        Ok(Asker { id: self.id, by, why })
     }
 }
 

@@ -7,6 +7,7 @@ use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
 use crate::backfill::batches::{self, BatchStatus};
+use crate::given;
 use crate::steering::{self, BatchError, BatchRequest, SteeredBatch};
 use axum::Json;
 use axum::body::Bytes;
@@ -37,9 +38,8 @@ pub async fn create(
 ) -> Result<impl IntoResponse, Problem> {
     let mut fields = Fields::from_request(&headers, body)?;
     let request = read(&mut fields, api.week_attempts)?;
-    let by: Option<String> = fields.optional("by", "who asks, as text")?;
+    let by = fields.who()?;
     fields.end()?;
-    let by = by.unwrap_or_else(|| "api".to_owned());
     let mut tx = crate::transaction::begin(&api.db).await?;
     let id = steering::start_batch(&mut tx, &api.queue, &request, &by).await?;
     tx.commit().await?;
@@ -94,7 +94,7 @@ fn read(fields: &mut Fields, week_attempts: u32) -> Result<BatchRequest, Problem
         from: fields.required("start", DATE)?,
         until: fields.required("end", DATE)?,
         zone: body::zone(fields)?,
-        name: fields.optional("name", "text")?,
+        name: fields.text("name", given::name)?,
         max_attempts: i32::try_from(week_attempts).unwrap_or(i32::MAX),
     })
 }

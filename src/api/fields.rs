@@ -1,11 +1,17 @@
 //! Reads the fields of a JSON body one by one, so that an error names the one that is wrong.
 
 use super::error::Problem;
+use crate::given;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+
+/// The longest value that an error repeats, in bytes.
+const SHOWN_MAX: usize = 64;
 
 /// The fields of a body that have not been read yet.
 #[derive(Debug)]
@@ -70,12 +76,87 @@ impl Fields {
         name: &'static str,
         must_be: &str,
     ) -> Result<T, Problem> {
-        let field = self.optional(name, must_be)?;
-        field.ok_or_else(|| {
+        self.optional(name, must_be)?.ok_or_else(|| self.missing(name, must_be))
+    }
+
+    /// A text that may be missing or null. `read` tells what is wrong with it as a phrase that follows
+    /// the field's name, with the remedy after a colon.
+    pub fn text<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.optional::<String>(name, "text")? else { return Ok(None) };
+        read(&text).map(Some).map_err(|wrong| {
+            let (what, remedy) = wrong.split_once(": ").unwrap_or((&wrong, ""));
             let place = self.name(name);
-            Problem::invalid(&place, format!("{place} is missing"))
-                .with_remedy(format!("give {must_be}"))
+            let detail = match shown(&text) {
+                Some(shown) => format!("{place} {shown:?} {what}"),
+                None => format!("{place} {what}"),
+            };
+            Problem::invalid(&place, detail).with_remedy(remedy)
         })
+    }
+
+    /// A text of a form that must be there.
+    pub fn required_text<T>(
+        &mut self,
+        name: &'static str,
+        must_be: &str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<T, Problem> {
+        self.text(name, read)?.ok_or_else(|| self.missing(name, must_be))
+    }
+
+    /// Who asks: `by`, or the API when it does not say.
+    pub fn who(&mut self) -> Result<String, Problem> {
+        Ok(self.text("by", given::name)?.unwrap_or_else(|| "api".to_owned()))
+    }
+
+    /// Why: `why`, which must be there.
+    pub fn why(&mut self) -> Result<String, Problem> {
+        self.required_text("why", "the reason, as text", given::reason)
+    }
+
+    /// A whole number between two others, both included, that may be missing or null.
+    pub fn number<T>(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<T>,
+    ) -> Result<Option<T>, Problem>
+    where
+        T: TryFrom<i64> + PartialOrd + Display,
+    {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let number = value.as_i64().and_then(|number| T::try_from(number).ok());
+        if let Some(number) = number.filter(|number| range.contains(number)) {
+            return Ok(Some(number));
+        }
+        let (place, must_be) = (self.name(name), must_be(&range));
+        let detail = match shown(&value.to_string()) {
+            Some(shown) => format!("{place} is {shown}, which is not {must_be}"),
+            None => format!("{place} is not {must_be}"),
+        };
+        Err(Problem::invalid(&place, detail).with_remedy(format!("give {must_be}")))
+    }
+
+    /// A whole number between two others that must be there.
+    pub fn required_number<T>(
+        &mut self,
+        name: &'static str,
+        range: RangeInclusive<T>,
+    ) -> Result<T, Problem>
+    where
+        T: TryFrom<i64> + PartialOrd + Display,
+    {
+        let must_be = must_be(&range);
+        self.number(name, range)?.ok_or_else(|| self.missing(name, &must_be))
+    }
+
+    /// Whether a field is there and null. Then it is read.
+    pub fn is_null(&mut self, name: &'static str) -> bool {
+        self.known.push(name);
+        self.map.get(name).is_some_and(Value::is_null) && self.map.remove(name).is_some()
     }
 
     /// A field that has fields itself, and may be missing or null.
@@ -102,11 +183,26 @@ impl Fields {
         format!("{}{name}", self.place)
     }
 
+    fn missing(&self, name: &str, must_be: &str) -> Problem {
+        let place = self.name(name);
+        Problem::invalid(&place, format!("{place} is missing"))
+            .with_remedy(format!("give {must_be}"))
+    }
+
     fn wrong(&self, name: &str, must_be: &str) -> Problem {
         let place = self.name(name);
         Problem::invalid(&place, format!("{place} is not {must_be}"))
             .with_remedy(format!("give {must_be}"))
     }
+}
+
+fn must_be<T: Display>(range: &RangeInclusive<T>) -> String {
+    format!("a whole number from {} to {}", range.start(), range.end())
+}
+
+/// What was given, if it is short enough to be repeated.
+fn shown(text: &str) -> Option<&str> {
+    (text.len() <= SHOWN_MAX).then_some(text)
 }
 
 fn says_json(headers: &HeaderMap) -> bool {

@@ -3,6 +3,7 @@
 use super::Api;
 use super::error::Problem;
 use super::fields::Fields;
+use super::query::{Given, Parameters};
 use crate::jobs::sync_instances;
 use crate::store::instances::{self, InstanceStatus};
 use crate::store::{credentials, users};
@@ -25,7 +26,8 @@ pub struct Shown {
 }
 
 /// Every instance.
-pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Shown>>, Problem> {
+pub async fn list(State(api): State<Api>, query: Given) -> Result<Json<Vec<Shown>>, Problem> {
+    Parameters::none(query)?;
     let rows = instances::list(&api.db).await?.into_iter();
     Ok(Json(
         rows.map(|row| Shown {

@@ -17,6 +17,7 @@
 //! | `POST /v1/batches/{id}/cancel`, `/retry` | what the word says: `why`, `by` |
 //! | `GET`, `POST /v1/schedules` | what runs by itself; adds to it |
 //! | `GET /v1/schedules/{id}`, `/preview` | how it stands, with its newest runs; when it is due next |
+//! | `PATCH /v1/schedules/{id}` | `cron` or `interval` with `timezone`; `keep_runs`, `notify`: null for all |
 //! | `POST /v1/schedules/{id}/trigger`, `/pause`, `/resume` | what the word says, to one schedule |
 //! | `GET /v1/workflows`, `/{id}` | the queries; one with its versions and what AMC said of them |
 //! | `POST /v1/workflows/{id}/sync`, `/recheck` | has it saved at AMC; forgets what AMC refused |
@@ -105,7 +106,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/batches/{id}/cancel", post(batches::cancel))
         .route("/v1/batches/{id}/retry", post(batches::retry))
         .route("/v1/schedules", get(schedules::list).post(schedules::create))
-        .route("/v1/schedules/{id}", get(schedules::show))
+        .route("/v1/schedules/{id}", get(schedules::show).patch(schedules::change))
         .route("/v1/schedules/{id}/preview", get(schedules::preview))
         .route("/v1/schedules/{id}/trigger", post(schedules::trigger))
         .route("/v1/schedules/{id}/pause", post(schedules::pause))

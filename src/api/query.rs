@@ -42,6 +42,11 @@ impl Parameters {
         })
     }
 
+    /// Ends the reading of a list that is always whole.
+    pub fn none(given: Given) -> Result<(), Problem> {
+        Self::of(given)?.end()
+    }
+
     /// How many to list: 1 to 1000, and 50 when it is not said.
     pub fn limit(&mut self) -> Result<i64, Problem> {
         const MUST_BE: &str = "a whole number from 1 to 1000";
@@ -56,7 +61,11 @@ impl Parameters {
     /// Ends the reading: one that nobody asked for is most likely misspelt.
     pub fn end(self) -> Result<(), Problem> {
         let Some(stranger) = self.map.into_keys().next() else { return Ok(()) };
+        let remedy = match self.known.as_slice() {
+            [] => "leave it out: all of them are listed".to_owned(),
+            known => format!("give only {}", known.join(", ")),
+        };
         Err(Problem::invalid(&stranger, format!("{stranger} is not a parameter"))
-            .with_remedy(format!("give only {}", self.known.join(", "))))
+            .with_remedy(remedy))
     }
 }

@@ -5,6 +5,7 @@ use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
 use crate::config;
+use crate::given;
 use crate::queue::Error;
 use crate::queue::gate::Rule;
 use crate::queue::gate::breaker;
@@ -20,8 +21,6 @@ use axum::http::HeaderMap;
 use serde::Serialize;
 use std::time::Duration;
 
-/// Who did it, when the body does not say.
-const SOMEBODY: &str = "api";
 /// As long as any real name, and short enough for an index.
 const NAME_MAX: usize = 512;
 
@@ -64,8 +63,8 @@ pub async fn pause(
 ) -> Result<Json<WholeGates>, Problem> {
     let name = resource(name)?;
     let mut fields = Fields::from_request(&headers, body)?;
-    let why = sentence(fields.required("why", "a sentence")?)?;
-    let by = by(&mut fields)?;
+    let why = fields.required_text("why", "a sentence", given::sentence)?;
+    let by = fields.who()?;
     let lasts = duration(&mut fields, "for")?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
@@ -84,8 +83,8 @@ pub async fn resume(
 ) -> Result<Json<WholeGates>, Problem> {
     let name = resource(name)?;
     let mut fields = Fields::from_request(&headers, body)?;
-    let why = sentence(fields.required("why", "a sentence")?)?;
-    let by = by(&mut fields)?;
+    let why = fields.required_text("why", "a sentence", given::sentence)?;
+    let by = fields.who()?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     if !api.queue.resume_because(&mut tx, &name, &by, &why).await? {
@@ -106,8 +105,8 @@ pub async fn set_gates(
 ) -> Result<Json<WholeGates>, Problem> {
     let name = resource(name)?;
     let mut fields = Fields::from_request(&headers, body)?;
-    let why = sentence(fields.required("why", "a sentence")?)?;
-    let by = by(&mut fields)?;
+    let why = fields.required_text("why", "a sentence", given::sentence)?;
+    let by = fields.who()?;
     let rules = rules(&mut fields)?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
@@ -127,40 +126,21 @@ fn rules(fields: &mut Fields) -> Result<Vec<Rule>, Problem> {
     const RULE: &str =
         "a breaker's rule: an object with trips, counts, probes, cool_downs_s, manual";
     Ok(vec![
-        Rule::Running(places(fields, "running")?),
-        Rule::Holds(places(fields, "holds")?),
+        Rule::Running(fields.number("running", 0..=i32::MAX)?),
+        Rule::Holds(fields.number("holds", 0..=i32::MAX)?),
         Rule::Rate(rate(fields)?),
         Rule::Quota(quota(fields)?),
         Rule::Breaker(fields.optional::<breaker::Rule>("breaker", RULE)?),
-        Rule::Weight(weight(fields)?),
+        Rule::Weight(fields.number("weight", 1..=1000)?.unwrap_or(1)),
     ])
-}
-
-fn places(fields: &mut Fields, name: &'static str) -> Result<Option<i32>, Problem> {
-    const MUST_BE: &str = "a whole number from 0 on, or null";
-    let places: Option<i32> = fields.optional(name, MUST_BE)?;
-    if places.is_some_and(|places| places < 0) {
-        return Err(Problem::invalid(name, format!("{name} is not {MUST_BE}"))
-            .with_remedy(format!("give {MUST_BE}")));
-    }
-    Ok(places)
-}
-
-fn weight(fields: &mut Fields) -> Result<i16, Problem> {
-    const MUST_BE: &str = "a whole number from 1 to 1000";
-    let weight = fields.optional("weight", MUST_BE)?.unwrap_or(1);
-    if (1..=1000).contains(&weight) {
-        return Ok(weight);
-    }
-    Err(Problem::invalid("weight", format!("weight is not {MUST_BE}"))
-        .with_remedy(format!("give {MUST_BE}")))
 }
 
 fn rate(fields: &mut Fields) -> Result<Option<Rate>, Problem> {
     let Some(mut given) = fields.object("rate")? else { return Ok(None) };
-    let tokens = given.required("tokens", "how many may start")?;
+    // What 0 would do is said by the rule itself.
+    let tokens = given.required_number("tokens", 0..=u32::MAX)?;
     let period = duration(&mut given, "period")?;
-    let burst = given.optional("burst", "how many may start at one instant")?;
+    let burst = given.number("burst", 0..=u32::MAX)?;
     given.end()?;
     let period = period.ok_or_else(|| {
         Problem::invalid("rate.period", "rate.period is missing")
@@ -176,10 +156,10 @@ fn rate(fields: &mut Fields) -> Result<Option<Rate>, Problem> {
 
 fn quota(fields: &mut Fields) -> Result<Option<Quota>, Problem> {
     let Some(mut given) = fields.object("quota")? else { return Ok(None) };
-    let limit = given.required("limit", "how many may start a day")?;
-    let zone: String = given.required("zone", "an IANA time zone such as Europe/Berlin")?;
+    let limit = given.required_number("limit", 0..=u32::MAX)?;
+    let zone = given.required_text("zone", "an IANA zone such as Europe/Berlin", given::zone)?;
     given.end()?;
-    Quota::new(limit, &zone).map(Some).map_err(|invalid| refused(&invalid))
+    Quota::new(limit, zone.name()).map(Some).map_err(|invalid| refused(&invalid))
 }
 
 fn duration(fields: &mut Fields, name: &'static str) -> Result<Option<Duration>, Problem> {
@@ -189,18 +169,6 @@ fn duration(fields: &mut Fields, name: &'static str) -> Result<Option<Duration>,
         Problem::invalid(name, format!("{name} is not {MUST_BE}"))
             .with_remedy(format!("give {MUST_BE}"))
     })
-}
-
-fn by(fields: &mut Fields) -> Result<String, Problem> {
-    let by: Option<String> = fields.optional("by", "the name of whoever does it")?;
-    Ok(by.filter(|by| !by.trim().is_empty()).unwrap_or_else(|| SOMEBODY.to_owned()))
-}
-
-fn sentence(text: String) -> Result<String, Problem> {
-    if text.trim().is_empty() {
-        return Err(Problem::invalid("why", "why is empty").with_remedy("give a sentence"));
-    }
-    Ok(text)
 }
 
 fn refused(invalid: &Invalid) -> Problem {

@@ -1,24 +1,27 @@
 //! `/v1/schedules`: what runs by itself is added, looked at, run now, paused and resumed.
 
+mod body;
+
 use super::Api;
+use super::collections::body::parameter_field;
 use super::error::Problem;
 use super::fields::Fields;
-use crate::schedule::due::{self, Timing, Unreadable};
-use crate::schedule::manage::{self, Ahead, ManageError, Request, WINDOW_DEFAULT};
+use super::query::{Given, Parameters};
+use crate::schedule::due::{self, Unreadable};
+use crate::schedule::manage::{self, Ahead, ManageError};
+use crate::schedule::settings;
 use crate::schedule::view::{self, RunView, ScheduleView};
-use crate::schedule::window::WindowRule;
-use crate::store::schedules::{self, CatchUp, OverlapPolicy, ScheduleType, WindowAnchor};
-use crate::webhooks::message::EVENTS;
+use crate::store::schedules;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use body::{Times, Wish};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Value, json};
-use std::num::NonZeroU16;
+use serde_json::json;
 
 type Body = Result<Bytes, BytesRejection>;
 type Id = Result<Path<String>, PathRejection>;
@@ -36,7 +39,11 @@ pub struct Shown {
 }
 
 /// Every schedule.
-pub async fn list(State(api): State<Api>) -> Result<Json<Vec<ScheduleView>>, Problem> {
+pub async fn list(
+    State(api): State<Api>,
+    query: Given,
+) -> Result<Json<Vec<ScheduleView>>, Problem> {
+    Parameters::none(query)?;
     let schedules = schedules::list(&api.db).await?;
     Ok(Json(schedules.iter().map(ScheduleView::of).collect()))
 }
@@ -49,11 +56,11 @@ pub async fn create(
 ) -> Result<impl IntoResponse, Problem> {
     let mut fields = Fields::from_request(&headers, body)?;
     let wish = Wish::read(&mut fields)?;
-    let by = who(&mut fields)?;
+    let by = fields.who()?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     let id = manage::add(&mut tx, &wish.request(), &by).await.map_err(explained)?;
-    schedules::keep_runs(&mut *tx, id, wish.keep_runs.map(|runs| runs.get().into())).await?;
+    schedules::keep_runs(&mut *tx, id, wish.keep_runs).await?;
     schedules::notify(&mut *tx, id, wish.notify.as_deref()).await?;
     tx.commit().await?;
     let location = [(header::LOCATION, format!("/v1/schedules/{}", wish.schedule_id))];
@@ -82,7 +89,7 @@ pub async fn trigger(
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
     let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
-    let by = who(&mut fields)?;
+    let by = fields.who()?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     let run = manage::trigger(&mut tx, &api.queue, &id, &by).await.map_err(explained)?;
@@ -98,13 +105,43 @@ pub async fn pause(
     body: Body,
 ) -> Result<Json<Shown>, Problem> {
     let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
-    let why: String = fields.required("why", "the reason, as text")?;
+    let why = fields.why()?;
     let until: Option<DateTime<Utc>> =
         fields.optional("until", "a time such as 2026-01-31T08:00:00Z")?;
-    let by = who(&mut fields)?;
+    let by = fields.who()?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     manage::pause(&mut tx, &id, &why, until, &by).await.map_err(explained)?;
+    tx.commit().await?;
+    found(&api, &id).await.map(Json)
+}
+
+/// Changes when a schedule is due, how many of its runs are kept, of which events others are told. What is
+/// missing stays; null takes a bound away.
+pub async fn change(
+    State(api): State<Api>,
+    id: Id,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Shown>, Problem> {
+    let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
+    let times = Times::read(&mut fields)?;
+    let wanted = body::settings(&mut fields)?;
+    let by = fields.who()?;
+    fields.end()?;
+    let other_times = times.are_given()?;
+    if !other_times && !wanted.say_anything() {
+        return Err(Problem::invalid("keep_runs", "nothing is to be changed")
+            .with_remedy("give cron, interval, keep_runs or notify"));
+    }
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    if other_times {
+        let changed = manage::change(&mut tx, &api.queue, &id, &times.timing(), &by).await;
+        changed.map_err(explained)?;
+    }
+    if wanted.say_anything() {
+        settings::set(&mut tx, &id, &wanted, &by).await.map_err(explained)?;
+    }
     tx.commit().await?;
     found(&api, &id).await.map(Json)
 }
@@ -117,136 +154,12 @@ pub async fn resume(
     body: Body,
 ) -> Result<Json<Shown>, Problem> {
     let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
-    let by = who(&mut fields)?;
+    let by = fields.who()?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     manage::resume(&mut tx, &id, &by).await.map_err(explained)?;
     tx.commit().await?;
     found(&api, &id).await.map(Json)
-}
-
-/// What a program wants to run by itself.
-struct Wish {
-    schedule_id: String,
-    workflow: String,
-    name: Option<String>,
-    cron: Option<String>,
-    interval: Option<(i32, NaiveDate, NaiveTime)>,
-    timezone: String,
-    window: WindowRule,
-    parameters: Value,
-    catch_up: (CatchUp, i32),
-    overlap: OverlapPolicy,
-    jitter_seconds: i32,
-    max_attempts: i32,
-    failure_threshold: i32,
-    keep_runs: Option<NonZeroU16>,
-    notify: Option<Vec<String>>,
-}
-
-/// Of which events webhooks are told.
-fn notify(fields: &mut Fields) -> Result<Option<Vec<String>>, Problem> {
-    let events: Option<Vec<String>> = fields.optional("notify", "a list of kinds of events")?;
-    let strange = |event: &&String| !EVENTS.contains(&event.as_str());
-    match events.iter().flatten().find(strange) {
-        None => Ok(events),
-        Some(event) => Err(Problem::invalid("notify", format!("there is no event {event:?}"))
-            .with_remedy(format!("use some of {}", EVENTS.join(", ")))),
-    }
-}
-
-impl Wish {
-    fn read(fields: &mut Fields) -> Result<Self, Problem> {
-        let number = "a number";
-        let window = WindowRule {
-            lookback_days: fields
-                .optional("lookback_days", number)?
-                .unwrap_or(WINDOW_DEFAULT.lookback_days),
-            lag_days: fields.optional("lag_days", number)?.unwrap_or(WINDOW_DEFAULT.lag_days),
-            anchor: fields
-                .optional("window_anchor", "day, week or month")?
-                .unwrap_or(WindowAnchor::Day),
-        };
-        let catch_up = (
-            fields.optional("catch_up", "none, latest or all")?.unwrap_or(CatchUp::Latest),
-            fields.optional("catch_up_max", number)?.unwrap_or(10),
-        );
-        Ok(Self {
-            schedule_id: schedule_id(fields)?,
-            workflow: fields.required("workflow", "the id of a workflow, as text")?,
-            name: fields.optional("name", "text")?,
-            cron: fields.optional("cron", "five fields, as text")?,
-            interval: interval(fields)?,
-            timezone: fields
-                .optional("timezone", "an IANA time zone such as America/New_York")?
-                .unwrap_or_else(|| "UTC".to_owned()),
-            window,
-            parameters: fields.optional("parameters", "an object")?.unwrap_or_else(|| json!({})),
-            catch_up,
-            overlap: fields
-                .optional("overlap", "skip, queue_one or cancel_old")?
-                .unwrap_or(OverlapPolicy::Skip),
-            jitter_seconds: fields.optional("jitter_seconds", number)?.unwrap_or(0),
-            max_attempts: fields.optional("max_attempts", number)?.unwrap_or(5),
-            failure_threshold: fields
-                .optional("failure_threshold", "a number, 0 for never")?
-                .unwrap_or(3),
-            keep_runs: fields.optional("keep_runs", "a number of runs, from 1 to 65535")?,
-            notify: notify(fields)?,
-        })
-    }
-
-    fn request(&self) -> Request<'_> {
-        let (days, anchor, time) = match self.interval {
-            Some((days, anchor, time)) => (Some(days), Some(anchor), Some(time)),
-            None => (None, None, None),
-        };
-        let by_cron = self.cron.is_some() || days.is_none();
-        Request {
-            schedule_id: &self.schedule_id,
-            workflow: &self.workflow,
-            name: self.name.as_deref(),
-            timing: Timing {
-                schedule_type: if by_cron { ScheduleType::Cron } else { ScheduleType::Interval },
-                cron_expression: self.cron.as_deref(),
-                interval_days: days,
-                anchor_date: anchor,
-                anchor_time: time,
-                timezone: &self.timezone,
-            },
-            window: self.window,
-            parameters: &self.parameters,
-            catch_up: self.catch_up,
-            overlap: self.overlap,
-            jitter_seconds: self.jitter_seconds,
-            max_attempts_per_run: self.max_attempts,
-            failure_threshold: (self.failure_threshold != 0).then_some(self.failure_threshold),
-        }
-    }
-}
-
-fn schedule_id(fields: &mut Fields) -> Result<String, Problem> {
-    const MUST_BE: &str = "letters, digits, dot, hyphen and underscore, at most 64";
-    let id: String = fields.required("schedule_id", MUST_BE)?;
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || ".-_".contains(letter);
-    if id.is_empty() || id.len() > 64 || !id.chars().all(fits) {
-        return Err(Problem::invalid("schedule_id", format!("schedule_id is not {MUST_BE}"))
-            .with_remedy(format!("give {MUST_BE}")));
-    }
-    Ok(id)
-}
-
-fn interval(fields: &mut Fields) -> Result<Option<(i32, NaiveDate, NaiveTime)>, Problem> {
-    let Some(mut interval) = fields.object("interval")? else { return Ok(None) };
-    let days = interval.required("days", "a number of days")?;
-    let from = interval.required("from", "a date such as 2025-01-06")?;
-    let at = interval.optional("at", "a time of day such as 03:30:00")?.unwrap_or_default();
-    interval.end()?;
-    Ok(Some((days, from, at)))
-}
-
-fn who(fields: &mut Fields) -> Result<String, Problem> {
-    Ok(fields.optional("by", "who asks, as text")?.unwrap_or_else(|| "api".to_owned()))
 }
 
 fn read_id(id: Id) -> Result<String, Problem> {
@@ -278,9 +191,7 @@ fn explained(error: ManageError) -> Problem {
         }
         ManageError::Taken(_) => Problem::conflict(detail).with_field("schedule_id"),
         ManageError::NotPaused(_) => Problem::conflict(detail),
-        ManageError::Parameters(wrong) => {
-            Problem::invalid(super::collections::body::parameter_field(&wrong), detail)
-        }
+        ManageError::Parameters(wrong) => Problem::invalid(parameter_field(&wrong), detail),
         ManageError::NoReason => Problem::invalid("why", detail),
         ManageError::ResumesTooEarly => Problem::invalid("until", detail),
         ManageError::Number { field, .. } => Problem::invalid(field, detail),

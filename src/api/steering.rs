@@ -3,7 +3,8 @@
 use super::Api;
 use super::asked::{Asked, answer};
 use super::error::Problem;
-use crate::backfill::plan::PlanError;
+use super::query::{Given, Parameters};
+use crate::backfill::plan::{PlanError, WEEKS_MAX};
 use crate::backfill::status::{self, Status};
 use crate::steering::{self, Bounds, SteerError, Steered};
 use axum::Json;
@@ -12,12 +13,12 @@ use chrono::NaiveDate;
 
 type Answer = Result<Json<Steered>, Problem>;
 
-/// How many collections are listed.
-const NEWEST: i64 = 100;
-
 /// The newest backfills.
-pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Status>>, Problem> {
-    Ok(Json(status::newest(&mut *api.db.acquire().await?, NEWEST).await?))
+pub async fn list(State(api): State<Api>, query: Given) -> Result<Json<Vec<Status>>, Problem> {
+    let mut parameters = Parameters::of(query)?;
+    let limit = parameters.limit()?;
+    parameters.end()?;
+    Ok(Json(status::newest(&mut *api.db.acquire().await?, limit).await?))
 }
 
 /// Pauses a backfill, for good or until a time.
@@ -56,7 +57,7 @@ pub async fn retry(State(api): State<Api>, mut asked: Asked) -> Answer {
 
 /// Asks AMC again for the last weeks.
 pub async fn recollect(State(api): State<Api>, mut asked: Asked) -> Answer {
-    let weeks: u32 = asked.fields.required("weeks", "a number of weeks")?;
+    let weeks: u32 = asked.fields.required_number("weeks", 1..=WEEKS_MAX)?;
     let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     let steered =

@@ -5,6 +5,7 @@
 use super::Api;
 use super::error::Problem;
 use super::fields::Fields;
+use super::query::{Given, Parameters};
 use crate::jobs::deliver_webhook;
 use crate::store::WebhookId;
 use crate::store::webhooks::{self, Logged, Webhook};
@@ -31,7 +32,8 @@ pub struct Shown {
 }
 
 /// Every webhook.
-pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Webhook>>, Problem> {
+pub async fn list(State(api): State<Api>, query: Given) -> Result<Json<Vec<Webhook>>, Problem> {
+    Parameters::none(query)?;
     Ok(Json(webhooks::list(&api.db).await?))
 }
 
@@ -60,7 +62,7 @@ pub async fn disable(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Shown>, Problem> {
     let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
-    let why: String = fields.required("why", "the reason, as text")?;
+    let why = fields.why()?;
     fields.end()?;
     known(&api, id).await?;
     webhooks::disable(&api.db, id, Some(&why)).await?;

@@ -3,6 +3,7 @@
 use super::Api;
 use super::error::Problem;
 use super::fields::Fields;
+use super::query::{Given, Parameters};
 use crate::jobs::sync_workflow;
 use crate::store::executions::SubmitMode;
 use crate::store::versions::{self, Told};
@@ -52,7 +53,8 @@ impl Shown {
 }
 
 /// Every workflow that is in use.
-pub async fn list(State(api): State<Api>) -> Result<Json<Vec<Shown>>, Problem> {
+pub async fn list(State(api): State<Api>, query: Given) -> Result<Json<Vec<Shown>>, Problem> {
+    Parameters::none(query)?;
     Ok(Json(workflows::list(&api.db).await?.into_iter().map(Shown::of).collect()))
 }
 
@@ -72,12 +74,11 @@ pub async fn sync(
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
     let mut fields = Fields::from_request(&headers, body)?;
-    let by: Option<String> = fields.optional("by", "who asks, as text")?;
+    let by = fields.who()?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     let workflow = found(&mut tx, id).await?;
-    let by = by.as_deref().unwrap_or("api");
-    let status = sync_workflow::again(&api.queue, &mut tx, &workflow, by).await?;
+    let status = sync_workflow::again(&api.queue, &mut tx, &workflow, &by).await?;
     let Some(status) = status else {
         return Err(Problem::conflict("the workflow has no query yet")
             .with_field("workflow")

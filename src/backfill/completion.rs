@@ -2,6 +2,7 @@
 //! it lacks, and why.
 
 use super::coverage::{Coverage, Lacking, Piece};
+use crate::plural::counted;
 use crate::store::collections::{self, Collection, CollectionStatus};
 use crate::store::weeks::{self, Evidence, WeekStatus};
 use chrono::NaiveDate;
@@ -112,9 +113,10 @@ impl Completion {
         };
         if self.complete {
             return format!(
-                "complete: every day from {start} to before {end} is there once, in {} slices\
-                 {elsewhere}; {executions} executions, none taken twice",
-                self.slices
+                "complete: every day from {start} to before {end} is there once, in {}{elsewhere}; \
+                 {}, none taken twice",
+                counted(self.slices, "slice", "slices"),
+                counted(executions, "execution", "executions")
             );
         }
         let mut troubles = Vec::new();
@@ -140,9 +142,9 @@ impl Completion {
             }
         }
         format!(
-            "not complete: {} of {} slices from {start} to before {end} have their rows{elsewhere}; {}",
+            "not complete: {} of {} from {start} to before {end} have their rows{elsewhere}; {}",
             self.with_rows + self.elsewhere,
-            self.slices,
+            counted(self.slices, "slice", "slices"),
             troubles.join(", ")
         )
     }

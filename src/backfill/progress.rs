@@ -1,5 +1,6 @@
 //! How far a backfill is: counts and the time it took become a line and an estimate.
 
+use crate::plural::counted;
 use std::{fmt, time::Duration};
 
 use serde::Serialize;
@@ -110,7 +111,7 @@ fn eta(counts: &WeekCounts, timing: Timing) -> Option<Duration> {
 
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of {} weeks done", self.done, self.total)?;
+        write!(f, "{} of {} done", self.done, counted(self.total, "week", "weeks"))?;
         for (count, word) in [
             (self.running, "open"),
             (self.failed, "failed"),

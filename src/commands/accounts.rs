@@ -1,12 +1,13 @@
 //! `recomamp accounts`: the Amazon advertising accounts that own AMC instances.
 
-use super::{connect, output, refused, users};
+use super::{connect, output, refused, users, wrong};
 use crate::amc::{self, EntityId, MarketplaceId};
 use crate::config::Database;
+use crate::given;
 use crate::store::accounts::{self, AccountStatus, NewAccount};
 use crate::store::{Region, users as people};
 use crate::telemetry::Mode;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
@@ -29,7 +30,7 @@ pub struct Add {
     #[arg(long)]
     account_id: EntityId,
     /// What to call it on a page.
-    #[arg(long)]
+    #[arg(long, value_parser = given::name)]
     name: String,
     /// A country code such as US, or Amazon's id of the marketplace such as ATVPDKIKX0DER.
     #[arg(long)]
@@ -98,13 +99,15 @@ impl Add {
             amc::Region::Fe => Region::Fe,
         });
         match (self.region, own) {
-            (Some(given), Some(own)) if given != own => {
-                bail!("marketplace {} lies in region {own}, not {given}", self.marketplace)
-            }
+            (Some(given), Some(own)) if given != own => Err(wrong(format!(
+                "marketplace {} lies in region {own}, not {given}",
+                self.marketplace
+            ))),
             (Some(region), _) | (None, Some(region)) => Ok(region),
-            (None, None) => {
-                bail!("nobody here knows marketplace {}: say its --region", self.marketplace)
-            }
+            (None, None) => Err(wrong(format!(
+                "nobody here knows marketplace {}: say its --region",
+                self.marketplace
+            ))),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod preview;
 
+use super::values::Values;
 use super::watch::{self, Followed};
 use super::{Exit, connect, output, wrong_usage};
 use crate::backfill::cut::Cut;
@@ -12,6 +13,7 @@ use crate::backfill::select::{MODES, Mode};
 use crate::backfill::start::{self, Created, said};
 use crate::backfill::{plans, status};
 use crate::config::{self, Database, Limits, Polling};
+use crate::given;
 use crate::jobs::feed;
 use crate::queue::Queue;
 use crate::queue::postgres::inspect;
@@ -23,7 +25,6 @@ use chrono::{NaiveDate, Weekday};
 use chrono_tz::Tz;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use serde_json::{Map, Value};
 use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
 
@@ -77,19 +78,18 @@ pub struct Backfill {
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(i32).range(1..=100))]
     max_failed_percent: Option<i32>,
     /// The zone in which days begin.
-    #[arg(long, default_value_t = Tz::UTC)]
+    #[arg(long, default_value_t = Tz::UTC, value_parser = given::zone)]
     timezone: Tz,
     /// How many days ago a week has to have ended, so that its numbers no longer change.
     #[arg(long, default_value_t = LAG_DAYS_DEFAULT)]
     lag_days: u16,
     /// The first day of every week; monday when not given.
-    #[arg(long, value_name = "WEEKDAY")]
+    #[arg(long, value_name = "WEEKDAY", value_parser = given::weekday)]
     week_starts_on: Option<Weekday>,
-    /// A value for one of the workflow's parameters. May be given several times.
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
-    parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    parameters: Values,
     /// What to call the collection on a page.
-    #[arg(long)]
+    #[arg(long, value_parser = given::name)]
     name: Option<String>,
     /// Create nothing; show the weeks, what they ask of AMC and how long that may take.
     #[arg(long, conflicts_with = "watch")]
@@ -107,7 +107,7 @@ impl Backfill {
     pub async fn run(self) -> Result<Exit> {
         let (database, limits, polling): (Database, Limits, Polling) =
             super::settings(Telemetry::Command)?;
-        let request = self.request(limits);
+        let request = self.request(limits)?;
         let db = connect::ready(&database, 2).await?;
         let mut tx = crate::transaction::begin(&db).await?;
         if self.dry_run {
@@ -162,13 +162,12 @@ impl Backfill {
         Ok(exit)
     }
 
-    fn request(&self, limits: Limits) -> Request {
+    fn request(&self, limits: Limits) -> Result<Request> {
         let slices = match (self.from, self.until) {
             (Some(from), Some(until)) => PlanRequest::Range { from, until },
             _ => PlanRequest::Last(self.weeks),
         };
-        let parameters = self.parameters.iter().cloned();
-        Request {
+        Ok(Request {
             workflows: self.workflows.iter().cloned().collect(),
             instances: self.instances.iter().cloned().collect(),
             slices,
@@ -177,14 +176,11 @@ impl Backfill {
             rules: self.rules(),
             zone: self.timezone,
             lag_days: self.lag_days,
-            parameters: parameters
-                .map(|(name, value)| (name, Value::from(value)))
-                .collect::<Map<_, _>>()
-                .into(),
+            parameters: self.parameters.read()?.into(),
             name: self.name.clone(),
             max_attempts_per_week: i32::try_from(limits.week_attempts).unwrap_or(i32::MAX),
             actor: "backfill",
-        }
+        })
     }
 
     fn cut(&self) -> Cut {
@@ -221,11 +217,4 @@ async fn say_who_works(connection: &mut PgConnection) -> Result<()> {
         eprintln!("No worker is running: the backfill begins when one does (`recomamp work`).");
     }
     Ok(())
-}
-
-fn parameter(text: &str) -> Result<(String, String), &'static str> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("give a name and a value, as in brand=Acme"),
-    }
 }

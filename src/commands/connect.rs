@@ -1,5 +1,6 @@
 //! The way to the database, the same for every command, with a clear word when there is none.
 
+use super::wrong;
 use crate::{config, schema};
 use anyhow::{Result, anyhow, bail};
 use secrecy::ExposeSecret;
@@ -100,9 +101,9 @@ pub async fn supported(connection: &mut PgConnection) -> Result<String> {
 fn options(settings: &config::Database) -> Result<PgConnectOptions> {
     // The error is dropped: it may repeat a part of the address.
     let options: PgConnectOptions = settings.url.expose_secret().parse().map_err(|_| {
-        anyhow!(
+        wrong(
             "DATABASE_URL is not an address that Postgres clients understand: \
-             write postgres://user:password@host:5432/database"
+             write postgres://user:password@host:5432/database",
         )
     })?;
     // Not sent at all, because PgBouncer refuses it; we read numbers in binary form.

@@ -10,6 +10,7 @@ mod watch;
 use super::{Exit, connect, output};
 use crate::config::{self, Keys, Limits, Settings as _};
 use crate::embedded::{self, Embedded};
+use crate::plural::counted;
 use crate::schema::MIGRATIONS;
 use crate::shutdown::Shutdown;
 use crate::simulator::{self, Simulator};
@@ -197,8 +198,8 @@ impl Demo {
             Left::Unfinished(left) => {
                 self.must_fit(&left)?;
                 eprintln!(
-                    "Going on with the {} weeks in {shown} (--anew starts over).",
-                    left.weeks
+                    "Going on with {} in {shown} (--anew starts over).",
+                    counted(left.weeks, "week", "weeks")
                 );
                 return Ok(Some(left));
             }
@@ -223,10 +224,10 @@ impl Demo {
     fn must_fit(&self, left: &Unfinished) -> Result<()> {
         if self.weeks.is_some_and(|weeks| weeks != left.weeks) {
             bail!(
-                "{} holds an unfinished backfill of {} weeks: leave --weeks out to go on with it, \
+                "{} holds an unfinished backfill of {}: leave --weeks out to go on with it, \
                  or add --anew to start over",
                 self.folder.display(),
-                left.weeks
+                counted(left.weeks, "week", "weeks")
             );
         }
         if self.faults.is_some() && !left.storm {

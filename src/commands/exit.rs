@@ -1,5 +1,11 @@
 //! How a command can end, as other programs see it.
 
+use crate::amc::SqlError;
+use crate::backfill::request::StartError;
+use crate::schedule::manage::ManageError;
+use crate::steering::{BatchError, SteerError};
+use crate::webhooks::guard;
+use crate::{config, parameters, queue, tools};
 use std::process::ExitCode;
 
 /// How a command that did not fail has ended.
@@ -14,6 +20,11 @@ pub enum Exit {
     /// A person stopped it with Ctrl-C, and what it watched goes on.
     Interrupted,
 }
+
+/// What was given is wrong: the command line, a file that it names, or a setting.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Wrong(pub(super) String);
 
 impl Exit {
     /// For a command that can only succeed or fail.
@@ -32,4 +43,53 @@ impl From<Exit> for ExitCode {
             Exit::Interrupted => 130,
         })
     }
+}
+
+/// How a command that failed has ended: 2 when what it was given is wrong and has to be changed, as when
+/// clap refuses it; 1 when it is refused as things stand, or went wrong.
+///
+/// HTTP draws the same line: what it answers with 422 is 2 here, and 404, 409 and 5xx are 1.
+pub fn failed(error: &anyhow::Error) -> ExitCode {
+    ExitCode::from(if is_wrong(error) { 2 } else { 1 })
+}
+
+fn is_wrong(error: &anyhow::Error) -> bool {
+    error.is::<Wrong>()
+        || error.is::<config::Errors>()
+        || error.is::<parameters::Invalid>()
+        || error.is::<SqlError>()
+        || error.is::<guard::Refused>()
+        || matches!(error.downcast_ref(), Some(queue::Error::Invalid(_)))
+        || matches!(error.downcast_ref(), Some(tools::Error::Webhooks(_)))
+        || error.downcast_ref().is_some_and(start)
+        || error.downcast_ref().is_some_and(batch)
+        || error.downcast_ref().is_some_and(steer)
+        || error.downcast_ref().is_some_and(manage)
+}
+
+fn start(error: &StartError) -> bool {
+    use StartError::{NoWorkflow, Parameters, Plan};
+    matches!(error, NoWorkflow | Parameters(_) | Plan(_))
+}
+
+fn batch(error: &BatchError) -> bool {
+    use BatchError::{EmptyWindow, NoInstance, NoReason, Start, TooOld, TooRecent};
+    match error {
+        Start(error) => start(error),
+        NoInstance | TooOld(_) | EmptyWindow { .. } | TooRecent { .. } | NoReason => true,
+        _ => false,
+    }
+}
+
+fn steer(error: &SteerError) -> bool {
+    use SteerError::{Database, Ended, Queue, Unknown, UnknownPlan, Unreadable};
+    !matches!(
+        error,
+        Unknown(_) | UnknownPlan(_) | Ended { .. } | Unreadable { .. } | Queue(_) | Database(_)
+    )
+}
+
+fn manage(error: &ManageError) -> bool {
+    use ManageError::{NoReason, Number, Parameters, ResumesTooEarly, Unreadable};
+    matches!(error, NoReason | Number { .. } | Parameters(_) | ResumesTooEarly | Unreadable(_))
 }

@@ -1,6 +1,7 @@
 //! What commands read: files, or standard input where a dash stands for one.
 
-use anyhow::{Context, Result, bail};
+use super::wrong;
+use anyhow::Result;
 use secrecy::{ExposeSecret, SecretString};
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
@@ -17,9 +18,10 @@ pub fn text(path: &Path) -> Result<String> {
     } else {
         File::open(path).and_then(|file| file.take(BYTES_MAX).read_to_string(&mut text))
     };
-    read.with_context(|| format!("cannot read {}", path.display()))?;
+    let file = path.display();
+    read.map_err(|error| wrong(format!("cannot read {file}: {error}")))?;
     if text.len() as u64 == BYTES_MAX {
-        bail!("{} is longer than 1 MiB: is it the right file?", path.display());
+        return Err(wrong(format!("{file} is longer than 1 MiB: is it the right file?")));
     }
     Ok(text)
 }
@@ -42,8 +44,8 @@ pub fn refresh_token(file: Option<&Path>) -> Result<SecretString> {
         SecretString::from(self::text(Path::new("-"))?)
     };
     let token = text.expose_secret().trim();
-    if let Some(problem) = wrong(token) {
-        bail!("{problem}");
+    if let Some(problem) = unfit(token) {
+        return Err(wrong(problem));
     }
     if !token.starts_with("Atzr|") {
         eprintln!("Warning: Amazon's refresh tokens begin with Atzr|, and this one does not.");
@@ -52,7 +54,7 @@ pub fn refresh_token(file: Option<&Path>) -> Result<SecretString> {
 }
 
 /// What is obviously wrong with a refresh token, if anything is. Never repeats it.
-fn wrong(token: &str) -> Option<&'static str> {
+fn unfit(token: &str) -> Option<&'static str> {
     if token.is_empty() {
         return Some(
             "the refresh token is empty: give it on standard input or with --refresh-token-file",
@@ -79,10 +81,10 @@ mod tests {
     #[test]
     fn what_cannot_be_a_refresh_token_is_refused_without_repeating_it() {
         for token in ["", "Atza|hunter2", "Atzr|hunter2 Atzr|hunter2", "{\"refresh\":1}", "\"x\""] {
-            let problem = wrong(token).expect("it is refused");
+            let problem = unfit(token).expect("it is refused");
             assert!(!problem.contains("hunter2"), "{problem}");
         }
-        assert_eq!(wrong("Atzr|IwEBIJ-x_y/z+="), None);
-        assert_eq!(wrong("some-older-form"), None);
+        assert_eq!(unfit("Atzr|IwEBIJ-x_y/z+="), None);
+        assert_eq!(unfit("some-older-form"), None);
     }
 }

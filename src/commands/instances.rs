@@ -1,9 +1,12 @@
 //! `recomamp instances`: the AMC instances that the engine works on.
 
+use super::person::Person;
 use super::{connect, output, refused, users};
 use crate::amc::{AmcInstanceId, EntityId};
 use crate::config::{Database, Limits};
+use crate::given;
 use crate::jobs::{collect_week, sync_instances};
+use crate::plural::counted;
 use crate::queue::Queue;
 use crate::queue::gate::Rule;
 use crate::store::events::{self, NewEvent};
@@ -38,7 +41,7 @@ pub struct Add {
     #[arg(long)]
     instance_id: AmcInstanceId,
     /// What to call it on a page.
-    #[arg(long)]
+    #[arg(long, value_parser = given::name)]
     name: String,
     /// Amazon's id of the account that owns it.
     #[arg(long)]
@@ -89,12 +92,19 @@ pub struct Unblock {
 /// Sets how many executions may be open on an instance at once, from now on. Those that are open
 /// stay; 0 lets no further one begin.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  recomamp instances limit amcibersblt 3")]
+#[command(
+    after_help = "Example:\n  recomamp instances limit amcibersblt 3 --why 'AMC is slow today'"
+)]
 pub struct Limit {
     /// AMC's own id of the instance.
     instance_id: AmcInstanceId,
     /// How many.
     max_open: u16,
+    /// Why, in a sentence for whoever finds it.
+    #[arg(long, alias = "reason", value_parser = given::sentence, default_value = "no reason given")]
+    why: String,
+    #[command(flatten)]
+    person: Person,
 }
 
 impl Instances {
@@ -205,7 +215,7 @@ impl Sync {
         if self.json {
             return output::json(&json!({"users": chosen}));
         }
-        let users = if chosen.len() == 1 { "1 user" } else { &format!("{} users", chosen.len()) };
+        let users = counted(chosen.len(), "user", "users");
         eprintln!("AMC is asked for {users}: see `recomamp instances list` in a moment.");
         Ok(())
     }
@@ -240,7 +250,7 @@ impl Unblock {
         if self.json {
             return output::json(&json!({"instance_id": name, "weeks_started_again": begun}));
         }
-        eprintln!("{begun} blocked weeks of {name} start again.");
+        eprintln!("Started again on {name}: {}.", counted(begun, "blocked week", "blocked weeks"));
         Ok(())
     }
 }
@@ -255,9 +265,16 @@ impl Limit {
             format!("there is no instance {name}: see `recomamp instances list`")
         })?;
         let (queue, resource) = (Queue::new(), resources::instance(name));
-        queue.set_gate(&mut tx, &resource, Rule::Holds(Some(i32::from(self.max_open)))).await?;
+        let rule = Rule::Holds(Some(i32::from(self.max_open)));
+        queue.set_gate_by(&mut tx, &resource, rule, self.person.name(), &self.why).await?;
         tx.commit().await?;
-        eprintln!("At most {} executions are open on {name} from now on.", self.max_open);
+        match self.max_open {
+            0 => eprintln!("Nothing further begins on {name} from now on."),
+            many => eprintln!(
+                "From now on at most {} may be open on {name}.",
+                counted(many, "execution", "executions")
+            ),
+        }
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use super::{connect, output};
 use crate::config::{Database, Keys as Ring};
 use crate::telemetry::Mode;
-use crate::tools::rotation::{self, Sealing};
+use crate::tools::rotation::{self, Sealing, Sealings};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use fernet::Fernet;
@@ -61,8 +61,8 @@ impl Check {
         if self.json {
             output::json(&sealing)?;
         } else {
-            let Sealing { newest, older, .. } = sealing;
-            output::line(format!("{newest} need the first key alone, {older} an older one."))?;
+            tell("the first key alone opens", &sealing, |one| one.newest)?;
+            tell("an older key is needed for", &sealing, |one| one.older)?;
         }
         all_open(&sealing)
     }
@@ -76,30 +76,40 @@ impl Rotate {
         if self.json {
             output::json(&done)?;
         } else {
-            let Sealing { newest, older, .. } = done;
-            output::line(format!("{older} were encrypted anew, {newest} were already."))?;
+            tell("encrypted anew:", &done, |one| one.older)?;
+            tell("encrypted with the first key already:", &done, |one| one.newest)?;
         }
         all_open(&done)?;
         // Processes whose first key is still the old one may have stored something meanwhile.
         let left = rotation::look(&db, &keys).await?;
-        if left.older > 0 {
+        let left = left.said(|one| one.older);
+        if !left.is_empty() {
             bail!(
-                "{} need an older key again: a process still encrypts with it; restart it with the \
-                 new key in front, and run this once more",
-                left.older
+                "an older key is needed again for {left}: a process still encrypts with it; restart \
+                 it with the new key in front, and run this once more"
             );
         }
         Ok(())
     }
 }
 
-fn all_open(sealing: &Sealing) -> Result<()> {
-    if sealing.shut > 0 {
-        bail!(
-            "no key opens {}: put the key they were encrypted with behind the others in \
-             RECOMAMP_ENCRYPTION_KEYS, or let their users log in again",
-            sealing.shut
-        );
+fn tell(what: &str, sealings: &Sealings, number: impl Fn(&Sealing) -> u64) -> Result<()> {
+    let said = sealings.said(number);
+    output::line(format!("{what} {}", if said.is_empty() { "nothing" } else { &said }))
+}
+
+fn all_open(sealings: &Sealings) -> Result<()> {
+    let shut = sealings.said(|one| one.shut);
+    if shut.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let anew = match (sealings.tokens.shut, sealings.webhooks.shut) {
+        (0, _) => "add the webhooks anew",
+        (_, 0) => "let the users log in again and run `recomamp users authorise`",
+        _ => "let the users log in again and add the webhooks anew",
+    };
+    bail!(
+        "no key opens {shut}: put the key they were encrypted with behind the others in \
+         RECOMAMP_ENCRYPTION_KEYS, or {anew}"
+    )
 }

@@ -38,9 +38,10 @@ mod lifeline;
 mod output;
 mod person;
 mod refused;
+mod values;
 mod watch;
 
-pub use exit::Exit;
+pub use exit::{Exit, failed};
 
 use crate::config::{Logging, Settings};
 use crate::telemetry::{self, Mode};
@@ -59,7 +60,13 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Settings come from the environment: `recomamp doctor` checks them, .env.example lists them.
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not healthy, 5 the backfill did not complete.";
+Exit codes:
+  0    it is done
+  1    it is refused as things stand, or it failed: no such workflow, no database, taken already
+  2    what was given is wrong, and nothing was done: the command line, a file it names, a setting
+  3    something is not healthy (doctor, migrate --status)
+  5    the backfill did not complete (--watch, collections report)
+  130  stopped with Ctrl-C";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -136,6 +143,11 @@ pub fn settings<S: Settings>(mode: Mode) -> Result<S> {
     let filter = format!("sqlx=warn,{}", logging.filter);
     telemetry::init(mode, &Logging { filter })?;
     Ok(settings)
+}
+
+/// The error of a command that was given something wrong.
+fn wrong(message: impl std::fmt::Display) -> anyhow::Error {
+    exit::Wrong(message.to_string()).into()
 }
 
 /// Ends the program as clap does when its arguments are wrong: one message, exit code 2. For what

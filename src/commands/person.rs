@@ -1,5 +1,6 @@
 //! Who gives a command, for those who find later what it did.
 
+use crate::given;
 use clap::Args;
 use std::env;
 
@@ -7,7 +8,10 @@ use std::env;
 #[derive(Debug, Args)]
 pub struct Person {
     /// Who you are, for those who find later what was done; your user name when not given.
-    #[arg(long, value_name = "NAME", default_value_t = user(), hide_default_value = true)]
+    #[arg(
+        long, value_name = "NAME", value_parser = given::name,
+        default_value_t = user(), hide_default_value = true,
+    )]
     by: String,
 }
 

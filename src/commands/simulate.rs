@@ -1,6 +1,6 @@
 //! `recomamp simulate`: an Amazon to point the engine at, until it is stopped.
 
-use super::output;
+use super::{output, wrong};
 use crate::config::Process;
 use crate::shutdown::Shutdown;
 use crate::simulator::{self, Fault, Settings, Simulator};
@@ -96,9 +96,10 @@ impl Simulate {
 }
 
 fn read_json<T: DeserializeOwned>(file: &Path) -> Result<T> {
-    let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let (text, file) = (fs::read(file), file.display());
+    let text = text.map_err(|error| wrong(format!("cannot read {file}: {error}")))?;
     serde_json::from_slice(&text)
-        .with_context(|| format!("{} is not as it should be", file.display()))
+        .map_err(|error| wrong(format!("{file} is not as it should be: {error}")))
 }
 
 impl Addresses {

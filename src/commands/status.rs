@@ -6,6 +6,7 @@ use super::{Exit, connect, output};
 use crate::backfill::status::{self as standing, Detailed, Status as Backfill};
 use crate::clock;
 use crate::config::Database;
+use crate::plural::counted;
 use crate::queue::postgres::inspect::gates::{self, GatesRow};
 use crate::queue::postgres::inspect::{self, Count, ResourceRow, SessionRow};
 use crate::store::credentials::{self, TokenState};
@@ -253,13 +254,13 @@ pub(super) fn print(detailed: &Detailed) -> Result<()> {
     let (id, stands) = (&status.collection_id, standing_of(status));
     output::line(format!("{id} ({stands}): {}", status.progress))?;
     output::line(format!(
-        "{} on {}, {} to {} ({}), {} rows",
+        "{} on {}, {} to {} ({}), {}",
         status.workflow,
         status.instance,
         status.start,
         status.end,
         status.timezone,
-        status.row_count
+        counted(status.row_count, "row", "rows")
     ))?;
     if let Some(reason) = &status.pause_reason {
         let by = status.paused_by.as_deref().unwrap_or("somebody");

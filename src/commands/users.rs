@@ -1,14 +1,16 @@
 //! `recomamp users`: the people in whose name the engine talks to Amazon, and their tokens.
 
 use super::{connect, input, output, refused};
-use crate::config::{Database, Keys};
+use crate::config::{Database, Keys, Settings as _};
+use crate::given;
 use crate::jobs::{owner, refresh_token};
+use crate::plural::counted;
 use crate::queue::Queue;
 use crate::store::credentials::{self, Credential, TokenState};
 use crate::store::events::{self, NewEvent};
 use crate::store::{Region, Sealed, UserId, users};
 use crate::telemetry::Mode;
-use crate::tools::resources;
+use crate::tools::{resources, rotation};
 use anyhow::{Context, Result, bail};
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -40,7 +42,7 @@ pub struct Add {
     #[arg(long, value_parser = email)]
     email: String,
     /// What to call the user on a page.
-    #[arg(long)]
+    #[arg(long, value_parser = given::name)]
     name: String,
     /// Which of Amazon's hosts refresh the token: na, eu or fe.
     #[arg(long)]
@@ -154,7 +156,10 @@ impl Authorise {
             return output::json(&json!({"user_id": user, "jobs_started_again": woken}));
         }
         output::line(user)?;
-        eprintln!("{woken} jobs that waited for this token start again.");
+        eprintln!(
+            "Started again, having waited for this token: {}.",
+            counted(woken, "job", "jobs")
+        );
         Ok(())
     }
 }
@@ -183,7 +188,11 @@ impl Resume {
                 &json!({"tokens_tried_again": tokens, "jobs_started_again": woken}),
             );
         }
-        eprintln!("{} tokens try again, and {woken} jobs that waited for them.", refused.len());
+        eprintln!(
+            "Tried again: {}; started again, having waited: {}.",
+            counted(refused.len(), "token", "tokens"),
+            counted(woken, "job", "jobs")
+        );
         Ok(())
     }
 }
@@ -229,12 +238,18 @@ struct Row {
     region: Option<Region>,
     token_state: Option<TokenState>,
     token_error: Option<String>,
+    /// Whether a key of ours opens the refresh token; null when there is no token or no key.
+    token_readable: Option<bool>,
     access_token_expires_at: Option<DateTime<Utc>>,
 }
 
 impl Row {
-    fn new(user: users::User, credential: Option<Credential>) -> Self {
+    fn new(user: users::User, credential: Option<Credential>, keys: Option<&Keys>) -> Self {
+        let refresh_token = credential.as_ref().map(|c| &c.refresh_token_encrypted);
         Self {
+            token_readable: refresh_token
+                .zip(keys)
+                .map(|(token, keys)| rotation::opens(keys, token)),
             user_id: user.id,
             email: user.email,
             name: user.name,
@@ -247,21 +262,36 @@ impl Row {
     }
 
     fn cells(self) -> [String; 5] {
-        let state = self.token_state.map_or("none", TokenState::as_str).to_owned();
+        let state = self.token_state.map_or("none", TokenState::as_str);
+        let is_active = self.token_state == Some(TokenState::Active);
         let region = self.region.map_or("", Region::as_str).to_owned();
-        [self.email, self.name, region, state, self.token_error.unwrap_or_default()]
+        let (state, trouble) = match (self.token_readable, self.token_error) {
+            (Some(false), _) => {
+                let trouble = format!(
+                    "no key of RECOMAMP_ENCRYPTION_KEYS opens it: put the right one behind the \
+                     others, or `recomamp users authorise {}`",
+                    self.email
+                );
+                ("unreadable", trouble)
+            }
+            (_, Some(error)) if is_active => (state, format!("refused, and tried again: {error}")),
+            (_, error) => (state, error.unwrap_or_default()),
+        };
+        [self.email, self.name, region, state.to_owned(), trouble]
     }
 }
 
 impl List {
     async fn run(self) -> Result<()> {
         let database: Database = super::settings(Mode::Command)?;
+        // They are not needed to list; without them nobody can say what they open.
+        let keys = Keys::from_env().ok();
         let db = connect::ready(&database, 1).await?;
         let credentials = credentials::list(&db).await?.into_iter();
         let mut credentials: HashMap<_, _> = credentials.map(|c| (c.user_id, c)).collect();
         let rows = users::list(&db).await?.into_iter().map(|user| {
             let credential = credentials.remove(&user.id);
-            Row::new(user, credential)
+            Row::new(user, credential, keys.as_ref())
         });
         if self.json {
             return output::json(&rows.collect::<Vec<_>>());
@@ -270,9 +300,12 @@ impl List {
     }
 }
 
-fn email(text: &str) -> Result<String, &'static str> {
+fn email(text: &str) -> Result<String, String> {
     let halves = text.split_once('@');
     let is_email = halves.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
         && !text.contains(char::is_whitespace);
-    if is_email { Ok(text.to_owned()) } else { Err("give an address such as ana@example.com") }
+    if !is_email {
+        return Err("give an address such as ana@example.com".to_owned());
+    }
+    given::name(text)
 }

@@ -4,6 +4,7 @@ use super::Exit;
 use crate::backfill::plans::{self, MemberStatus, PlanStatus};
 use crate::backfill::progress::Progress;
 use crate::backfill::status::{self, Status};
+use crate::plural::counted;
 use crate::store::collections::CollectionStatus;
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -40,12 +41,14 @@ pub async fn follow(db: &PgPool, followed: Followed<'_>) -> Result<Exit> {
     let mut looks = tokio::time::interval(LOOK_EVERY);
     loop {
         tokio::select! {
-            _ = looks.tick() => {}
+            // Listens for Ctrl-C before anything is shown.
+            biased;
             _ = &mut interrupted => {
                 shown.end();
                 eprintln!("The backfill goes on: `{}` looks again.", followed.again());
                 return Ok(Exit::Interrupted);
             }
+            _ = looks.tick() => {}
         }
         match followed.look(db).await {
             Ok(Some(standing)) => {
@@ -101,7 +104,8 @@ impl Followed<'_> {
     }
 
     fn ended(&self, standing: &Standing) -> Exit {
-        eprintln!("{} is {}: {} rows.", self.id(), standing.status, standing.row_count);
+        let rows = counted(standing.row_count, "row", "rows");
+        eprintln!("{} is {}: {rows}.", self.id(), standing.status);
         if standing.status == CollectionStatus::Completed {
             return Exit::Done;
         }

@@ -1,7 +1,8 @@
 //! `recomamp webhooks`: who is told of what happens.
 
-use super::{connect, input, output};
+use super::{connect, input, output, wrong};
 use crate::config::{self, Database, Keys};
+use crate::given;
 use crate::jobs::deliver_webhook;
 use crate::queue::Queue;
 use crate::store::webhooks::{self, Logged, Webhook, WebhookFormat};
@@ -60,7 +61,7 @@ pub enum Webhooks {
 pub struct Add {
     /// Where it is told, by POST: https, and not inside the own network unless `RECOMAMP_WEBHOOK_ALLOW`
     /// lists it.
-    #[arg(long)]
+    #[arg(long, value_parser = given::address)]
     url: Url,
     /// Of what: `auto_paused`, `resumed`, `collection_finished`, `collection_failed`, `needs_reauth`,
     /// `run_failed`, `instance_blocked`; everything when not given.
@@ -95,7 +96,7 @@ pub struct Disable {
     /// The webhook's id.
     id: WebhookId,
     /// Why, in a sentence for whoever finds it.
-    #[arg(long)]
+    #[arg(long, alias = "reason", value_parser = given::reason)]
     why: String,
 }
 
@@ -160,13 +161,13 @@ impl Add {
     async fn run(self) -> Result<()> {
         let (database, keys, allow): (Database, Keys, config::Webhooks) =
             super::settings(Mode::Command)?;
-        let allowed: Allowed = allow.allow.parse().map_err(anyhow::Error::msg)?;
+        let allowed: Allowed = allow.allow.parse().map_err(wrong)?;
         allowed.check_url(&self.url).context("--url")?;
         let secret = match &self.secret_file {
             Some(file) => input::secret(file)?,
             None => sign::secret(),
         };
-        sign::check(&secret).context("--secret-file")?;
+        sign::check(&secret).map_err(|error| wrong(format!("--secret-file: {error}")))?;
         let all = || message::EVENTS.iter().map(|event| (*event).to_owned()).collect();
         let events = if self.events.is_empty() { all() } else { self.events };
         let db = connect::ready(&database, 1).await?;

@@ -2,7 +2,7 @@
 
 use super::connect;
 use super::lifeline::Lifeline;
-use super::ops;
+use super::{ops, wrong};
 use crate::config::{self, Settings as _};
 use crate::jobs;
 use crate::queue::dispatcher::Settings;
@@ -11,7 +11,7 @@ use crate::queue::{Queue, worker};
 use crate::shutdown::Shutdown;
 use crate::telemetry;
 use crate::tools::{self, Tools};
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use sqlx::PgPool;
 use std::sync::Arc;
@@ -86,7 +86,10 @@ async fn guard(db: &PgPool, tools: &Tools) -> Result<()> {
 
 fn lanes(queues: &[&str], worker: &config::Worker) -> Result<Vec<(String, usize)>> {
     if let Some(unknown) = worker.named_queues().find(|name| !queues.contains(name)) {
-        bail!("RECOMAMP_CONCURRENCY names the queue {unknown:?}; there are {}", queues.join(", "));
+        let queues = queues.join(", ");
+        return Err(wrong(format!(
+            "RECOMAMP_CONCURRENCY names the queue {unknown:?}; there are {queues}"
+        )));
     }
     let slots = |queue: &str| usize::try_from(worker.concurrency(queue)).unwrap_or(usize::MAX);
     Ok(queues.iter().map(|queue| ((*queue).to_owned(), slots(queue))).collect())

@@ -140,6 +140,10 @@ fn read(value: &Value) -> Result<Declaration, Invalid> {
         data_type,
         name: written.name.clone(),
     };
+    if let Some((min, max)) = declaration.min.zip(declaration.max).filter(|(min, max)| min > max) {
+        let what = format!("has a min of {min}, which is more than its max of {max}");
+        return wrong(&what, "exchange them, or take one away");
+    }
     let element = if kind.is_list() { Kind::String } else { kind };
     for value in &allowed {
         let read = element.read(value);
@@ -253,6 +257,8 @@ mod tests {
             (json!([{"name": "a"}]), "a", "both or none"),
             (json!([{"name": "a", "type": "string", "min": 1}]), "a", "bounds"),
             (json!([{"name": "a", "type": "enum"}]), "a", "enum without values"),
+            (json!([{"name": "a", "type": "number", "min": 9, "max": 5}]), "a", "min of 9"),
+            (json!([{"name": "a", "type": "percentage", "min": 101}]), "a", "max of 100"),
             (json!([{"name": "a", "type": "number", "max": 5, "default": 6}]), "a", "default"),
             (
                 json!([{"name": "a", "type": "enum", "allowed": ["x"], "default": "y"}]),

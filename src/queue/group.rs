@@ -299,7 +299,7 @@ impl Progress {
 }
 
 fn members(count: i64) -> String {
-    if count == 1 { "1 member".to_owned() } else { format!("{count} members") }
+    crate::plural::counted(count, "member", "members")
 }
 
 impl Rule {

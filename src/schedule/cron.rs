@@ -16,6 +16,10 @@ use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 use std::fmt;
+use std::ops::RangeInclusive;
+
+/// How many days an interval may have.
+pub const INTERVAL_DAYS: RangeInclusive<u32> = 1..=366;
 
 /// Far more local times than the widest gap of any zone has: a day of minutes, and some.
 const SAME_INSTANT_MAX: usize = 3000;
@@ -80,10 +84,10 @@ impl Due {
         at: NaiveTime,
         zone: Tz,
     ) -> Result<Self, Refused> {
-        if !(1..=366).contains(&days) {
+        if !INTERVAL_DAYS.contains(&days) {
             return Err(Refused::new(
                 format!("an interval of {days} days is not possible"),
-                "give between 1 and 366",
+                format!("give between 1 and {}", INTERVAL_DAYS.end()),
             ));
         }
         Ok(Self { rule: Rule::Interval { days, anchor, at }, zone })
@@ -185,6 +189,7 @@ fn check(expression: &str) -> Result<(), Refused> {
         ));
     }
     check_letters(expression, [minute, hour, day, month, weekday])?;
+    check_steps(expression, [minute, hour, day, month, weekday])?;
     if !matches!(day, "*" | "?") && !matches!(weekday, "*" | "?") {
         return Err(Refused::new(
             format!(
@@ -192,6 +197,27 @@ fn check(expression: &str) -> Result<(), Refused> {
             ),
             "put * in one of the two, or make two schedules; for the first Monday of a month write `1#1` as day of week, for the first working day `1W` as day of month",
         ));
+    }
+    Ok(())
+}
+
+/// A step that is longer than its field comes back to the first value each time: `*/61` as minute is 0.
+fn check_steps(expression: &str, fields: [&str; 5]) -> Result<(), Refused> {
+    let lengths =
+        [("minute", 60), ("hour", 24), ("day of month", 31), ("month", 12), ("day of week", 7)];
+    for (field, (name, length)) in fields.into_iter().zip(lengths) {
+        let steps = field.split(',').filter_map(|part| part.split_once('/'));
+        for (_, step) in steps {
+            // What is no number the parser refuses.
+            if step.parse::<u64>().is_ok_and(|step| step > length) {
+                return Err(Refused::new(
+                    format!(
+                        "{expression:?} has a step of {step} as {name}, which has {length} values"
+                    ),
+                    format!("give at most {length}; for longer ones use an interval of days"),
+                ));
+            }
+        }
     }
     Ok(())
 }
@@ -293,6 +319,12 @@ mod tests {
             ("0 0 * * 1,,2", "empty place"),
             ("60 0 * * *", "no cron expression"),
             ("0 0 * * 8", "no cron expression"),
+            ("*/61 * * * *", "step of 61 as minute, which has 60 values"),
+            ("0 5,*/25 * * *", "step of 25 as hour"),
+            ("0 0 */32 * *", "step of 32 as day of month"),
+            ("0 0 1 */13 *", "step of 13 as month"),
+            ("0 0 * * */8", "step of 8 as day of week"),
+            ("*/0 * * * *", "no cron expression"),
             ("0 0 * * 1#6", "no cron expression"),
             ("x y z a b", "\"X\""),
         ] {

@@ -22,6 +22,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 use sqlx::error::DatabaseError;
+use std::ops::RangeInclusive;
+
+/// By how many seconds the work of a run may be put off: a day.
+pub const JITTER_SECONDS: RangeInclusive<i32> = 0..=86_400;
+/// How many times that passed may fire afterwards.
+pub const CATCH_UP_MAX: RangeInclusive<i32> = 1..=1000;
+/// How many executions a run may spend.
+pub const ATTEMPTS: RangeInclusive<i32> = 1..=100;
+/// How many failed runs in a row may be needed to pause a schedule.
+pub const FAILURES: RangeInclusive<i32> = 1..=1000;
 
 /// What somebody wants to run by itself.
 #[derive(Debug, Clone)]
@@ -82,14 +92,14 @@ pub enum ManageError {
     #[error(transparent)]
     Parameters(#[from] parameters::Invalid),
     /// A number that makes no sense.
-    #[error("{field} is {value}: give {must_be}")]
+    #[error("{field} is {value}: give between {} and {}", range.start(), range.end())]
     Number {
         /// The field.
         field: &'static str,
         /// What was given.
         value: i32,
-        /// What it must be.
-        must_be: &'static str,
+        /// What it may be.
+        range: RangeInclusive<i32>,
     },
     /// The id is in use, or was.
     #[error("there is, or was, a schedule {0:?} already: take another id")]
@@ -123,14 +133,14 @@ impl Request<'_> {
         let due = self.timing.read()?;
         self.window.checked().map_err(Unreadable::from)?;
         let threshold = self.failure_threshold.unwrap_or(1);
-        for (field, value, most, must_be) in [
-            ("jitter_seconds", self.jitter_seconds + 1, 86_401, "between 0 and 86400 (a day)"),
-            ("catch_up_max", self.catch_up.1, 1000, "between 1 and 1000"),
-            ("max_attempts_per_run", self.max_attempts_per_run, 100, "between 1 and 100"),
-            ("failure_threshold", threshold, 1000, "between 1 and 1000"),
+        for (field, value, range) in [
+            ("jitter_seconds", self.jitter_seconds, JITTER_SECONDS),
+            ("catch_up_max", self.catch_up.1, CATCH_UP_MAX),
+            ("max_attempts", self.max_attempts_per_run, ATTEMPTS),
+            ("failure_threshold", threshold, FAILURES),
         ] {
-            if !(1..=most).contains(&value) {
-                return Err(ManageError::Number { field, value, must_be });
+            if !range.contains(&value) {
+                return Err(ManageError::Number { field, value, range });
             }
         }
         Ok(due)
@@ -344,7 +354,7 @@ pub async fn with_runs(
     Ok((schedule, runs))
 }
 
-async fn locked(
+pub(super) async fn locked(
     transaction: &mut PgConnection,
     schedule_id: &str,
 ) -> Result<Schedule, ManageError> {
@@ -354,7 +364,7 @@ async fn locked(
     schedules::lock(&mut *transaction, id).await?.ok_or_else(unknown)
 }
 
-async fn note(
+pub(super) async fn note(
     transaction: &mut PgConnection,
     schedule_id: &str,
     to_status: Option<ScheduleStatus>,

@@ -15,6 +15,7 @@ pub mod duties;
 pub mod fire;
 pub mod manage;
 pub mod misfire;
+pub mod settings;
 pub mod view;
 pub mod window;
 

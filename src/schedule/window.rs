@@ -6,9 +6,13 @@ use crate::backfill::week::Week;
 use crate::store::schedules::WindowAnchor;
 use chrono::{DateTime, Datelike, Days, NaiveDate, Utc};
 use chrono_tz::Tz;
+use std::ops::RangeInclusive;
 
-/// The longest window, in days.
-const LOOKBACK_DAYS_MAX: i32 = 365;
+/// How long a window may be, in days.
+pub const LOOKBACK_DAYS: RangeInclusive<i32> = 1..=365;
+
+/// How long ago it may have to have ended, in days: after ten years AMC has forgotten everything.
+pub const LAG_DAYS: RangeInclusive<i32> = LAG_DAYS_MIN as i32..=3650;
 
 /// What a schedule says about its windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,13 +29,19 @@ impl WindowRule {
     /// The same rule, if it makes sense.
     pub fn checked(self) -> Result<Self, Refused> {
         let refused = |what: String, remedy: String| Err(Refused { what, remedy });
-        if !(1..=LOOKBACK_DAYS_MAX).contains(&self.lookback_days) {
+        if !LOOKBACK_DAYS.contains(&self.lookback_days) {
             return refused(
                 format!("lookback_days is {}", self.lookback_days),
-                format!("give between 1 and {LOOKBACK_DAYS_MAX}"),
+                format!("give between 1 and {}", LOOKBACK_DAYS.end()),
             );
         }
-        if self.lag_days < i32::from(LAG_DAYS_MIN) {
+        if self.lag_days > *LAG_DAYS.end() {
+            return refused(
+                format!("lag_days is {}", self.lag_days),
+                format!("give at most {}", LAG_DAYS.end()),
+            );
+        }
+        if self.lag_days < *LAG_DAYS.start() {
             return refused(
                 format!(
                     "lag_days is {}, but AMC completes its data only after 48 hours",
@@ -109,7 +119,7 @@ mod tests {
             WindowRule { lookback_days, lag_days, anchor: WindowAnchor::Day }.checked()
         };
         assert!(rule(7, 14).is_ok() && rule(365, 2).is_ok());
-        for (lookback, lag) in [(0, 14), (366, 14), (7, 1), (7, -1)] {
+        for (lookback, lag) in [(0, 14), (366, 14), (7, 1), (7, -1), (7, 3651), (7, i32::MAX)] {
             assert!(!rule(lookback, lag).unwrap_err().remedy.is_empty());
         }
     }

@@ -57,7 +57,12 @@ pub async fn recollect(
     }
     let again = weeks::collect_again(&mut *transaction, collection.id, i64::from(last)).await?;
     if again == 0 {
-        return Ok(unchanged(&collection, "has no such week that is not being collected already"));
+        let id = &collection.collection_id;
+        let said = format!(
+            "has no stored week among its last {last} that is not being collected already: \
+             `recomamp collections retry {id}` takes up what failed or was cancelled"
+        );
+        return Ok(unchanged(&collection, &said));
     }
     let said = go_on(transaction, queue, &collection).await?;
     let said = format!("collects {} again{said}", some_weeks(again));

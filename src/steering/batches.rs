@@ -7,6 +7,7 @@ use crate::backfill::request::{StartError, form, usable, workflow};
 use crate::clock;
 use crate::jobs::run_batch_member;
 use crate::parameters::check;
+use crate::plural::counted;
 use crate::queue::Queue;
 use crate::store::batches::{self, Batch, NewBatch, NewMember};
 use crate::store::collections::CollectionStatus;
@@ -224,7 +225,7 @@ fn unchanged(batch: &Batch, said: &str) -> SteeredBatch {
 fn changed(batch: &Batch, members: usize, what: &str) -> SteeredBatch {
     let batch_id = batch.batch_id.clone();
     SteeredBatch {
-        said: format!("{batch_id}: {members} members {what}"),
+        said: format!("{batch_id}: {} {what}", counted(members, "member", "members")),
         changed: members,
         batch_id,
     }

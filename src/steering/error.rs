@@ -4,6 +4,16 @@ use crate::backfill::plan::PlanError;
 use crate::store::collections::CollectionStatus;
 use chrono::NaiveDate;
 
+/// What can still be done with a collection that has ended so.
+fn instead(id: &str, status: CollectionStatus) -> String {
+    match status {
+        CollectionStatus::Completed => {
+            format!("`recomamp collections recollect {id}` asks AMC again")
+        }
+        _ => format!("`recomamp collections retry {id}` takes up what failed or was cancelled"),
+    }
+}
+
 /// Why a backfill is not steered.
 #[derive(Debug, thiserror::Error)]
 pub enum SteerError {
@@ -15,7 +25,7 @@ pub enum SteerError {
     UnknownPlan(String),
     /// It has ended.
     #[error(
-        "collection {id:?} has ended ({status}): `recomamp collections retry {id}` takes up what failed"
+        "collection {id:?} has ended ({status}), and nothing of it is left to do: {}", instead(id, *status)
     )]
     Ended {
         /// Which one.

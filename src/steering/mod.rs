@@ -123,8 +123,5 @@ async fn done(
 
 /// A number of weeks, as people say it.
 fn weeks(count: u64) -> String {
-    match count {
-        1 => "1 week".to_owned(),
-        many => format!("{many} weeks"),
-    }
+    crate::plural::counted(count, "week", "weeks")
 }

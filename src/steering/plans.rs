@@ -114,6 +114,7 @@ fn summed_up(plan_id: &str, word: &str, collections: Vec<Steered>) -> SteeredPla
     let said = match (collections.len(), changed) {
         (0, _) => "all its collections have ended: nothing changed".to_owned(),
         (_, 0) => format!("its collections are {word} already: nothing changed"),
+        (1, _) => format!("its 1 unfinished collection is {word} now"),
         (all, _) => format!("{changed} of {all} unfinished collections are {word} now"),
     };
     SteeredPlan { plan_id: plan_id.to_owned(), changed, said, collections }

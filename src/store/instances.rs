@@ -110,6 +110,22 @@ pub async fn insert(
     .await
 }
 
+/// Whether its account has no other instance.
+pub async fn is_alone(db: impl PgExecutor<'_>, instance_id: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- instances_is_alone
+        select not exists (
+            select from amc_instances other
+            join amc_instances this on this.account_id = other.account_id
+            where this.instance_id = $1
+              and other.id <> this.id
+        )",
+    )
+    .bind(instance_id)
+    .fetch_one(db)
+    .await
+}
+
 /// The instance with AMC's id.
 pub async fn by_instance_id(
     db: impl PgExecutor<'_>,

@@ -25,11 +25,6 @@ pub struct Secrets {
     pub second: Option<Sealed>,
 }
 
-impl Vault {
-    /// Every one.
-    pub const ALL: &[Self] = &[Self::Tokens, Self::Webhooks];
-}
-
 /// The secrets of the next so many rows after this one.
 pub async fn after(
     db: impl PgExecutor<'_>,

@@ -40,8 +40,9 @@ pub fn host_breaker() -> breaker::Rule {
     }
 }
 
-/// Gives a new instance its gates, and its account's: places for executions, and a breaker. The account
-/// may have had its places for long, and another number of them.
+/// Gives a new instance its gates, places for executions and a breaker, and its account's places with the
+/// first of its instances: a later one gives none, for a person may have set another number since, or
+/// taken the limit away.
 pub async fn of_new_instance(
     queue: &Queue,
     connection: &mut PgConnection,
@@ -50,10 +51,13 @@ pub async fn of_new_instance(
     limits: &Limits,
 ) -> Result<(), Error> {
     let instance = resources::instance(amc_instance_id);
-    for (resource, places) in [
-        (instance.clone(), limits.max_open_per_instance),
-        (resources::account(entity_id), limits.max_open_per_account),
-    ] {
+    let account = resources::account(entity_id);
+    let of_account = Some((account, limits.max_open_per_account));
+    let is_first = instances::is_alone(&mut *connection, amc_instance_id).await?;
+    for (resource, places) in [(instance.clone(), limits.max_open_per_instance)]
+        .into_iter()
+        .chain(of_account.filter(|_| is_first))
+    {
         let places = i32::try_from(places).unwrap_or(i32::MAX);
         queue.give_holds(&mut *connection, &[resource], places).await?;
     }

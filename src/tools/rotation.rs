@@ -5,6 +5,7 @@
 //! goes on with what is left.
 
 use crate::config::Keys;
+use crate::plural::counted;
 use crate::store::Sealed;
 use crate::store::sealed::{self, Secrets, Vault};
 use sqlx::PgPool;
@@ -12,7 +13,16 @@ use sqlx::PgPool;
 /// How many rows are read at once.
 const PAGE: i64 = 100;
 
-/// How the rows with secrets are sealed.
+/// How everything is sealed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Sealings {
+    /// The tokens, user by user.
+    pub tokens: Sealing,
+    /// What signs, webhook by webhook.
+    pub webhooks: Sealing,
+}
+
+/// How the rows of one kind are sealed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Sealing {
     /// With the newest key, before anything was done.
@@ -32,29 +42,42 @@ enum Found<T> {
 }
 
 /// How the stored secrets are sealed. Changes nothing.
-pub async fn look(db: &PgPool, keys: &Keys) -> Result<Sealing, sqlx::Error> {
+pub async fn look(db: &PgPool, keys: &Keys) -> Result<Sealings, sqlx::Error> {
     walk(db, keys, false).await
 }
 
 /// Seals every stored secret with the newest key that is not yet. Those that no key opens stay.
-pub async fn rotate(db: &PgPool, keys: &Keys) -> Result<Sealing, sqlx::Error> {
+pub async fn rotate(db: &PgPool, keys: &Keys) -> Result<Sealings, sqlx::Error> {
     walk(db, keys, true).await
 }
 
-async fn walk(db: &PgPool, keys: &Keys, write: bool) -> Result<Sealing, sqlx::Error> {
-    let mut sealing = Sealing::default();
-    for vault in Vault::ALL {
-        let mut last = None;
-        loop {
-            let page = sealed::after(db, *vault, last, PAGE).await?;
-            let Some(end) = page.last() else { break };
-            last = Some(end.id);
-            for row in page {
-                sealing.count(&visit(db, keys, *vault, row, write).await?);
-            }
+/// Whether a key of the ring opens this secret.
+pub fn opens(keys: &Keys, secret: &Sealed) -> bool {
+    keys.ring().decrypt(secret.as_str()).is_ok()
+}
+
+async fn walk(db: &PgPool, keys: &Keys, write: bool) -> Result<Sealings, sqlx::Error> {
+    Ok(Sealings {
+        tokens: walk_through(db, keys, Vault::Tokens, write).await?,
+        webhooks: walk_through(db, keys, Vault::Webhooks, write).await?,
+    })
+}
+
+async fn walk_through(
+    db: &PgPool,
+    keys: &Keys,
+    vault: Vault,
+    write: bool,
+) -> Result<Sealing, sqlx::Error> {
+    let (mut sealing, mut last) = (Sealing::default(), None);
+    loop {
+        let page = sealed::after(db, vault, last, PAGE).await?;
+        let Some(end) = page.last() else { return Ok(sealing) };
+        last = Some(end.id);
+        for row in page {
+            sealing.count(&visit(db, keys, vault, row, write).await?);
         }
     }
-    Ok(sealing)
 }
 
 async fn visit(
@@ -108,6 +131,22 @@ impl Found<Sealed> {
             Self::Older(sealed) => sealed,
             Self::Newest | Self::Shut => stored.clone(),
         }
+    }
+}
+
+impl Sealings {
+    /// A number of each kind as a phrase, as in "the tokens of 2 users and what signs for 1 webhook";
+    /// empty when there is none of either.
+    pub fn said(&self, number: impl Fn(&Sealing) -> u64) -> String {
+        let tokens = match number(&self.tokens) {
+            0 => None,
+            users => Some(format!("the tokens of {}", counted(users, "user", "users"))),
+        };
+        let webhooks = match number(&self.webhooks) {
+            0 => None,
+            hooks => Some(format!("what signs for {}", counted(hooks, "webhook", "webhooks"))),
+        };
+        [tokens, webhooks].into_iter().flatten().collect::<Vec<_>>().join(" and ")
     }
 }
 

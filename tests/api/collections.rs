@@ -126,8 +126,13 @@ async fn each_wrong_field_is_named_with_its_remedy_and_nothing_is_created() {
             "weeks",
             "give weeks, the number of the last complete ones, or range",
         ),
-        (with("weeks", json!("two")), "weeks", "give a number of weeks"),
-        (with("weeks", json!(0)), "weeks", "give between 1 and 520"),
+        (with("weeks", json!("two")), "weeks", "give a whole number from 1 to 520"),
+        (with("weeks", json!(0)), "weeks", "give a whole number from 1 to 520"),
+        (with("weeks", json!(5_000_000_000_u64)), "weeks", "give a whole number from 1 to 520"),
+        (with("lag_days", json!(70_000)), "lag_days", "give a whole number from 0 to 65535"),
+        (with("max_failed_weeks", json!(1e10)), "max_failed_weeks", "give a whole number from 1"),
+        (with("name", json!("n".repeat(201))), "name", "give at most 200"),
+        (with("name", json!("")), "name", "give a name"),
         (with("workflows", json!(["campaigns"])), "workflows", "give one of them"),
         (json!({"workflows": [], "weeks": 2}), "workflows", "name at least one"),
         (with("instances", json!("amctest1")), "instances", "give a list of AMC's ids"),
@@ -141,10 +146,15 @@ async fn each_wrong_field_is_named_with_its_remedy_and_nothing_is_created() {
             "max_failed_percent",
             "give a whole number from 1",
         ),
-        (with("wekks", json!(2)), "wekks", "give only workflow,"),
-        (with("timezone", json!("Mars/Olympus")), "timezone", "give an IANA time zone"),
+        (with("wekks", json!(2)), "wekks", "give only grain,"),
+        (with("timezone", json!("berlin")), "timezone", "did you mean Europe/Berlin?"),
+        (
+            with("timezone", json!("Mars/Olympus")),
+            "timezone",
+            "give an IANA zone such as Europe/Berlin",
+        ),
         (with("lag_days", json!(1)), "lag_days", "give at least 2"),
-        (with("week_starts_on", json!("someday")), "week_starts_on", "give a weekday"),
+        (with("week_starts_on", json!("someday")), "week_starts_on", "give monday, tuesday"),
         (with("parameters", json!(["a"])), "parameters", "give one that has a value for each name"),
         (with("parameters", json!({"brnd": "a"})), "parameters.brnd", "give only brand, note"),
         (with("parameters", json!({"brand": 5})), "parameters.brand", "give a list of texts"),
@@ -160,6 +170,9 @@ async fn each_wrong_field_is_named_with_its_remedy_and_nothing_is_created() {
             "{problem}"
         );
     }
+    let answer = served.post(&with("week_starts_on", json!("someday"))).await;
+    let answer = problem(answer, StatusCode::UNPROCESSABLE_ENTITY).await;
+    assert_eq!(answer["detail"], "week_starts_on \"someday\" is no day of the week");
     let both = with("range", json!({"start": "2025-01-06", "end": "2025-01-13"}));
     let both = problem(served.post(&both).await, StatusCode::UNPROCESSABLE_ENTITY).await;
     assert_eq!(both["field"], "range", "{both}");
@@ -272,7 +285,10 @@ async fn a_verb_that_makes_no_sense_names_its_field_and_the_remedy() {
     problem(nothing, StatusCode::NOT_FOUND).await;
     steer(id, "cancel", json!({"why": "x"})).await;
     let ended = problem(steer(id, "resume", json!({})).await, StatusCode::CONFLICT).await;
-    assert_eq!(ended["remedy"], format!("`recomamp collections retry {id}` takes up what failed"));
+    assert_eq!(
+        ended["remedy"],
+        format!("`recomamp collections retry {id}` takes up what failed or was cancelled")
+    );
 }
 
 #[tokio::test]

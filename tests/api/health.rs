@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz`, `/metrics`, and the end of the process.
 
 use super::{Served, problem};
+use crate::harness::eventually::eventually;
 use nix::sys::signal::Signal;
 use reqwest::StatusCode;
 
@@ -8,7 +9,8 @@ use reqwest::StatusCode;
 async fn a_served_process_is_healthy_ready_and_measured() {
     let served = Served::new().await;
     assert_eq!(served.get("/healthz").await.status(), StatusCode::OK);
-    assert_eq!(served.get("/readyz").await.status(), StatusCode::OK);
+    eventually("it is ready", async || served.get("/readyz").await.status() == StatusCode::OK)
+        .await;
     let metrics = served.get("/metrics").await;
     assert_eq!(metrics.headers()["content-type"], "text/plain; version=0.0.4");
     assert!(metrics.text().await.expect("text").contains("amc_build_info{version="));
@@ -18,9 +20,12 @@ async fn a_served_process_is_healthy_ready_and_measured() {
 async fn a_process_whose_database_has_another_schema_is_alive_and_not_ready() {
     let served = Served::new().await;
     served.site.execute("delete from _sqlx_migrations where version = (select max(version) from _sqlx_migrations)").await;
-    let answer = served.get("/readyz").await;
-    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    assert!(answer.text().await.expect("text").contains("run `recomamp migrate`"));
+    eventually("it names the remedy", async || {
+        let answer = served.get("/readyz").await;
+        answer.status() == StatusCode::SERVICE_UNAVAILABLE
+            && answer.text().await.expect("text").contains("run `recomamp migrate`")
+    })
+    .await;
     assert_eq!(served.get("/healthz").await.status(), StatusCode::OK);
 }
 

@@ -104,6 +104,9 @@ async fn what_is_wrong_with_a_gate_a_page_or_a_pause_is_named_with_its_remedy() 
     for (body, field) in [
         (json!({"running": 1}), "why"),
         (json!({"why": "r", "running": -1}), "running"),
+        (json!({"why": "r", "holds": 3_000_000_000_u64}), "holds"),
+        (json!({"why": "r".repeat(1001)}), "why"),
+        (json!({"why": "r", "by": "b".repeat(201)}), "by"),
         (json!({"why": "r", "weight": 0}), "weight"),
         (json!({"why": "r", "rate": {"tokens": 0, "period": "1s"}}), "rate.tokens"),
         (json!({"why": "r", "rate": {"tokens": 1}}), "rate.period"),
@@ -123,6 +126,21 @@ async fn what_is_wrong_with_a_gate_a_page_or_a_pause_is_named_with_its_remedy() 
         let answer = served.get(&format!("/v1/jobs?{query}")).await;
         let problem = problem(answer, StatusCode::UNPROCESSABLE_ENTITY).await;
         assert_eq!(problem["field"], field, "{problem}");
+    }
+    for list in ["collections", "plans", "batches", "jobs", "resources"] {
+        for limit in ["0", "1001", "-1", "x"] {
+            let answer = served.get(&format!("/v1/{list}?limit={limit}")).await;
+            let problem = problem(answer, StatusCode::UNPROCESSABLE_ENTITY).await;
+            assert_eq!(problem["field"], "limit", "{problem}");
+            assert_eq!(problem["remedy"], "give a whole number from 1 to 1000");
+        }
+        assert_eq!(served.get(&format!("/v1/{list}?limit=1000")).await.status(), StatusCode::OK);
+    }
+    for list in ["schedules", "workflows", "instances", "webhooks"] {
+        let answer = served.get(&format!("/v1/{list}?limit=5")).await;
+        let problem = problem(answer, StatusCode::UNPROCESSABLE_ENTITY).await;
+        assert_eq!(problem["detail"], "limit is not a parameter");
+        assert_eq!(problem["remedy"], "leave it out: all of them are listed");
     }
     for path in ["/v1/jobs/1000000", "/v1/jobs/x", "/v1/jobs/1000000/explain"] {
         problem(served.get(path).await, StatusCode::NOT_FOUND).await;

@@ -4,7 +4,7 @@ use super::site::{Site, quick};
 use crate::harness::eventually::eventually;
 use recomamp::config::{Keys, Settings as _};
 use recomamp::jobs;
-use recomamp::tools::rotation::{self, Sealing};
+use recomamp::tools::rotation::{self, Sealing, Sealings};
 use std::time::Duration;
 
 const OLD: &str = "cw_0x689RpI-jtRR7oE8h_eQsKImvJapLeSbXpwF4e4=";
@@ -37,12 +37,16 @@ async fn keys_are_rotated_while_tokens_are_refreshed_and_none_is_lost() {
             let job = jobs::refresh_token::job(site.user, before).expect("JSON");
             site.tools.queue.enqueue(&mut connection, &[job]).await.expect("enqueued");
             eventually("it is refreshed", async || site.count(generation).await > before).await;
+            // Whoever asks before the job has ended is answered by it.
+            let asked = "select count(*) from engine.jobs where kind = 'refresh_token'";
+            eventually("nobody refreshes", async || site.count(asked).await == 0).await;
         }
     };
     let rotate = async {
         let mut anew = 0;
         for _ in 0..20 {
-            anew += rotation::rotate(site.db.pool(), &keys(&both)).await.expect("rotated").older;
+            anew +=
+                rotation::rotate(site.db.pool(), &keys(&both)).await.expect("rotated").tokens.older;
         }
         anew
     };
@@ -53,10 +57,11 @@ async fn keys_are_rotated_while_tokens_are_refreshed_and_none_is_lost() {
 
     // Once nobody writes with the old key, it is needed no more; and it can be done again.
     rotation::rotate(site.db.pool(), &keys(&both)).await.expect("rotated");
-    let done = Sealing { newest: 151, older: 0, shut: 0 };
+    let of_users = |tokens| Sealings { tokens, ..Sealings::default() };
+    let done = of_users(Sealing { newest: 151, older: 0, shut: 0 });
     assert_eq!(rotation::rotate(site.db.pool(), &keys(&both)).await.expect("rotated"), done);
     assert_eq!(rotation::look(site.db.pool(), &keys(&new)).await.expect("looked"), done);
-    let lost = Sealing { newest: 0, older: 0, shut: 151 };
+    let lost = of_users(Sealing { newest: 0, older: 0, shut: 151 });
     assert_eq!(rotation::rotate(site.db.pool(), &keys(OLD)).await.expect("rotated"), lost);
     let secret = "select refresh_token_encrypted from lwa_credentials
         join users on users.id = user_id where email = 'ada@example.com'";

@@ -110,6 +110,7 @@ async fn a_plan_over_two_instances_is_collected_and_ends_once() {
     assert_eq!((ended.progress.done, ended.progress.total), (12, 12));
     assert_eq!(became(&site, plan_id).await, ["pending", "completed"], "its end is noted once");
     assert_eq!(group(&site, plan_id).await, (Standing::Met, 0, 2));
+    working.stop().await;
 
     // Two collections are taken up again: the plan has ended again when both have.
     for made in &created.collections {
@@ -121,6 +122,7 @@ async fn a_plan_over_two_instances_is_collected_and_ends_once() {
         let (standing, open, _) = group(&site, plan_id).await;
         assert!(standing == Standing::Open && open > 0);
     }
+    let working = site.work();
     eventually("it has ended again", async || plan(&site, plan_id).await.finished_at.is_some())
         .await;
     site.idle().await;
@@ -141,6 +143,7 @@ async fn a_plan_whose_group_was_forgotten_ends_again_all_the_same() {
     eventually("the plan has ended", async || plan(&site, plan_id).await.finished_at.is_some())
         .await;
     site.idle().await;
+    working.stop().await;
     sqlx::query("delete from engine.groups").execute(site.db.pool()).await.expect("forgotten");
     sqlx::query("delete from engine.members").execute(site.db.pool()).await.expect("forgotten");
     let mut tx = site.db.pool().begin().await.expect("begun");
@@ -148,6 +151,7 @@ async fn a_plan_whose_group_was_forgotten_ends_again_all_the_same() {
     recollect(&mut tx, queue, id, 1, &Because { by: "ana", why: None }).await.expect("again");
     tx.commit().await.expect("committed");
     assert_eq!(group(&site, plan_id).await, (Standing::Open, 1, 1));
+    let working = site.work();
     eventually("it has ended again", async || plan(&site, plan_id).await.finished_at.is_some())
         .await;
     site.idle().await;

@@ -252,6 +252,19 @@ impl Site {
         }
     }
 
+    /// Makes tokens that somebody waits to renew old enough for it.
+    pub async fn age_tokens(&self) {
+        sqlx::query(
+            "update lwa_credentials set token_refreshed_at = token_refreshed_at - interval '1 hour'
+            where exists (
+                select from engine.jobs where kind = 'refresh_token' and state = 'waiting'
+            )",
+        )
+        .execute(self.db.pool())
+        .await
+        .expect("the store answers");
+    }
+
     /// Waits until Amazon has counted what is wished for, but not for ever.
     pub async fn until(&self, wish: impl Fn(&Counts) -> bool) {
         let come_true = tokio::time::timeout(DEADLINE, self.amc.until(wish)).await;

@@ -6,7 +6,8 @@ use recomamp::amc::AmcExecutionId;
 use recomamp::jobs;
 use recomamp::queue::{Attempt, Failure, Job, NewJob, Outcome};
 use recomamp::simulator::{Effect, Fault, Kind, Operation, Refreshes, Settings};
-use recomamp::store::{ExecutionUuid, executions};
+use recomamp::steering::{self, Because};
+use recomamp::store::{ExecutionUuid, collections, executions};
 use recomamp::tools::Tools;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -266,5 +267,33 @@ async fn new_tokens_that_amc_refuses_at_once_are_bought_ever_more_seldom() {
     })
     .await;
     site.assert_completed(collection, 1).await;
+    working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_resumed_while_its_users_credential_is_refused_is_paused_again_with_the_reason() {
+    let site = Site::new(quick()).await;
+    site.amc.revoke(&site.refresh_token(), None);
+    let collection = site.backfill(2).await;
+    let working = site.work();
+    site.refusal_confirmed().await;
+    let stands = async || {
+        let found = collections::by_id(site.db.pool(), collection).await.expect("read");
+        found.expect("it is there")
+    };
+    eventually("it is paused", async || stands().await.auto_paused).await;
+    let id = stands().await.collection_id;
+    let because = Because { by: "ana", why: None };
+    let mut tx = recomamp::transaction::begin(site.db.pool()).await.expect("begun");
+    steering::resume(&mut tx, &site.tools.queue, &id, &because).await.expect("resumed");
+    tx.commit().await.expect("committed");
+    assert!(!stands().await.auto_paused);
+    eventually("it is paused again", async || {
+        site.skip_pauses("refresh_token").await;
+        stands().await.auto_paused
+    })
+    .await;
+    let why = stands().await.pause_reason.expect("a reason");
+    assert!(why.contains("invalid_grant") && why.contains("users authorise"), "{why}");
     working.stop().await;
 }

@@ -174,7 +174,7 @@ async fn days_and_months_are_asked_for_by_their_own_borders() {
     let words = "backfill --workflow campaigns --grain month --from 2025-01-15 --until 2025-03-01";
     let refusal = site.run(words).await;
     assert_eq!(
-        refused(&refusal, 1),
+        refused(&refusal, 2),
         "from is 2025-01-15, but months start on their first day: give 2025-01-01 or 2025-02-01"
     );
     done(site.run("backfill --workflow campaigns --grain month --last 3").await);
@@ -225,22 +225,57 @@ async fn the_same_backfill_twice_at_once_is_one_backfill() {
 #[tokio::test]
 async fn a_backfill_that_cannot_be_is_refused_with_the_remedy() {
     let site = Site::furnished().await;
-    for (words, word) in [
+    for (words, code, word) in [
         (
             "backfill --workflow nothing",
+            1,
             "there is no workflow \"nothing\": `recomamp workflows list`",
         ),
-        ("backfill --workflow campaigns --instance amc9", "there is no instance \"amc9\""),
-        ("backfill --workflow campaigns --lag-days 1", "give at least 2"),
-        ("backfill --workflow campaigns --weeks 0", "give between 1 and 520"),
+        ("backfill --workflow campaigns --instance amc9", 1, "there is no instance \"amc9\""),
+        ("backfill --workflow campaigns --lag-days 1", 2, "give at least 2"),
+        ("backfill --workflow campaigns --weeks 0", 2, "give between 1 and 520"),
         (
             "backfill --workflow campaigns --from 2025-01-07 --until 2025-01-13",
+            2,
             "give 2025-01-06 or 2025-01-13",
+        ),
+        (
+            "backfill --workflow campaigns --param note=a --param note=b",
+            2,
+            "--param gives note twice: give it once",
+        ),
+        (
+            "batches add --workflow campaigns --instance a --from 2025-01-06 --until 2025-01-13 --param-for a:note=1 --param-for a:note=2",
+            2,
+            "--param-for gives a:note twice: give it once",
+        ),
+        (
+            "schedules add --schedule-id x --workflow campaigns --every-days 7 --from 2025-01-06 --param note=a --param note=b",
+            2,
+            "--param gives note twice: give it once",
         ),
     ] {
         let finished = site.run(words).await;
-        let message = refused(&finished, 1);
+        let message = refused(&finished, code);
         assert!(message.contains(word), "{message}");
+    }
+    let long = format!("backfill --workflow campaigns --name {}", "n".repeat(201));
+    for (words, says) in [
+        (
+            "backfill --workflow campaigns --week-starts-on notaday",
+            "'notaday' for '--week-starts-on <WEEKDAY>': is no day of the week: give monday, tuesday, wednesday, thursday, friday, saturday or sunday",
+        ),
+        (
+            "backfill --workflow campaigns --timezone berlin",
+            "'berlin' for '--timezone <TIMEZONE>': is no time zone: did you mean Europe/Berlin?",
+        ),
+        (long.as_str(), "has 201 characters, which is too long: give at most 200"),
+        ("backfill --workflow campaigns --lag-days 70000", "70000 is not in 0..=65535"),
+        ("collections list --limit 0", "'0' for '--limit <LIMIT>'"),
+    ] {
+        let finished = site.run(words).await;
+        assert_eq!(finished.status.code(), Some(2), "{finished:?}");
+        assert!(finished.stderr.contains(says), "{}", finished.stderr);
     }
     for words in [
         "backfill --workflow campaigns --timezone Mars/Olympus",

@@ -23,7 +23,7 @@ async fn a_backfill_is_steered_and_says_where_it_stands_and_why() {
     assert_eq!(run(&format!("resume {id}")).await, format!("{id} is not paused"));
     assert_eq!(run(&format!("shrink {id} --from 2025-01-20")).await, format!("{id} skips 2 weeks"));
     let narrower = site.run(&format!("collections widen {id} --from 2025-01-13")).await;
-    assert!(refused(&narrower, 1).contains("give an earlier from or a later until"));
+    assert!(refused(&narrower, 2).contains("give an earlier from or a later until"));
     let wider = run(&format!("widen {id} --from 2024-12-30")).await;
     assert_eq!(wider, format!("{id} collects 3 weeks more"));
 }
@@ -48,7 +48,22 @@ async fn what_is_called_off_is_listed_as_such_and_can_be_taken_up_again() {
     let one = done(site.run(&format!("collections retry {id} --week 2025-01-13")).await);
     assert_eq!(one.stdout, format!("{id} takes up 1 week"));
     let none = done(site.run(&format!("collections recollect {id} --weeks 4")).await).stdout;
-    assert!(none.contains("has no such week"), "{none}");
+    let stored = format!("{id} has no stored week among its last 4 that is not being collected");
+    assert!(none.starts_with(&stored), "{none}");
+    assert!(none.ends_with(&format!(
+        "`recomamp collections retry {id}` takes up what failed or was cancelled"
+    )));
+    site.execute(
+        "update report_data_collections set status = 'completed', finished_at = engine.now()",
+    )
+    .await;
+    let completed = site.run(&format!("collections cancel {id} --why x")).await;
+    assert_eq!(
+        refused(&completed, 1),
+        format!(
+            "collection \"{id}\" has ended (completed), and nothing of it is left to do: `recomamp collections recollect {id}` asks AMC again"
+        )
+    );
     let unknown = site.run("collections resume nothing").await;
     assert!(refused(&unknown, 1).contains("`recomamp collections list`"));
 }

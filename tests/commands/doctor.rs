@@ -28,7 +28,7 @@ async fn a_healthy_installation_passes() {
         "clock",
         "listen",
         "history",
-        "stored tokens",
+        "stored secrets",
         "credentials",
         "instances",
         "results",
@@ -68,7 +68,7 @@ async fn each_thing_that_is_wrong_is_found_with_its_remedy() {
     assert_eq!(finished.status.code(), Some(3), "{finished:?}");
     let report = json(&finished);
     for (name, verdict, remedy) in [
-        ("stored tokens", "fail", "RECOMAMP_ENCRYPTION_KEYS"),
+        ("stored secrets", "fail", "RECOMAMP_ENCRYPTION_KEYS"),
         ("credentials", "fail", "recomamp users authorise"),
         ("instances", "warn", "recomamp instances unblock amctest1"),
         ("results", "fail", "RECOMAMP_RESULTS_URL"),
@@ -77,6 +77,52 @@ async fn each_thing_that_is_wrong_is_found_with_its_remedy() {
         assert_eq!(found, verdict, "{name}: {report}");
         assert!(said.contains(remedy), "{name}: {said}");
     }
+}
+
+#[tokio::test]
+async fn what_no_key_opens_is_told_by_what_it_is_and_a_refusal_that_is_not_yet_believed_too() {
+    let site = Site::furnished().await;
+    done(site.run("webhooks add --url https://hooks.example.com/").await);
+    let other_key = fernet::Fernet::generate_key();
+    let other = async |words: &str| {
+        let words: Vec<&str> = words.split(' ').collect();
+        site.program(&words).env("RECOMAMP_ENCRYPTION_KEYS", &other_key).run().await
+    };
+    let all = "the tokens of 1 user and what signs for 1 webhook";
+    let checked = done(site.run("keys check").await).stdout;
+    let said = format!("the first key alone opens {all}\nan older key is needed for nothing");
+    assert_eq!(checked, said);
+    let shut = other("keys check --json").await;
+    assert_eq!(shut.status.code(), Some(1));
+    assert!(shut.stderr.contains(&format!("no key opens {all}: put the key")), "{shut:?}");
+    assert_eq!(
+        (&json(&shut)["tokens"]["shut"], &json(&shut)["webhooks"]["shut"]),
+        (&1.into(), &1.into())
+    );
+    assert!(other("doctor").await.stdout.contains(&format!("no key opens {all}")));
+    let users = done(other("users list").await).stdout;
+    assert!(users.contains("unreadable") && !users.contains("active"), "{users}");
+    assert!(users.contains("`recomamp users authorise ana@example.com`"), "{users}");
+    let users = json(&done(other("users list --json").await));
+    assert_eq!(
+        (&users[0]["token_readable"], &users[0]["token_state"]),
+        (&false.into(), &"active".into())
+    );
+
+    let both = format!("{other_key},{}", super::KEY);
+    let rotate = ["keys", "rotate"];
+    let rotated = site.program(&rotate).env("RECOMAMP_ENCRYPTION_KEYS", &both).run().await;
+    assert!(done(rotated).stdout.starts_with(&format!("encrypted anew: {all}")));
+
+    site.execute("update lwa_credentials set grant_refused_at = engine.now(), token_error = 'invalid_grant: x'")
+        .await;
+    let report = json(&done(other("doctor --json").await));
+    let (verdict, remedy) = check(&report, "credentials");
+    assert_eq!(verdict, "warn", "{report}");
+    assert!(remedy.contains("recomamp users authorise"), "{remedy}");
+    assert!(report.to_string().contains("ana@example.com: invalid_grant: x"), "{report}");
+    let users = done(other("users list").await).stdout;
+    assert!(users.contains("refused, and tried again: invalid_grant"), "{users}");
 }
 
 #[tokio::test]

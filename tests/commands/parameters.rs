@@ -29,7 +29,7 @@ async fn bug_31_a_query_with_a_placeholder_that_nobody_declares_is_refused_when_
         ("select CUSTOM_PARAMETER('ad_product_type') from t", "ad_product_type"),
     ] {
         let finished = site.program(&update).input(sql).run().await;
-        let message = refused(&finished, 1);
+        let message = refused(&finished, 2);
         let begins =
             format!("parameter {name} stands in the query and is not declared: declare it");
         assert!(message.starts_with(&begins), "{message}");
@@ -41,7 +41,7 @@ async fn bug_31_a_query_with_a_placeholder_that_nobody_declares_is_refused_when_
     let update = [&update[..], &["--parameters-file", &odd]].concat();
     let finished = site.program(&update).input("select 1").run().await;
     assert!(
-        refused(&finished, 1).contains("unknown type \"asinlist\": give one of string, number")
+        refused(&finished, 2).contains("unknown type \"asinlist\": give one of string, number")
     );
 }
 
@@ -63,7 +63,7 @@ async fn values_are_checked_where_they_are_given_and_before_anything_is_made() {
     ] {
         for words in [backfill, schedule] {
             let finished = site.run(&format!("{words}{given}")).await;
-            let said = refused(&finished, 1);
+            let said = refused(&finished, 2);
             assert!(said.starts_with(message), "{said}");
         }
     }

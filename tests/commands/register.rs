@@ -2,6 +2,8 @@
 
 use super::{KEY, SECRET, Site, done, json, refused};
 use fernet::Fernet;
+use recomamp::jobs::refresh_token;
+use recomamp::queue::Queue;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use std::fs;
@@ -83,6 +85,72 @@ async fn an_instance_brings_its_limits_to_the_queue() {
 }
 
 #[tokio::test]
+async fn an_accounts_limit_that_a_person_took_away_stays_away_when_an_instance_joins() {
+    let site = Site::furnished().await;
+    let places = "select coalesce(max_holds, -1)::bigint from engine.resources where name = 'amc_account:ENTITY1'";
+    assert_eq!(site.count(places).await, 200);
+    for (holds, then) in [("none", -1), ("7", 7)] {
+        done(site.run(&format!("gates set amc_account:ENTITY1 --holds {holds}")).await);
+        let add = format!("instances add --instance-id amc{holds} --name S --account ENTITY1");
+        done(site.run(&add).await);
+        assert_eq!(site.count(places).await, then, "{holds}");
+    }
+}
+
+#[tokio::test]
+async fn a_limit_of_nothing_is_told_with_who_set_it_and_how_to_change_it() {
+    let site = Site::furnished().await;
+    let mut words = vec!["instances", "limit", "amctest1", "0", "--by", "ana"];
+    words.extend(["--why", "AMC is slow"]);
+    done(site.program(&words).run().await);
+    let id = refresh_on_the_instance(&site).await;
+    let told = done(site.run(&format!("jobs explain {id}")).await).stdout;
+    let because = "Nobody may begin on amc_instance:amctest1, because its limit is 0 places, set by ana: AMC is slow";
+    assert!(told.contains(because), "{told}");
+    assert!(told.contains("To change it: recomamp instances limit amctest1 N"), "{told}");
+    let explained = site.json(&format!("jobs explain {id} --json")).await;
+    let hold =
+        explained["reasons"].as_array().expect("a list").iter().find(|r| r["what"] == "hold");
+    assert_eq!(hold.expect("it is held")["waits_for"], "somebody raises the limit");
+}
+
+/// A refresh that takes a place on the instance besides.
+async fn refresh_on_the_instance(site: &Site) -> i64 {
+    let user = sqlx::query_scalar("select id from users").fetch_one(site.db.pool()).await;
+    let job = refresh_token::job(user.expect("a user"), 0).expect("JSON");
+    let job = job.using(["amc_instance:amctest1".to_owned()]).holding_as("a test".to_owned());
+    let mut connection = site.db.pool().acquire().await.expect("a connection");
+    Queue::new().enqueue(&mut connection, &[job]).await.expect("enqueued");
+    site.count("select max(id) from engine.jobs").await
+}
+
+#[tokio::test]
+async fn a_refresh_that_waits_says_what_amazon_said_and_what_to_do() {
+    let site = Site::furnished().await;
+    let id = refresh_on_the_instance(&site).await;
+    site.execute(
+        "update engine.jobs set run_at = engine.now() + interval '1 minute', due = false,
+             claimed_at = engine.now(), snoozes = 1",
+    )
+    .await;
+    for (state, remedy) in [
+        ("active", "if the user has withdrawn it, run `recomamp users authorise ana@example.com`"),
+        ("needs_reauth", "then run `recomamp users authorise ana@example.com`"),
+        ("client_invalid", "then run `recomamp users resume`"),
+    ] {
+        sqlx::query("update lwa_credentials set token_state = $1::token_state, token_error = 'invalid_grant'")
+            .bind(state)
+            .execute(site.db.pool())
+            .await
+            .expect("the store answers");
+        let explained = site.json(&format!("jobs explain {id} --json")).await;
+        let text = explained["reasons"][0]["text"].as_str().expect("a text");
+        assert!(text.contains("it asked to run again later, 1 time so far"), "{text}");
+        assert!(text.contains("(invalid_grant)") && text.ends_with(remedy), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_token_is_stored_encrypted_and_is_in_no_log_and_no_answer() {
     let site = Site::new().await;
     let log = "trace,sqlx=trace";
@@ -118,7 +186,7 @@ async fn what_cannot_be_a_refresh_token_is_refused_and_adds_nobody() {
         [("", "empty"), ("Atza|short-lived", "access token"), ("a b", "characters")]
     {
         let finished = site.program(&ADD_USER).input(token).run().await;
-        let message = refused(&finished, 1);
+        let message = refused(&finished, 2);
         assert!(message.contains(word), "{message}");
     }
     let odd = done(site.program(&ADD_USER).input("of-another-form").run().await);
@@ -147,11 +215,12 @@ async fn what_is_there_already_is_refused_by_name() {
 #[tokio::test]
 async fn what_does_not_fit_together_is_refused_with_the_place_to_look() {
     let site = Site::furnished().await;
+    let add = "accounts add --account-id ENTITY2 --name S --marketplace DE --region na --user ana@example.com";
+    assert_eq!(
+        refused(&site.run(add).await, 2),
+        "marketplace A1PA6795UKMFR9 lies in region eu, not na"
+    );
     for (words, message) in [
-        (
-            "accounts add --account-id ENTITY2 --name S --marketplace DE --region na --user ana@example.com",
-            "marketplace A1PA6795UKMFR9 lies in region eu, not na",
-        ),
         (
             "accounts add --account-id ENTITY2 --name S --marketplace DE --user bob@example.com",
             "there is no user bob@example.com: see `recomamp users list`",
@@ -179,7 +248,7 @@ async fn a_query_with_a_placeholder_left_in_it_is_refused() {
     let site = Site::furnished().await;
     let update = ["workflows", "update", "campaigns", "--sql-file", "-"];
     let finished = site.program(&update).input("select '{{ brand }}' from t").run().await;
-    assert!(refused(&finished, 1).starts_with("parameter brand stands inside a string"));
+    assert!(refused(&finished, 2).starts_with("parameter brand stands inside a string"));
 
     let before = site.json("workflows list --json").await;
     done(site.program(&update).input("select a, b from t").run().await);

@@ -1,6 +1,6 @@
 //! A missing or wrong setting is one clear line that names the remedy, and an exit code.
 
-use super::{KEY, Site, refused};
+use super::{KEY, Site, done, refused};
 use crate::harness::database::TestDatabase;
 use crate::harness::process::Program;
 use crate::harness::server::PrivatePostgres;
@@ -21,7 +21,7 @@ fn program(args: &[&str]) -> Program {
 async fn without_a_database_every_command_says_what_to_set() {
     for args in COMMANDS {
         let finished = program(args).run().await;
-        assert!(refused(&finished, 1).starts_with("DATABASE_URL is not set: it is the Postgres"));
+        assert!(refused(&finished, 2).starts_with("DATABASE_URL is not set: it is the Postgres"));
     }
 }
 
@@ -78,9 +78,56 @@ async fn without_an_encryption_key_no_token_is_taken_and_no_worker_starts() {
             .input("Atzr|token")
             .run()
             .await;
-        let message = refused(&finished, 1);
+        let message = refused(&finished, 2);
         assert!(message.starts_with("RECOMAMP_ENCRYPTION_KEYS is not set"), "{message}");
         assert!(message.contains("recomamp keys generate"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_given_wrong_ends_with_2_and_what_is_refused_as_things_stand_with_1() {
+    let site = Site::furnished().await;
+    done(site.run("backfill --workflow campaigns --weeks 2").await);
+    for (words, code) in [
+        // By the command line, by ourselves, by what the workflow declares, by a file: change it.
+        ("backfill", 2),
+        ("backfill --workflow campaigns --weeks 3 --mode stale", 2),
+        ("backfill --workflow campaigns --weeks 0", 2),
+        ("backfill --workflow campaigns --param brnd=x", 2),
+        ("collections pause x --until never --why y", 2),
+        (
+            "schedules add --schedule-id s --workflow campaigns --every-days 400 --from 2025-01-06",
+            2,
+        ),
+        (
+            "schedules add --schedule-id s --workflow campaigns --every-days 1 --from 2025-01-06 --max-attempts 0",
+            2,
+        ),
+        (
+            "batches add --workflow campaigns --instance amctest1 --from 2025-01-06 --until 2025-01-06",
+            2,
+        ),
+        ("workflows update campaigns --sql-file /no/such/file", 2),
+        ("webhooks add --url http://hooks.example.com/", 2),
+        ("gates pause misspelt: --why x", 2),
+        // There is nothing of the name, it is there already, it is not so: look.
+        ("backfill --workflow nothing", 1),
+        ("backfill --workflow campaigns --weeks 2", 1),
+        ("collections cancel nothing --why y", 1),
+        ("plans show nothing", 1),
+        ("batches retry nothing", 1),
+        ("schedules resume nothing", 1),
+        ("jobs show 4711", 1),
+        ("gates resume host:x", 1),
+        ("webhooks show 019e1f5c-6a52-7c31-8a3f-6f1c9d2b7a10", 1),
+    ] {
+        let finished = site.run(words).await;
+        assert_eq!(finished.status.code(), Some(code), "{words}: {finished:?}");
+        assert_eq!(finished.stdout, "", "{words}");
+    }
+    let help = done(Program::new(&["help"]).run().await).stdout;
+    for line in ["  1    it is refused as things stand", "  2    what was given is wrong"] {
+        assert!(help.contains(line), "{help}");
     }
 }
 
@@ -88,7 +135,7 @@ async fn without_an_encryption_key_no_token_is_taken_and_no_worker_starts() {
 async fn a_misspelt_setting_is_an_error_and_so_is_a_misspelt_command() {
     let site = Site::new().await;
     let finished = site.program(&["status"]).env("RECOMAMP_LOGG", "info").run().await;
-    let message = refused(&finished, 1);
+    let message = refused(&finished, 2);
     assert_eq!(message, "RECOMAMP_LOGG is not a setting: did you mean RECOMAMP_LOG?");
     assert_eq!(site.run("statsu").await.status.code(), Some(2));
 }

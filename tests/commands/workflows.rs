@@ -55,10 +55,10 @@ async fn a_query_that_amc_cannot_keep_is_refused_when_it_is_to_be_saved_or_has_t
     let saved = [&update[..], &["--saved"]].concat();
     let sql = "select a from t where asin in ({{asins}})";
     let said = site.program(&saved).input(sql).run().await;
-    assert!(refused(&said, 1).contains("cannot be saved at AMC"), "{said:?}");
+    assert!(refused(&said, 2).contains("cannot be saved at AMC"), "{said:?}");
     let long = format!("select '{}' from t where asin in ({{{{asins}}}})", "x".repeat(70_000));
     let said = site.program(&update).input(&long).run().await;
-    assert!(refused(&said, 1).contains("parameter asins is a list"), "{said:?}");
+    assert!(refused(&said, 2).contains("parameter asins is a list"), "{said:?}");
 
     let long = format!("select '{}' from t", "x".repeat(70_000));
     done(site.program(&update).input(&long).run().await);

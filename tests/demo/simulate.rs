@@ -46,6 +46,6 @@ async fn settings_and_faults_come_from_files_and_the_memory_goes_to_one() {
 
     std::fs::write(&faults, r#"[{"kind": "hmtl"}]"#).expect("written");
     let wrong = Program::new(&["simulate", "--faults", &faults]).run().await;
-    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(wrong.status.code(), Some(2));
     assert!(wrong.stderr.contains("hmtl") && wrong.stderr.contains(&faults), "{}", wrong.stderr);
 }

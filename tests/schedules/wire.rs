@@ -40,11 +40,36 @@ async fn a_schedule_is_added_looked_at_paused_resumed_and_taken_away_by_commands
     done(site.run("schedules update monday --every-days 14 --from 2025-01-06 --at 03:30").await);
     let shown = site.json("schedules show monday --json").await;
     assert_eq!(shown["due"], "every 14 days at 03:30 (UTC)");
+    let settings = "select execution_history_limit || ' ' || (notification_config ->> 'events')
+        from workflow_schedules";
+    let update = "schedules update monday --keep-runs 50 --notify run_failed,auto_paused";
+    done(site.run(update).await);
+    assert_eq!(
+        text(&site, settings).await.as_deref(),
+        Some("50 [\"run_failed\", \"auto_paused\"]")
+    );
+    done(site.run("schedules update monday --keep-runs all").await);
+    let events = "select notification_config ->> 'events' from workflow_schedules
+        where execution_history_limit is null";
+    assert_eq!(text(&site, events).await.as_deref(), Some("[\"run_failed\", \"auto_paused\"]"));
+    done(site.run("schedules update monday --notify all").await);
+    assert_eq!(text(&site, events).await, None);
+    let shown = site.json("schedules show monday --json").await;
+    assert_eq!(shown["due"], "every 14 days at 03:30 (UTC)", "the times stay");
+    for words in ["", " --keep-runs 0", " --notify run_faild", " --timezone Europe/Berlin"] {
+        let finished = site.run(&format!("schedules update monday{words}")).await;
+        assert_eq!(finished.status.code(), Some(2), "{words}: {finished:?}");
+    }
     assert!(done(site.run("schedules runs monday").await).stdout.contains("by hand"));
     done(site.run("schedules remove monday").await);
     assert_eq!(site.json("schedules list --json").await, json!([]));
     let by_ana = "select count(*) from events where entity = 'schedule' and actor = 'ana'";
     assert_eq!(site.count(by_ana).await, 4);
+}
+
+async fn text(site: &Site, sql: &'static str) -> Option<String> {
+    let found = sqlx::query_scalar(sql).fetch_one(site.db.pool()).await;
+    found.expect("the store answers")
 }
 
 #[tokio::test]
@@ -58,7 +83,7 @@ async fn what_cannot_be_is_refused_in_one_line_with_its_remedy() {
         let mut words: Vec<&str> = ADD.split(' ').collect();
         words.extend(["--cron", expression]);
         let finished = site.program(&words).run().await;
-        assert!(refused(&finished, 1).contains(says), "{finished:?}");
+        assert!(refused(&finished, 2).contains(says), "{finished:?}");
     }
     let unknown = site.run("schedules trigger sunday").await;
     assert!(refused(&unknown, 1).contains("schedules list"));
@@ -94,6 +119,30 @@ async fn a_program_adds_a_schedule_and_steers_it() {
     assert_eq!(resumed.json::<Value>().await.unwrap()["status"], "active");
     let again = post("/v1/schedules/daily/resume", json!({})).await;
     problem(again, StatusCode::CONFLICT).await;
+    let patch = async |body: Value| {
+        let request = served.http.patch(served.url("/v1/schedules/daily")).json(&body);
+        request.send().await.expect("an answer")
+    };
+    let kept = "select execution_history_limit::text from workflow_schedules";
+    let told = "select notification_config ->> 'events' from workflow_schedules";
+    let changed = patch(json!({"keep_runs": 7, "notify": ["run_failed"], "by": "ana"})).await;
+    assert_eq!(changed.status(), StatusCode::OK);
+    assert_eq!(text(&served.site, kept).await.as_deref(), Some("7"));
+    assert_eq!(text(&served.site, told).await.as_deref(), Some("[\"run_failed\"]"));
+    let changed = patch(json!({"keep_runs": null, "cron": "45 2 * * *"})).await;
+    assert_eq!(changed.json::<Value>().await.unwrap()["due"], "45 2 * * * (UTC)");
+    assert_eq!(text(&served.site, kept).await, None);
+    assert_eq!(text(&served.site, told).await.as_deref(), Some("[\"run_failed\"]"));
+    for (body, field) in [
+        (json!({}), "keep_runs"),
+        (json!({"keep_runs": 0}), "keep_runs"),
+        (json!({"notify": ["run_faild"]}), "notify"),
+        (json!({"timezone": "Europe/Berlin"}), "timezone"),
+        (json!({"cron": "0 0 * * *", "interval": {"days": 1, "from": "2025-01-06"}}), "interval"),
+    ] {
+        let answer = problem(patch(body).await, StatusCode::UNPROCESSABLE_ENTITY).await;
+        assert_eq!(answer["field"], field, "{answer}");
+    }
     let ahead: Value = served.get("/v1/schedules/daily/preview").await.json().await.unwrap();
     assert_eq!(ahead.as_array().map(Vec::len), Some(10));
     let all: Value = served.get("/v1/schedules").await.json().await.unwrap();
@@ -104,6 +153,11 @@ async fn a_program_adds_a_schedule_and_steers_it() {
         (json!({"cron": "0 0 1 * 1"}), "cron"),
         (json!({"timezone": "Mars"}), "timezone"),
         (json!({"lag_days": 1}), "lag_days"),
+        (json!({"lag_days": 70_000}), "lag_days"),
+        (json!({"lookback_days": 3_000_000_000_u64}), "lookback_days"),
+        (json!({"catch_up_max": 0}), "catch_up_max"),
+        (json!({"cron": "*/61 * * * *"}), "cron"),
+        (json!({"schedule_id": "s".repeat(65)}), "schedule_id"),
         (json!({"schedule_id": "a b"}), "schedule_id"),
         (json!({"jitter_seconds": -5}), "jitter_seconds"),
     ] {
@@ -117,6 +171,12 @@ async fn a_program_adds_a_schedule_and_steers_it() {
 #[tokio::test]
 async fn real_schedulers_fire_what_is_due_and_a_killed_one_is_not_missed() {
     let site = Site::furnished().await;
+    // At half past, so that no full hour passes by itself meanwhile.
+    site.execute(
+        "update engine.clock set moved_by =
+            date_trunc('hour', clock_timestamp()) + interval '30 minutes' - clock_timestamp()",
+    )
+    .await;
     let add = "schedules add --schedule-id often --workflow campaigns --catch-up all --cron";
     let mut words: Vec<&str> = add.split(' ').collect();
     words.push("0 * * * *");

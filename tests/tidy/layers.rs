@@ -5,8 +5,17 @@ use crate::sources::{Source, files};
 use std::collections::BTreeSet;
 
 /// What everybody stands on.
-const GROUND: [&str; 7] =
-    ["clock", "config", "metrics", "schema", "telemetry", "transaction", "shutdown"];
+const GROUND: [&str; 9] = [
+    "clock",
+    "config",
+    "given",
+    "metrics",
+    "plural",
+    "schema",
+    "telemetry",
+    "transaction",
+    "shutdown",
+];
 
 /// Every room and what it may use besides itself and the ground, from the ground up.
 ///

@@ -7,6 +7,7 @@ use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanError, PlanRequest};
 use crate::backfill::request::{Request, StartError};
 use crate::backfill::select::{MODES, Mode};
 use crate::config;
+use crate::given;
 use crate::parameters::Invalid;
 use crate::store::collections::Rules;
 use axum::body::Bytes;
@@ -34,19 +35,20 @@ impl Asked {
         week_attempts: u32,
     ) -> Result<Self, Problem> {
         let mut fields = Fields::from_request(headers, body)?;
+        let cut = cut(&mut fields)?;
         let request = Request {
             workflows: workflows(&mut fields)?,
             instances: instances(&mut fields)?,
-            slices: slices(&mut fields)?,
-            cut: cut(&mut fields)?,
+            slices: slices(&mut fields, cut)?,
+            cut,
             mode: mode(&mut fields)?,
             rules: rules(&mut fields)?,
             zone: zone(&mut fields)?,
-            lag_days: fields.optional("lag_days", "a number of days")?.unwrap_or(LAG_DAYS_DEFAULT),
+            lag_days: fields.number("lag_days", 0..=u16::MAX)?.unwrap_or(LAG_DAYS_DEFAULT),
             parameters: fields
                 .optional::<Value>("parameters", "an object")?
                 .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
-            name: fields.optional("name", "text")?,
+            name: fields.text("name", given::name)?,
             max_attempts_per_week: i32::try_from(week_attempts).unwrap_or(i32::MAX),
             actor: "api",
         };
@@ -84,9 +86,9 @@ fn both(one: &'static str, several: &'static str) -> Problem {
         .with_remedy("give one of them")
 }
 
-fn slices(fields: &mut Fields) -> Result<PlanRequest, Problem> {
-    let last = fields.optional("weeks", "a number of weeks")?;
-    let last = fields.optional("last", "a number of days, weeks or months")?.or(last);
+fn slices(fields: &mut Fields, cut: Cut) -> Result<PlanRequest, Problem> {
+    let last = fields.number("weeks", 1..=cut.count_max())?;
+    let last = fields.number("last", 1..=cut.count_max())?.or(last);
     let range = fields.object("range")?;
     match (last, range) {
         (Some(count), None) => Ok(PlanRequest::Last(count)),
@@ -106,7 +108,7 @@ fn slices(fields: &mut Fields) -> Result<PlanRequest, Problem> {
 fn cut(fields: &mut Fields) -> Result<Cut, Problem> {
     const MUST_BE: &str = "day, week or month";
     let grain = fields.optional::<String>("grain", MUST_BE)?;
-    let starts_on = week_starts_on(fields)?;
+    let starts_on = fields.text("week_starts_on", given::weekday)?;
     match (grain.as_deref(), starts_on) {
         (None | Some("week"), weekday) => Ok(Cut::Weeks(weekday.unwrap_or(Weekday::Mon))),
         (Some("day"), None) => Ok(Cut::Days),
@@ -142,35 +144,17 @@ fn mode(fields: &mut Fields) -> Result<Mode, Problem> {
 
 fn rules(fields: &mut Fields) -> Result<Rules, Problem> {
     const ORDER: &str = "oldest_first, newest_first or interleaved";
-    const MANY: &str = "a whole number, at least 1";
-    const PERCENT: &str = "a whole number from 1 to 100";
     let usual = Rules::default();
-    let mut number = |name, must_be: &str, max: i32| match fields.optional::<i32>(name, must_be)? {
-        Some(number) if !(1..=max).contains(&number) => {
-            Err(Problem::invalid(name, format!("{name} is not {must_be}"))
-                .with_remedy(format!("give {must_be}")))
-        }
-        number => Ok(number),
-    };
-    let max_failed_weeks = number("max_failed_weeks", MANY, i32::MAX)?.or(usual.max_failed_weeks);
-    let max_failed_percent = number("max_failed_percent", PERCENT, 100)?;
+    let max_failed_weeks = fields.number("max_failed_weeks", 1..=i32::MAX)?;
+    let max_failed_weeks = max_failed_weeks.or(usual.max_failed_weeks);
+    let max_failed_percent = fields.number("max_failed_percent", 1..=100)?;
     let feed_order = fields.optional("order", ORDER)?.unwrap_or(usual.feed_order);
     Ok(Rules { feed_order, max_failed_weeks, max_failed_percent, ..usual })
 }
 
 /// The zone in which days begin.
 pub fn zone(fields: &mut Fields) -> Result<Tz, Problem> {
-    const MUST_BE: &str = "an IANA time zone such as America/New_York";
-    Ok(fields.optional("timezone", MUST_BE)?.unwrap_or(Tz::UTC))
-}
-
-fn week_starts_on(fields: &mut Fields) -> Result<Option<Weekday>, Problem> {
-    const MUST_BE: &str = "a weekday such as monday";
-    let text = fields.optional::<String>("week_starts_on", MUST_BE)?;
-    text.map(|text| text.parse()).transpose().map_err(|_| {
-        Problem::invalid("week_starts_on", format!("week_starts_on is not {MUST_BE}"))
-            .with_remedy(format!("give {MUST_BE}"))
-    })
+    Ok(fields.text("timezone", given::zone)?.unwrap_or(Tz::UTC))
 }
 
 /// Why a backfill does not start, as a program is told.

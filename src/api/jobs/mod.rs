@@ -5,6 +5,7 @@ pub mod steer;
 use super::Api;
 use super::error::Problem;
 use super::query::{Given, Parameters};
+use crate::jobs::refresh_token;
 use crate::queue;
 use crate::queue::explain::Explanation;
 use crate::queue::postgres::inspect::jobs::{self, Filter, Listed, Whole};
@@ -56,7 +57,9 @@ pub async fn explain(
 ) -> Result<Json<Explanation>, Problem> {
     let id = job_id(id)?;
     let explanation = api.queue.explain(&api.db, id).await?;
-    explanation.map(Json).ok_or_else(|| nothing(id))
+    let mut explanation = explanation.ok_or_else(|| nothing(id))?;
+    refresh_token::explain(&api.db, &mut explanation).await?;
+    Ok(Json(explanation))
 }
 
 /// The job that an address names.

@@ -41,10 +41,7 @@ struct Asked {
 
 impl Asked {
     fn read(fields: &mut Fields) -> Result<Self, Problem> {
-        Ok(Self {
-            by: fields.optional("by", "who asks, as text")?.unwrap_or_else(|| "api".to_owned()),
-            why: fields.required("why", "the reason, as text")?,
-        })
+        Ok(Self { by: fields.who()?, why: fields.why()? })
     }
 
     fn because(&self) -> Because<'_> {

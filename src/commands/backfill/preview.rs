@@ -4,6 +4,7 @@ use crate::backfill::estimate::{AD_HOC_PER_DAY, RunTime};
 use crate::backfill::preview::{Outlook, Preview};
 use crate::backfill::progress::Span;
 use crate::commands::output;
+use crate::plural::counted;
 use anyhow::Result;
 use chrono_tz::Tz;
 use std::collections::BTreeSet;
@@ -93,7 +94,8 @@ fn explain(preview: &Preview) {
     }
     let total = &preview.total;
     for left_out in &total.left_out {
-        eprintln!("Left out: {} slices, each because {}.", left_out.slices, left_out.why);
+        let slices = counted(left_out.slices, "slice", "slices");
+        eprintln!("Left out: {slices}, because {}.", left_out.why);
     }
     let mut places: Vec<(RunTime, BTreeSet<&str>)> = Vec::new();
     for one in &preview.collections {
@@ -109,11 +111,14 @@ fn explain(preview: &Preview) {
     }
     let days = total.estimate.ad_hoc_days;
     eprintln!(
-        "If Amazon allowed {AD_HOC_PER_DAY} executions a day and instance it would take {days} {}.",
-        if days == 1 { "day" } else { "days" }
+        "If Amazon allowed {AD_HOC_PER_DAY} executions a day and instance it would take {}.",
+        counted(days, "day", "days")
     );
     if let Some(days) = total.estimate.quota_days {
-        eprintln!("The daily quota of the instances spreads it over {days} days.");
+        eprintln!(
+            "The daily quota of the instances spreads it over {}.",
+            counted(days, "day", "days")
+        );
     }
     let workflows = preview.collections.iter().map(|one| one.workflow.as_str()).collect();
     let instances = preview.collections.iter().map(|one| one.instance.as_str()).collect();

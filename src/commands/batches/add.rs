@@ -2,8 +2,10 @@
 
 use crate::backfill::batches;
 use crate::commands::person::Person;
-use crate::commands::{connect, output, settings, wrong_usage};
+use crate::commands::values::{self, Values};
+use crate::commands::{connect, output, settings, wrong};
 use crate::config::{Database, Limits};
+use crate::given;
 use crate::queue::Queue;
 use crate::steering::{BatchRequest, start_batch};
 use crate::telemetry::Mode;
@@ -34,16 +36,15 @@ pub struct Add {
     #[arg(long, value_name = "DATE")]
     until: NaiveDate,
     /// The zone in which days begin.
-    #[arg(long, default_value_t = Tz::UTC)]
+    #[arg(long, default_value_t = Tz::UTC, value_parser = given::zone)]
     timezone: Tz,
-    /// A value for one of the workflow's parameters. May be given several times.
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
-    parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    parameters: Values,
     /// The same for one instance alone. May be given several times.
     #[arg(long = "param-for", value_name = "INSTANCE:NAME=VALUE", value_parser = parameter_for)]
     parameters_for: Vec<(String, (String, String))>,
     /// What to call the batch on a page.
-    #[arg(long)]
+    #[arg(long, value_parser = given::name)]
     name: Option<String>,
     #[command(flatten)]
     person: Person,
@@ -55,7 +56,7 @@ pub struct Add {
 impl Add {
     pub(super) async fn run(self) -> Result<()> {
         let (database, limits): (Database, Limits) = settings(Mode::Command)?;
-        let request = self.request(limits);
+        let request = self.request(limits)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
         let by = self.person.name();
@@ -70,40 +71,31 @@ impl Add {
         Ok(())
     }
 
-    fn request(&self, limits: Limits) -> BatchRequest {
+    fn request(&self, limits: Limits) -> Result<BatchRequest> {
         let mut instances: BTreeMap<String, Map<String, Value>> =
             self.instances.iter().map(|id| (id.clone(), Map::new())).collect();
         for (instance, (name, value)) in &self.parameters_for {
             let Some(own) = instances.get_mut(instance) else {
-                wrong_usage(format!("--param-for names {instance}, which is no --instance"));
+                return Err(wrong(format!("--param-for names {instance}, which is no --instance")));
             };
-            own.insert(name.clone(), Value::from(value.as_str()));
+            let shown = format!("{instance}:{name}");
+            values::put(own, name, value, "--param-for", &shown)?;
         }
-        let parameters = self.parameters.iter();
-        BatchRequest {
+        Ok(BatchRequest {
             workflow: self.workflow.clone(),
             instances,
-            parameters: parameters
-                .map(|(name, value)| (name.clone(), Value::from(value.as_str())))
-                .collect(),
+            parameters: self.parameters.read()?,
             from: self.from,
             until: self.until,
             zone: self.timezone,
             name: self.name.clone(),
             max_attempts: i32::try_from(limits.week_attempts).unwrap_or(i32::MAX),
-        }
-    }
-}
-
-fn parameter(text: &str) -> Result<(String, String), &'static str> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("give a name and a value, as in brand=Acme"),
+        })
     }
 }
 
 fn parameter_for(text: &str) -> Result<(String, (String, String)), &'static str> {
     let wrong = "give an instance, a name and a value, as in amcshop:brand=Shop";
     let (instance, rest) = text.split_once(':').ok_or(wrong)?;
-    Ok((instance.to_owned(), parameter(rest).map_err(|_| wrong)?))
+    Ok((instance.to_owned(), values::pair(rest).map_err(|_| wrong)?))
 }

@@ -1,6 +1,7 @@
 //! A batch is called off, or what failed of it is taken up again.
 
 use crate::commands::asked::{self, Asked};
+use crate::given;
 use crate::queue::Queue;
 use crate::steering::{cancel_batch, retry_batch};
 use anyhow::Result;
@@ -13,7 +14,7 @@ use clap::Args;
 )]
 pub struct Cancel {
     /// Why, in one sentence.
-    #[arg(long)]
+    #[arg(long, alias = "reason", value_parser = given::reason)]
     why: String,
     #[command(flatten)]
     asked: Asked,
@@ -24,7 +25,7 @@ pub struct Cancel {
 #[command(after_help = "Example:\n  recomamp batches retry batch-20250917-3f9a2c1e")]
 pub struct Retry {
     /// Why, in one sentence.
-    #[arg(long)]
+    #[arg(long, alias = "reason", value_parser = given::reason)]
     why: Option<String>,
     #[command(flatten)]
     asked: Asked,

@@ -1,6 +1,7 @@
 //! Weeks of a backfill are collected once more.
 
 use crate::commands::asked::{self, Asked};
+use crate::given;
 use crate::queue::Queue;
 use crate::steering;
 use anyhow::Result;
@@ -17,7 +18,7 @@ pub struct Retry {
     #[arg(long, value_name = "DATE")]
     week: Option<NaiveDate>,
     /// Why, in one sentence.
-    #[arg(long)]
+    #[arg(long, alias = "reason", value_parser = given::reason)]
     why: Option<String>,
     #[command(flatten)]
     asked: Asked,
@@ -35,7 +36,7 @@ pub struct Recollect {
     #[arg(long)]
     weeks: u32,
     /// Why, in one sentence.
-    #[arg(long)]
+    #[arg(long, alias = "reason", value_parser = given::reason)]
     why: Option<String>,
     #[command(flatten)]
     asked: Asked,

@@ -1,6 +1,7 @@
 //! A backfill covers more weeks, or fewer.
 
 use crate::commands::asked::{self, Asked};
+use crate::given;
 use crate::queue::Queue;
 use crate::steering::{self, Bounds};
 use anyhow::Result;
@@ -40,7 +41,7 @@ struct Covers {
     #[arg(long, value_name = "DATE")]
     until: Option<NaiveDate>,
     /// Why, in one sentence.
-    #[arg(long)]
+    #[arg(long, alias = "reason", value_parser = given::reason)]
     why: Option<String>,
 }
 

@@ -3,6 +3,7 @@
 use crate::backfill::completion::{self, Completion};
 use crate::commands::{Exit, connect, output, settings};
 use crate::config::Database;
+use crate::plural::counted;
 use crate::telemetry::Mode;
 use anyhow::{Result, bail};
 use clap::Args;
@@ -70,8 +71,10 @@ fn print(report: &Completion) -> Result<()> {
         }
     }
     output::line(format!(
-        "{} rows, {} executions, {} slices taken over from other collections",
-        report.row_count, report.executions, report.reused
+        "{}, {}, {} taken over from other collections",
+        counted(report.row_count, "row", "rows"),
+        counted(report.executions, "execution", "executions"),
+        counted(report.reused, "slice", "slices")
     ))?;
     output::line(&report.verdict)
 }

@@ -11,7 +11,7 @@ use clap::Args;
 #[command(after_help = "Example:\n  recomamp collections list --limit 50")]
 pub struct List {
     /// How many.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
     /// Print JSON.
     #[arg(long)]

@@ -2,6 +2,7 @@
 
 use crate::backfill::status::Status;
 use crate::commands::output;
+use crate::plural::counted;
 use crate::reports::metrics::{Metrics, Ratios};
 use crate::simulator::{Counts, Simulator, Totals};
 use crate::store::aggregates::{self, Aggregate, AggregateGrain};
@@ -131,8 +132,10 @@ impl Finale {
         let verdict =
             if self.ok { "Everything is as it should be." } else { "Something is wrong." };
         output::line(format!(
-            "{} of {} weeks done in {} s. {verdict}",
-            self.weeks_done, self.weeks, self.seconds
+            "{} of {} done in {} s. {verdict}",
+            self.weeks_done,
+            counted(self.weeks, "week", "weeks"),
+            self.seconds
         ))
     }
 }

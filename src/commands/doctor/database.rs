@@ -2,6 +2,7 @@
 
 use super::Check;
 use crate::commands::connect;
+use crate::plural::counted;
 use crate::{clock, config, schema};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -159,12 +160,15 @@ pub(super) async fn partitions(db: &PgPool) -> Check {
         Err(error) => return Check::broken("history", error),
     };
     if ahead >= DAYS_AHEAD_MIN && !leaked {
-        return Check::ok("history", format!("partitions are made {ahead} days ahead"));
+        return Check::ok(
+            "history",
+            format!("partitions are made {} ahead", counted(ahead, "day", "days")),
+        );
     }
     let detail = if leaked {
         "finished jobs had no partition to go to".to_owned()
     } else {
-        format!("partitions are made only {} days ahead", ahead.max(0))
+        format!("partitions are made only {} ahead", counted(ahead.max(0), "day", "days"))
     };
     Check::warn("history", detail, "keep a `recomamp schedule` running: it makes them")
 }

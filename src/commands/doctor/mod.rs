@@ -146,7 +146,7 @@ async fn stored(settings: &Database) -> Vec<Check> {
         checks.push(product::sessions(&db).await);
         checks.push(product::scheduler(&db).await);
         checks.push(product::schedules(&db).await);
-        checks.push(product::tokens(&db, Keys::load(&environment).ok().as_ref()).await);
+        checks.push(product::secrets(&db, Keys::load(&environment).ok().as_ref()).await);
         checks.push(product::credentials(&db).await);
         checks.push(product::instances(&db).await);
         checks.push(product::paused(&db).await);

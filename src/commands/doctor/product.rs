@@ -9,7 +9,7 @@ use crate::store::credentials::{self, TokenState};
 use crate::store::instances::{self as amc_instances, InstanceStatus};
 use crate::store::schedules::ScheduleStatus;
 use crate::store::{collections, duties, schedules, users};
-use crate::tools::rotation::{self, Sealing};
+use crate::tools::rotation;
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
@@ -83,54 +83,68 @@ pub(super) async fn schedules(db: &PgPool) -> Check {
     }
 }
 
-/// Whether the keys open every stored token.
-pub(super) async fn tokens(db: &PgPool, keys: Option<&Keys>) -> Check {
+/// Whether the keys open every stored secret: tokens, and what signs for webhooks.
+pub(super) async fn secrets(db: &PgPool, keys: Option<&Keys>) -> Check {
+    const NAME: &str = "stored secrets";
     let Some(keys) = keys else {
-        return Check::fail(
-            "stored tokens",
-            "there is no key to open them",
-            "set RECOMAMP_ENCRYPTION_KEYS",
-        );
+        let remedy = "set RECOMAMP_ENCRYPTION_KEYS";
+        return Check::fail(NAME, "there is no key to open them", remedy);
     };
-    let Sealing { newest, older, shut } = match rotation::look(db, keys).await {
-        Ok(sealing) => sealing,
-        Err(error) => return Check::broken("stored tokens", error),
+    let sealings = match rotation::look(db, keys).await {
+        Ok(sealings) => sealings,
+        Err(error) => return Check::broken(NAME, error),
     };
-    let all = newest + older + shut;
-    if shut > 0 {
+    let (shut, older) = (sealings.said(|one| one.shut), sealings.said(|one| one.older));
+    if !shut.is_empty() {
         return Check::fail(
-            "stored tokens",
-            format!("the keys do not open {shut} of {all}"),
+            NAME,
+            format!("no key opens {shut}"),
             "put the key they were encrypted with behind the others in RECOMAMP_ENCRYPTION_KEYS",
         );
     }
-    if older > 0 {
+    if !older.is_empty() {
         return Check::warn(
-            "stored tokens",
-            format!("the keys open all {all}, but {older} only with an older one"),
+            NAME,
+            format!("an older key is needed for {older}"),
             "recomamp keys rotate",
         );
     }
-    Check::ok("stored tokens", format!("the keys open all {all}"))
+    let open = sealings.said(|one| one.newest);
+    let open = if open.is_empty() { "there is none yet" } else { &open };
+    Check::ok(NAME, format!("the first key opens all: {open}"))
 }
 
+/// Whether Amazon takes every token. A grant that it has refused of late, and that is still tried again,
+/// is told too: nobody else says so before the user's work stops.
 pub(super) async fn credentials(db: &PgPool) -> Check {
-    let refused = async {
-        let mut refused = Vec::new();
+    let looked = async {
+        let (mut refused, mut doubted) = (Vec::new(), Vec::new());
         for credential in credentials::list(db).await? {
-            if credential.token_state != TokenState::Active {
-                let user = users::by_id(db, credential.user_id).await?;
-                let email = user.map(|user| user.email).unwrap_or_default();
-                refused.push(format!("{email}: {}", credential.token_state));
+            let is_active = credential.token_state == TokenState::Active;
+            if is_active && credential.token_error.is_none() {
+                continue;
+            }
+            let user = users::by_id(db, credential.user_id).await?;
+            let email = user.map(|user| user.email).unwrap_or_default();
+            match credential.token_error {
+                Some(error) if is_active => doubted.push(format!("{email}: {error}")),
+                _ => refused.push(format!("{email}: {}", credential.token_state)),
             }
         }
-        Ok::<_, sqlx::Error>(refused)
+        Ok::<_, sqlx::Error>((refused, doubted))
     };
-    match refused.await {
-        Ok(refused) if refused.is_empty() => Check::ok("credentials", "Amazon refuses none"),
-        Ok(refused) => Check::fail(
+    match looked.await {
+        Ok((refused, doubted)) if refused.is_empty() && doubted.is_empty() => {
+            Check::ok("credentials", "Amazon refuses none")
+        }
+        Ok((refused, doubted)) if refused.is_empty() => Check::warn(
             "credentials",
-            refused.join(", "),
+            format!("Amazon refused, and is asked again for ten minutes: {}", doubted.join(", ")),
+            "if the user has withdrawn the grant: `recomamp users authorise EMAIL`",
+        ),
+        Ok((refused, doubted)) => Check::fail(
+            "credentials",
+            [refused, doubted].concat().join(", "),
             "needs_reauth: `recomamp users authorise EMAIL`; client_invalid: correct RECOMAMP_LWA_CLIENT_ID and RECOMAMP_LWA_CLIENT_SECRET, then `recomamp users resume`",
         ),
         Err(error) => Check::broken("credentials", error),

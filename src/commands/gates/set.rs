@@ -1,9 +1,10 @@
 //! `recomamp gates set`: gives a resource gates, changes them, takes them away.
 
-use super::steer::sentence;
 use crate::commands::person::Person;
 use crate::commands::{connect, output, wrong_usage};
 use crate::config::{self, Database};
+use crate::given;
+use crate::plural::counted;
 use crate::queue::Queue;
 use crate::queue::gate::Rule;
 use crate::queue::gate::breaker::{self, Breaker};
@@ -30,7 +31,7 @@ pub struct Set {
     #[arg(long, requires = "rate")]
     burst: Option<u32>,
     /// Why, in a sentence for whoever finds it.
-    #[arg(long, value_parser = sentence, default_value = "no reason given")]
+    #[arg(long, alias = "reason", value_parser = given::sentence, default_value = "no reason given")]
     why: String,
     #[command(flatten)]
     person: Person,
@@ -75,7 +76,7 @@ impl Set {
             Queue::new().set_gate_by(&mut tx, resource, rule, by, why).await?;
         }
         tx.commit().await?;
-        let what = if count == 1 { "1 gate".to_owned() } else { format!("{count} gates") };
+        let what = counted(count, "gate", "gates");
         output::line(format!("{what} of {resource} set: see `recomamp gates show {resource}`."))
     }
 }

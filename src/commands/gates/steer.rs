@@ -3,6 +3,7 @@
 use crate::commands::person::Person;
 use crate::commands::{connect, output};
 use crate::config::{self, Database};
+use crate::given;
 use crate::jobs;
 use crate::queue::Queue;
 use crate::telemetry::Mode;
@@ -22,7 +23,7 @@ pub struct Pause {
     /// The resource, such as host:api.example.com, queue:default or kind:ping.
     resource: String,
     /// Why, in a sentence for the person who finds it paused.
-    #[arg(long, value_parser = sentence)]
+    #[arg(long, alias = "reason", value_parser = given::sentence)]
     why: String,
     /// For how long, as in 30m; until it is resumed when not given.
     #[arg(long = "for", value_name = "DURATION", value_parser = config::duration)]
@@ -38,7 +39,7 @@ pub struct Resume {
     /// The resource.
     resource: String,
     /// Why, in a sentence.
-    #[arg(long, value_parser = sentence, default_value = "resumed")]
+    #[arg(long, alias = "reason", value_parser = given::sentence, default_value = "resumed")]
     why: String,
     #[command(flatten)]
     person: Person,
@@ -53,7 +54,7 @@ pub struct Trip {
     /// The resource.
     resource: String,
     /// Why, in a sentence for the person who finds it open.
-    #[arg(long, value_parser = sentence)]
+    #[arg(long, alias = "reason", value_parser = given::sentence)]
     why: String,
     #[command(flatten)]
     person: Person,
@@ -120,10 +121,4 @@ fn warn_of_strangers(resource: &str) {
 async fn database() -> Result<PgPool> {
     let database: Database = crate::commands::settings(Mode::Command)?;
     connect::ready(&database, 1).await
-}
-
-/// Something to read for whoever comes later.
-pub(super) fn sentence(text: &str) -> Result<String, &'static str> {
-    let text = text.trim();
-    if text.is_empty() { Err("say why, in a sentence") } else { Ok(text.to_owned()) }
 }

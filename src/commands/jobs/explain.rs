@@ -2,6 +2,8 @@
 
 use crate::commands::{connect, output};
 use crate::config::Database;
+use crate::jobs::refresh_token;
+use crate::plural::counted;
 use crate::queue::Queue;
 use crate::queue::explain::{Explanation, Reason, What};
 use crate::telemetry::Mode;
@@ -24,8 +26,9 @@ impl Explain {
         let database: Database = crate::commands::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let explanation = Queue::new().explain(&db, self.id).await?;
-        let explanation = explanation
+        let mut explanation = explanation
             .with_context(|| format!("there is no job {}: see `recomamp jobs list`", self.id))?;
+        refresh_token::explain(&db, &mut explanation).await?;
         if self.json { output::json(&explanation) } else { output::line(told(&explanation)) }
     }
 }
@@ -50,8 +53,9 @@ fn told(explanation: &Explanation) -> String {
             _ => String::new(),
         };
         lines.push(format!(
-            "After that: {} jobs of its lane go first, {} other lanes take turns with it{slots}.",
-            rank.ahead, rank.lanes
+            "After that: {} of its lane first, in turn with {}{slots}.",
+            counted(rank.ahead, "job", "jobs"),
+            counted(rank.lanes, "other lane", "other lanes")
         ));
     }
     lines.join("\n")
@@ -68,7 +72,10 @@ fn remedy(reason: &Reason) -> Option<String> {
         What::Limit => set("running N"),
         What::Rate => set("rate N/1s"),
         What::Quota => set("quota N@ZONE"),
-        What::Hold => set("holds N"),
+        What::Hold => match resource.strip_prefix("amc_instance:") {
+            Some(id) => Some(format!("To change it: recomamp instances limit {id} N")),
+            None => set("holds N"),
+        },
         What::NoProcess => Some("To see who works: recomamp status".to_owned()),
         What::Credential => Some("To see the tokens: recomamp users list".to_owned()),
         What::NotBefore

@@ -3,6 +3,7 @@
 use crate::commands::person::Person;
 use crate::commands::{connect, output};
 use crate::config::Database;
+use crate::given;
 use crate::queue::steer::{Because, Unfinished};
 use crate::queue::{Queue, Share, State};
 use crate::telemetry::Mode;
@@ -18,7 +19,7 @@ use sqlx::{PgPool, PgTransaction};
 #[derive(Debug, Args)]
 pub(super) struct Asked {
     /// Why, in a sentence for whoever looks at it later.
-    #[arg(long)]
+    #[arg(long, alias = "reason", value_parser = given::reason)]
     why: String,
     #[command(flatten)]
     person: Person,

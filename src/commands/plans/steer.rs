@@ -1,6 +1,7 @@
 //! A whole plan is paused, resumed, cancelled, or what failed of it is taken up again.
 
 use crate::commands::asked::{self, Asked};
+use crate::given;
 use crate::queue::Queue;
 use crate::steering;
 use anyhow::Result;
@@ -14,7 +15,7 @@ use clap::Args;
 )]
 pub struct Pause {
     /// Why, in one sentence.
-    #[arg(long)]
+    #[arg(long, alias = "reason", value_parser = given::reason)]
     why: String,
     /// When it goes on by itself.
     #[arg(long, value_name = "TIME")]
@@ -28,7 +29,7 @@ pub struct Pause {
 #[command(after_help = "Example:\n  recomamp plans resume plan-20250917-3f9a2c1e")]
 pub struct Resume {
     /// Why, in one sentence.
-    #[arg(long)]
+    #[arg(long, alias = "reason", value_parser = given::reason)]
     why: Option<String>,
     #[command(flatten)]
     asked: Asked,
@@ -41,7 +42,7 @@ pub struct Resume {
 )]
 pub struct Cancel {
     /// Why, in one sentence.
-    #[arg(long)]
+    #[arg(long, alias = "reason", value_parser = given::reason)]
     why: String,
     #[command(flatten)]
     asked: Asked,
@@ -53,7 +54,7 @@ pub struct Cancel {
 #[command(after_help = "Example:\n  recomamp plans retry plan-20250917-3f9a2c1e")]
 pub struct Retry {
     /// Why, in one sentence.
-    #[arg(long)]
+    #[arg(long, alias = "reason", value_parser = given::reason)]
     why: Option<String>,
     #[command(flatten)]
     asked: Asked,

@@ -1,21 +1,27 @@
 //! A schedule is added, looked ahead on, and given other times.
 
 use super::Asked;
-use crate::amc::AmcWorkflowId;
 use crate::clock;
+use crate::commands::values::Values;
 use crate::commands::webhooks::event;
 use crate::commands::{connect, output, settings};
 use crate::config::Database;
+use crate::given;
 use crate::queue::Queue;
 use crate::schedule::due::Timing;
 use crate::schedule::manage::{self, Ahead, Request};
+use crate::schedule::settings::{self as others, KEEP_RUNS, Settings, Wanted};
 use crate::schedule::window::WindowRule;
 use crate::store::schedules::{self, CatchUp, OverlapPolicy, ScheduleType, WindowAnchor};
 use crate::telemetry::Mode;
 use anyhow::{Context, Result};
 use chrono::{NaiveDate, NaiveTime};
-use clap::Args;
-use serde_json::{Map, Value, json};
+use chrono_tz::Tz;
+use clap::{ArgGroup, Args};
+use serde_json::{Value, json};
+
+/// What takes a bound away.
+const ALL: &str = "all";
 
 /// Adds a schedule, by cron or by an interval of days. It fires for times after now.
 #[derive(Debug, Args)]
@@ -27,23 +33,23 @@ Examples:
 The five fields of cron are minute, hour, day of month, month and day of week: Sunday is 0 or 7, Monday
 is 1, L the last day, 15W the working day nearest to the 15th, 1#2 the second Monday, 5L the last Friday.
 A time that the clocks skip is due right after the gap; one that happens twice is due once.")]
+#[command(group(ArgGroup::new("due").args(["cron", "every_days"]).required(true)))]
 pub struct Add {
-    /// How people and programs name it.
-    #[arg(long)]
-    schedule_id: AmcWorkflowId,
+    /// How people and programs name it: letters, digits, dot, hyphen and underscore.
+    #[arg(long, value_parser = given::id)]
+    schedule_id: String,
     /// The workflow to run.
     #[arg(long)]
     workflow: String,
     /// What to call it on a page.
-    #[arg(long)]
+    #[arg(long, value_parser = given::name)]
     name: Option<String>,
     #[command(flatten)]
     times: Times,
     #[command(flatten)]
     windows: Windows,
-    /// A value for one of the workflow's parameters. May be given several times.
-    #[arg(long = "param", value_name = "NAME=VALUE", value_parser = parameter)]
-    parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    parameters: Values,
     /// What happens to times that passed while nothing could fire: none, latest or all.
     #[arg(long, default_value = "latest")]
     catch_up: CatchUp,
@@ -64,7 +70,7 @@ pub struct Add {
     #[arg(long, default_value_t = 3)]
     failure_threshold: i32,
     /// How many runs that have ended are kept, with their results; all when not given.
-    #[arg(long, value_name = "RUNS", value_parser = clap::value_parser!(i32).range(1..))]
+    #[arg(long, value_name = "RUNS", value_parser = clap::value_parser!(i32).range(1..=65_535))]
     keep_runs: Option<i32>,
     /// Of which of its events webhooks are told, as in `run_failed,auto_paused`; of all that they want
     /// when not given.
@@ -74,16 +80,30 @@ pub struct Add {
     asked: Asked,
 }
 
-/// Gives a schedule other times. What was due before fires by the old ones.
+/// Gives a schedule other times, keeps more or fewer of its runs, tells others of other events.
+///
+/// What was due before fires by the old times. What is not given stays; but with new times the zone is UTC
+/// when it is not given.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Example:\n  recomamp schedules update monday --cron '0 4 * * 1' --timezone America/New_York"
-)]
+#[command(after_help = "\
+Examples:
+  recomamp schedules update monday --cron '0 4 * * 1' --timezone America/New_York
+  recomamp schedules update monday --keep-runs 50 --notify run_failed,auto_paused
+  recomamp schedules update monday --keep-runs all --notify all")]
+#[command(group(
+    ArgGroup::new("change").args(["cron", "every_days", "keep_runs", "notify"]).required(true).multiple(true)
+))]
 pub struct Update {
     /// The schedule.
     schedule_id: String,
     #[command(flatten)]
     times: Times,
+    /// How many runs that have ended are kept, with their results; or all.
+    #[arg(long, value_name = "RUNS|all", value_parser = keep_runs)]
+    keep_runs: Option<Wanted<i32>>,
+    /// Of which of its events webhooks are told; all for all that they want.
+    #[arg(long, value_name = "EVENTS|all", value_delimiter = ',', value_parser = event_or_all)]
+    notify: Option<Vec<String>>,
     #[command(flatten)]
     asked: Asked,
 }
@@ -106,7 +126,7 @@ pub struct Preview {
 #[derive(Debug, Args)]
 struct Times {
     /// Five fields: minute, hour, day of month, month, day of week.
-    #[arg(long, value_name = "EXPRESSION", required_unless_present = "every_days")]
+    #[arg(long, value_name = "EXPRESSION")]
     cron: Option<String>,
     /// Every so many days, instead of cron.
     #[arg(long, value_name = "DAYS", conflicts_with = "cron", requires = "from")]
@@ -118,8 +138,8 @@ struct Times {
     #[arg(long, value_name = "HH:MM", requires = "every_days", value_parser = time_of_day)]
     at: Option<NaiveTime>,
     /// The IANA zone in which it is due, and in which the days of its windows begin.
-    #[arg(long, default_value = "UTC")]
-    timezone: String,
+    #[arg(long, default_value_t = Tz::UTC, value_parser = given::zone)]
+    timezone: Tz,
 }
 
 /// Which days a run asks for.
@@ -137,6 +157,10 @@ struct Windows {
 }
 
 impl Times {
+    fn are_given(&self) -> bool {
+        self.cron.is_some() || self.every_days.is_some()
+    }
+
     fn timing(&self) -> Timing<'_> {
         let by_cron = self.cron.is_some();
         Timing {
@@ -145,7 +169,7 @@ impl Times {
             interval_days: self.every_days,
             anchor_date: self.from,
             anchor_time: (!by_cron).then(|| self.at.unwrap_or_default()),
-            timezone: &self.timezone,
+            timezone: self.timezone.name(),
         }
     }
 }
@@ -153,18 +177,14 @@ impl Times {
 impl Add {
     pub(super) async fn run(self) -> Result<()> {
         let database: Database = settings(Mode::Command)?;
-        let parameters = self.parameters.iter().cloned();
-        let parameters: Value = parameters
-            .map(|(name, value)| (name, Value::from(value)))
-            .collect::<Map<_, _>>()
-            .into();
+        let parameters = Value::from(self.parameters.read()?);
         let window = WindowRule {
             lookback_days: self.windows.lookback_days,
             lag_days: self.windows.lag_days,
             anchor: self.windows.window_anchor,
         };
         let request = Request {
-            schedule_id: self.schedule_id.as_str(),
+            schedule_id: &self.schedule_id,
             workflow: &self.workflow,
             name: self.name.as_deref(),
             timing: self.times.timing(),
@@ -198,13 +218,27 @@ impl Add {
 }
 
 impl Update {
+    fn others(&self) -> Settings {
+        let notify = match &self.notify {
+            None => Wanted::AsItIs,
+            Some(events) if events.iter().any(|event| event == ALL) => Wanted::All,
+            Some(events) => Wanted::Only(events.clone()),
+        };
+        Settings { keep_runs: self.keep_runs.clone().unwrap_or_default(), notify }
+    }
+
     pub(super) async fn run(self) -> Result<()> {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let timing = self.times.timing();
-        let by = self.asked.person.name();
-        manage::change(&mut tx, &Queue::new(), &self.schedule_id, &timing, by).await?;
+        let (id, by) = (&self.schedule_id, self.asked.person.name());
+        if self.times.are_given() {
+            manage::change(&mut tx, &Queue::new(), id, &self.times.timing(), by).await?;
+        }
+        let wanted = self.others();
+        if wanted.say_anything() {
+            others::set(&mut tx, id, &wanted, by).await?;
+        }
         tx.commit().await?;
         if self.asked.json {
             return output::json(&json!({"schedule_id": self.schedule_id}));
@@ -242,13 +276,19 @@ fn cells(time: &Ahead) -> [String; 4] {
     ]
 }
 
-fn time_of_day(text: &str) -> Result<NaiveTime, String> {
-    NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| "give a time such as 03:30".to_owned())
+fn keep_runs(text: &str) -> Result<Wanted<i32>, String> {
+    if text == ALL {
+        return Ok(Wanted::All);
+    }
+    let runs = text.parse().ok().filter(|runs| KEEP_RUNS.contains(runs));
+    runs.map(Wanted::Only)
+        .ok_or_else(|| format!("give between 1 and {}, or {ALL}", KEEP_RUNS.end()))
 }
 
-fn parameter(text: &str) -> Result<(String, String), &'static str> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("give a name and a value, as in brand=Acme"),
-    }
+fn event_or_all(text: &str) -> Result<String, String> {
+    if text == ALL { Ok(text.to_owned()) } else { event(text) }
+}
+
+fn time_of_day(text: &str) -> Result<NaiveTime, String> {
+    NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| "give a time such as 03:30".to_owned())
 }

@@ -36,7 +36,7 @@ pub struct Runs {
     /// The schedule.
     schedule_id: String,
     /// How many.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
     limit: u32,
     /// Print JSON.
     #[arg(long)]

@@ -3,6 +3,8 @@
 use super::Asked;
 use crate::commands::{connect, output, settings};
 use crate::config::Database;
+use crate::given;
+use crate::plural::counted;
 use crate::queue::Queue;
 use crate::schedule::manage;
 use crate::telemetry::Mode;
@@ -30,7 +32,7 @@ pub struct Pause {
     /// The schedule.
     schedule_id: String,
     /// Why, in one sentence.
-    #[arg(long)]
+    #[arg(long, alias = "reason", value_parser = given::reason)]
     why: String,
     /// When it goes on by itself.
     #[arg(long, value_name = "TIME")]
@@ -118,7 +120,7 @@ impl Cancel {
         if self.asked.json {
             return output::json(&json!({"schedule_id": self.schedule_id, "cancelled": runs}));
         }
-        output::line(format!("{runs} runs cancelled"))
+        output::line(format!("{} cancelled", counted(runs, "run", "runs")))
     }
 }
 

@@ -3,8 +3,9 @@
 use super::find;
 use crate::amc::{AmcInstanceId, AmcWorkflowId, INLINE_CHARS_MAX, Sql};
 use crate::backfill::request::form;
-use crate::commands::{connect, input, output, refused, settings, users};
+use crate::commands::{connect, input, output, refused, settings, users, wrong};
 use crate::config::Database;
+use crate::given;
 use crate::parameters::{check, declare, fill};
 use crate::store::executions::SubmitMode;
 use crate::store::workflows::{self, NewWorkflow};
@@ -26,7 +27,7 @@ pub struct Add {
     #[arg(long)]
     workflow_id: AmcWorkflowId,
     /// What to call it on a page.
-    #[arg(long)]
+    #[arg(long, value_parser = given::name)]
     name: String,
     /// The AMC instance it is meant for.
     #[arg(long)]
@@ -180,5 +181,6 @@ impl Read {
 
 fn list(file: &Path) -> Result<Value> {
     let text = input::text(file)?;
-    serde_json::from_str(&text).with_context(|| format!("{} is not JSON", file.display()))
+    let not_json = |error| wrong(format!("{} is not JSON: {error}", file.display()));
+    serde_json::from_str(&text).map_err(not_json)
 }

@@ -64,11 +64,17 @@ fn reason(facts: &Facts, standing: &Standing, shut: ShutGate) -> Reason {
         Gate::NotBefore => reason.why.clone_from(&standing.resource.reason),
         Gate::Limit => {
             reason.holders = Some(standing.running.clone());
-            reason.waits_for = Some("one of the running jobs ends".to_owned());
+            reason.waits_for = Some(match standing.resource.max_running {
+                Some(0) => "somebody raises the limit".to_owned(),
+                _ => "one of the running jobs ends".to_owned(),
+            });
         }
         Gate::Hold => {
             reason.holders = Some(standing.places.clone());
-            reason.waits_for = Some("a place is released".to_owned());
+            reason.waits_for = Some(match standing.resource.max_holds {
+                Some(0) => "somebody raises the limit".to_owned(),
+                _ => "a place is released".to_owned(),
+            });
         }
         Gate::Rate | Gate::Quota => {}
     }

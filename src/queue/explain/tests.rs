@@ -107,11 +107,11 @@ fn who_could_run_it_and_does_not_is_told_apart() {
         (vec![], "No process has been heard of lately: it is left alone until a worker starts"),
         (
             vec![process(&[("reports", 1)], &[("ping", 1)])],
-            "None of the 1 live processes works on the queue \"default\" (h, pid 1)",
+            "None of 1 live process works on the queue \"default\" (h, pid 1)",
         ),
         (
             vec![process(&[("default", 1)], &[("pong", 1)])],
-            "None of the 1 live processes of its queue knows the kind \"ping\"",
+            "None of 1 live process of its queue knows the kind \"ping\"",
         ),
         (vec![process(&[("default", 1)], &[("ping", 0)])], "Its arguments are version 1"),
     ] {

@@ -2,6 +2,7 @@
 
 use super::facts::{Facts, Holders, LaneStanding, Standing, Subject};
 use super::{Rank, Reason, gates};
+use crate::plural;
 use crate::queue::gate::Gate;
 use crate::queue::gate::breaker::{Breaker, State};
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
@@ -28,18 +29,18 @@ pub(super) fn why_later(job: &Subject) -> String {
     let said = job.last_error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
     // A snooze ends every row of mishaps, so what is counted here came after the last one.
     if job.rescues > 0 && job.last_error.as_ref().is_some_and(|said| said.contains("died")) {
-        return format!("its process died under it, {} times so far{said}", job.rescues);
+        return format!("its process died under it, {} so far{said}", times(job.rescues));
     }
     if job.throttles > 0 {
-        return format!("it was asked to slow down, {} times so far{said}", job.throttles);
+        return format!("it was asked to slow down, {} so far{said}", times(job.throttles));
     }
     match (job.attempt > 0, job.snoozes > 0) {
         (true, false) => format!("it tries again after failed attempt {}{of}{said}", job.attempt),
-        (false, true) => format!("it asked to run again later, {} times so far", job.snoozes),
+        (false, true) => format!("it asked to run again later, {} so far", times(job.snoozes)),
         (true, true) => format!(
-            "it waits after a failed attempt or because it asked to: {} failed attempts{of}, \
-             {} snoozes{said}",
-            job.attempt, job.snoozes
+            "it waits after a failed attempt or because it asked to: {}{of}, {}{said}",
+            plural::counted(job.attempt, "failed attempt", "failed attempts"),
+            plural::counted(job.snoozes, "snooze", "snoozes")
         ),
         (false, false) => "somebody moved its time".to_owned(),
     }
@@ -73,8 +74,8 @@ pub(super) fn no_process(facts: &Facts) -> (String, String) {
         let names: Vec<&str> = all.iter().take(10).map(|process| process.name.as_str()).collect();
         (
             format!(
-                "None of the {} live processes works on the queue {:?} ({})",
-                all.len(),
+                "None of {} works on the queue {:?} ({})",
+                plural::counted(all.len(), "live process", "live processes"),
                 job.queue,
                 names.join(", ")
             ),
@@ -92,8 +93,8 @@ pub(super) fn no_process(facts: &Facts) -> (String, String) {
     } else {
         (
             format!(
-                "None of the {} live processes of its queue knows the kind {:?}",
-                working.len(),
+                "None of {} of its queue knows the kind {:?}",
+                plural::counted(working.len(), "live process", "live processes"),
                 job.kind
             ),
             format!("a build is deployed that knows the kind {:?}", job.kind),
@@ -122,9 +123,16 @@ pub(super) fn shut(facts: &Facts, standing: &Standing, gate: Gate, reason: &Reas
             let why = resource.reason.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
             format!("{name} asked to be left alone until {}{why}", until.unwrap_or_default())
         }
+        Gate::Limit if resource.max_running == Some(0) => {
+            format!("Nobody may run on {name}, because its limit is 0{set}")
+        }
+        Gate::Hold if resource.max_holds == Some(0) => format!(
+            "Nobody may begin on {name}, because its limit is 0 places{set}; {}",
+            named("held by", &standing.places, now)
+        ),
         Gate::Limit => format!(
-            "{name} has its limit of {} running jobs{set}; {}",
-            resource.max_running.unwrap_or(0),
+            "{name} has its limit of {}{set}; {}",
+            plural::counted(resource.max_running.unwrap_or(0), "running job", "running jobs"),
             named("running now", &standing.running, now)
         ),
         Gate::Hold => format!(
@@ -156,10 +164,10 @@ fn breaker(name: &str, breaker: Option<&Breaker>, until: Option<&str>) -> String
             let jobs: Vec<String> =
                 probes.iter().take(10).map(|(job, _)| format!("job {job}")).collect();
             format!(
-                "The breaker of {name} is half-open since {}: {} probes under way ({}), {good} have \
-                 succeeded; the others wait for them",
+                "The breaker of {name} is half-open since {}: {} under way ({}), {good} succeeded \
+                 so far; the others wait",
                 said(*since),
-                probes.len(),
+                plural::counted(probes.len(), "probe", "probes"),
                 jobs.join(", ")
             )
         }
@@ -222,12 +230,15 @@ pub(super) fn turn(facts: &Facts) -> String {
     )
 }
 
+fn times(count: impl std::fmt::Display) -> String {
+    plural::counted(count, "time", "times")
+}
+
 fn counted(count: i64, one: &str, many: &str) -> String {
     match count {
         0 => format!("no {one}"),
-        1 => format!("1 {one}"),
         count if count >= Rank::MOST => format!("{count} or more {many}"),
-        count => format!("{count} {many}"),
+        count => plural::counted(count, one, many),
     }
 }
 

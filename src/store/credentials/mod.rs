@@ -10,4 +10,6 @@ pub use row::{
     AccessToken, Credential, RefreshToken, TokenState, access_token, expiring_before, list,
     refresh_token, unsynced_since, usable,
 };
-pub use steps::{accept_client, authorise, refuse, refuse_client, store_refreshed, synced};
+pub use steps::{
+    Refused, accept_client, authorise, refuse, refuse_client, store_refreshed, synced,
+};

@@ -83,32 +83,48 @@ pub async fn store_refreshed(
     Ok(done.rows_affected() == 1)
 }
 
-/// Writes down that Amazon refused the refresh token, and says whether that stopped it: when it was
-/// refused before, at least `confirmed_after` ago, and never accepted since.
-///
-/// Nothing is written when the credential is no longer of that generation: the user has logged in again.
+/// What a refusal of a refresh token means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Nothing: the user has logged in again meanwhile. Nothing was written.
+    Renewed,
+    /// It may be a mistake: it is looked at again.
+    Unconfirmed,
+    /// The user has to log in again.
+    Stopped,
+    /// The same, and that was known before.
+    StoppedBefore,
+}
+
+/// Writes down that Amazon refused the refresh token of this generation. That stops it when it was refused
+/// before, at least `confirmed_after` ago, and never accepted since.
 pub async fn refuse(
     db: impl PgExecutor<'_>,
     user: UserId,
     generation_expected: i64,
     error: &str,
     confirmed_after: Duration,
-) -> Result<bool, sqlx::Error> {
-    let stopped: Option<bool> = sqlx::query_scalar(
+) -> Result<Refused, sqlx::Error> {
+    let stopped: Option<(bool, bool)> = sqlx::query_as(
         r"-- credentials_refuse
-        update lwa_credentials
+        with was as (
+            select user_id, token_state
+            from lwa_credentials
+            where user_id = $1
+              and token_generation = $2
+            for no key update
+        )
+        update lwa_credentials credential
         set grant_refused_at = coalesce(grant_refused_at, clock.now),
             token_state = case
                 when coalesce(grant_refused_at, clock.now) <= clock.now - make_interval(secs => $4)
                 then 'needs_reauth'
-                else token_state
+                else credential.token_state
             end,
             token_error = $3
-        from (select engine.now() as now) as clock
-        where user_id = $1
-          and token_generation = $2
-          and token_state <> 'needs_reauth'
-        returning token_state = 'needs_reauth'",
+        from was, (select engine.now() as now) as clock
+        where credential.user_id = was.user_id
+        returning was.token_state = 'needs_reauth', credential.token_state = 'needs_reauth'",
     )
     .bind(user)
     .bind(generation_expected)
@@ -116,7 +132,12 @@ pub async fn refuse(
     .bind(confirmed_after.as_secs_f64())
     .fetch_optional(db)
     .await?;
-    Ok(stopped.unwrap_or(false))
+    Ok(match stopped {
+        None => Refused::Renewed,
+        Some((true, _)) => Refused::StoppedBefore,
+        Some((false, true)) => Refused::Stopped,
+        Some((false, false)) => Refused::Unconfirmed,
+    })
 }
 
 /// Writes down that Amazon refused a client id or its secret, for every credential that uses it.
@@ -229,12 +250,13 @@ mod tests {
     async fn a_refusal_that_comes_after_a_new_login_is_refused() {
         let house = authorised().await;
         let (db, user) = (house.db(), house.user);
-        assert!(refuse(db, user, 0, "invalid_grant", Duration::ZERO).await.unwrap());
-        assert!(!refuse(db, user, 0, "invalid_grant", Duration::ZERO).await.unwrap());
+        let refused = async || refuse(db, user, 0, "invalid_grant", Duration::ZERO).await.unwrap();
+        assert_eq!(refused().await, Refused::Stopped);
+        assert_eq!(refused().await, Refused::StoppedBefore);
         assert_eq!(token(&house).await.state, TokenState::NeedsReauth);
 
         authorise(db, user, Region::Na, None, &sealed("new")).await.unwrap();
-        assert!(!refuse(db, user, 0, "invalid_grant", Duration::ZERO).await.unwrap());
+        assert_eq!(refused().await, Refused::Renewed);
         let token = token(&house).await;
         assert_eq!((token.state, token.error, token.generation), (TokenState::Active, None, 1));
     }
@@ -243,16 +265,25 @@ mod tests {
     async fn a_refusal_stops_a_credential_only_when_it_is_repeated_after_a_while() {
         let house = authorised().await;
         let (db, user, minutes) = (house.db(), house.user, Duration::from_mins(10));
-        assert!(!refuse(db, user, 0, "invalid_grant", minutes).await.unwrap());
+        assert_eq!(
+            refuse(db, user, 0, "invalid_grant", minutes).await.unwrap(),
+            Refused::Unconfirmed
+        );
         house.database.advance_clock(Duration::from_mins(9)).await;
-        assert!(!refuse(db, user, 0, "invalid_grant", minutes).await.unwrap());
+        assert_eq!(
+            refuse(db, user, 0, "invalid_grant", minutes).await.unwrap(),
+            Refused::Unconfirmed
+        );
         assert_eq!(token(&house).await.state, TokenState::Active);
         // One good answer between them, and the first refusal was a mistake.
         store_refreshed(db, user, 0, &sealed("good"), HOUR, None, 0).await.unwrap();
         house.database.advance_clock(Duration::from_mins(9)).await;
-        assert!(!refuse(db, user, 1, "invalid_grant", minutes).await.unwrap());
+        assert_eq!(
+            refuse(db, user, 1, "invalid_grant", minutes).await.unwrap(),
+            Refused::Unconfirmed
+        );
         house.database.advance_clock(minutes).await;
-        assert!(refuse(db, user, 1, "invalid_grant", minutes).await.unwrap());
+        assert_eq!(refuse(db, user, 1, "invalid_grant", minutes).await.unwrap(), Refused::Stopped);
         assert_eq!(token(&house).await.state, TokenState::NeedsReauth);
     }
 

@@ -309,7 +309,7 @@ mod tests {
         let (_, same) = house.collection("col_2", 1).await;
         house.queued(week_ids[0]).await;
         assert!(!go_on(house.db(), week_ids[0]).await.unwrap(), "it is not blocked");
-        assert!(block(house.db(), week_ids[0], "lost").await.unwrap());
+        assert!(block(house.db(), week_ids[0], "lost", 0).await.unwrap());
         let pause =
             collections::Pause { reason: "holidays", by: "ana", auto: false, resume_at: None };
         assert!(collections::pause(house.db(), collection, &pause).await.unwrap());

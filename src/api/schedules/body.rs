@@ -1,0 +1,175 @@
+//! What a program says of a schedule that it wants, or wants changed.
+
+use crate::api::error::Problem;
+use crate::api::fields::Fields;
+use crate::given;
+use crate::schedule::due::Timing;
+use crate::schedule::manage::{
+    ATTEMPTS, CATCH_UP_MAX, FAILURES, JITTER_SECONDS, Request, WINDOW_DEFAULT,
+};
+use crate::schedule::settings::{KEEP_RUNS, Settings, Wanted};
+use crate::schedule::window::{LAG_DAYS, LOOKBACK_DAYS, WindowRule};
+use crate::store::schedules::{CatchUp, OverlapPolicy, ScheduleType, WindowAnchor};
+use crate::webhooks::message::EVENTS;
+use chrono::{NaiveDate, NaiveTime};
+use chrono_tz::Tz;
+use serde_json::{Value, json};
+
+/// What a program wants to run by itself.
+pub struct Wish {
+    /// Names it.
+    pub schedule_id: String,
+    workflow: String,
+    name: Option<String>,
+    times: Times,
+    window: WindowRule,
+    parameters: Value,
+    catch_up: (CatchUp, i32),
+    overlap: OverlapPolicy,
+    jitter_seconds: i32,
+    max_attempts: i32,
+    failure_threshold: i32,
+    /// How many of its runs are kept; none for all.
+    pub keep_runs: Option<i32>,
+    /// Of which events webhooks are told; none for all that they want.
+    pub notify: Option<Vec<String>>,
+}
+
+/// When it is due.
+pub struct Times {
+    cron: Option<String>,
+    interval: Option<(i32, NaiveDate, NaiveTime)>,
+    timezone: Option<Tz>,
+}
+
+impl Times {
+    /// Reads it.
+    pub fn read(fields: &mut Fields) -> Result<Self, Problem> {
+        let cron: Option<String> = fields.optional("cron", "five fields, as text")?;
+        let interval = interval(fields)?;
+        if cron.is_some() && interval.is_some() {
+            return Err(Problem::invalid("interval", "cron and interval are both given")
+                .with_remedy("give one of them"));
+        }
+        Ok(Self { cron, interval, timezone: fields.text("timezone", given::zone)? })
+    }
+
+    /// Whether there are other times. A zone alone says nothing.
+    pub fn are_given(&self) -> Result<bool, Problem> {
+        let are_given = self.cron.is_some() || self.interval.is_some();
+        if self.timezone.is_some() && !are_given {
+            return Err(Problem::invalid("timezone", "timezone is given without cron or interval")
+                .with_remedy("give one of them too"));
+        }
+        Ok(are_given)
+    }
+
+    /// The same, as schedules take it.
+    pub fn timing(&self) -> Timing<'_> {
+        let (days, anchor, time) = match self.interval {
+            Some((days, anchor, time)) => (Some(days), Some(anchor), Some(time)),
+            None => (None, None, None),
+        };
+        let by_cron = self.cron.is_some() || days.is_none();
+        Timing {
+            schedule_type: if by_cron { ScheduleType::Cron } else { ScheduleType::Interval },
+            cron_expression: self.cron.as_deref(),
+            interval_days: days,
+            anchor_date: anchor,
+            anchor_time: time,
+            timezone: self.timezone.unwrap_or(Tz::UTC).name(),
+        }
+    }
+}
+
+/// What else is to be changed.
+pub fn settings(fields: &mut Fields) -> Result<Settings, Problem> {
+    let keep_runs = if fields.is_null("keep_runs") {
+        Wanted::All
+    } else {
+        fields.number("keep_runs", KEEP_RUNS)?.map_or(Wanted::AsItIs, Wanted::Only)
+    };
+    let notify = if fields.is_null("notify") {
+        Wanted::All
+    } else {
+        notify(fields)?.map_or(Wanted::AsItIs, Wanted::Only)
+    };
+    Ok(Settings { keep_runs, notify })
+}
+
+/// Of which events webhooks are told.
+fn notify(fields: &mut Fields) -> Result<Option<Vec<String>>, Problem> {
+    let events: Option<Vec<String>> = fields.optional("notify", "a list of kinds of events")?;
+    let strange = |event: &&String| !EVENTS.contains(&event.as_str());
+    match events.iter().flatten().find(strange) {
+        None => Ok(events),
+        Some(event) => Err(Problem::invalid("notify", format!("there is no event {event:?}"))
+            .with_remedy(format!("use some of {}", EVENTS.join(", ")))),
+    }
+}
+
+impl Wish {
+    /// Reads it.
+    pub fn read(fields: &mut Fields) -> Result<Self, Problem> {
+        let window = WindowRule {
+            lookback_days: fields
+                .number("lookback_days", LOOKBACK_DAYS)?
+                .unwrap_or(WINDOW_DEFAULT.lookback_days),
+            lag_days: fields
+                .number("lag_days", 0..=*LAG_DAYS.end())?
+                .unwrap_or(WINDOW_DEFAULT.lag_days),
+            anchor: fields
+                .optional("window_anchor", "day, week or month")?
+                .unwrap_or(WindowAnchor::Day),
+        };
+        let catch_up = (
+            fields.optional("catch_up", "none, latest or all")?.unwrap_or(CatchUp::Latest),
+            fields.number("catch_up_max", CATCH_UP_MAX)?.unwrap_or(10),
+        );
+        Ok(Self {
+            schedule_id: fields.required_text("schedule_id", "an id, as text", given::id)?,
+            workflow: fields.required("workflow", "the id of a workflow, as text")?,
+            name: fields.text("name", given::name)?,
+            times: Times::read(fields)?,
+            window,
+            parameters: fields.optional("parameters", "an object")?.unwrap_or_else(|| json!({})),
+            catch_up,
+            overlap: fields
+                .optional("overlap", "skip, queue_one or cancel_old")?
+                .unwrap_or(OverlapPolicy::Skip),
+            jitter_seconds: fields.number("jitter_seconds", JITTER_SECONDS)?.unwrap_or(0),
+            max_attempts: fields.number("max_attempts", ATTEMPTS)?.unwrap_or(5),
+            failure_threshold: fields
+                .number("failure_threshold", 0..=*FAILURES.end())?
+                .unwrap_or(3),
+            keep_runs: fields.number("keep_runs", KEEP_RUNS)?,
+            notify: notify(fields)?,
+        })
+    }
+
+    /// The same, as those who add it take it.
+    pub fn request(&self) -> Request<'_> {
+        Request {
+            schedule_id: &self.schedule_id,
+            workflow: &self.workflow,
+            name: self.name.as_deref(),
+            timing: self.times.timing(),
+            window: self.window,
+            parameters: &self.parameters,
+            catch_up: self.catch_up,
+            overlap: self.overlap,
+            jitter_seconds: self.jitter_seconds,
+            max_attempts_per_run: self.max_attempts,
+            failure_threshold: (self.failure_threshold != 0).then_some(self.failure_threshold),
+        }
+    }
+}
+
+fn interval(fields: &mut Fields) -> Result<Option<(i32, NaiveDate, NaiveTime)>, Problem> {
+    let Some(mut interval) = fields.object("interval")? else { return Ok(None) };
+    let days = interval.required_number("days", 1..=366)?;
+    let from = interval.required("from", "a date such as 2025-01-06")?;
+    let at = interval.optional("at", "a time of day such as 03:30:00")?.unwrap_or_default();
+    interval.end()?;
+    Ok(Some((days, from, at)))
+}
