@@ -81,7 +81,8 @@ pub async fn after_week(
     let Some(found) = collections::lock(&mut *connection, collection).await? else {
         return Ok(());
     };
-    let failures = match (outcome, why) {
+    // One that was collected again in vain kept its rows: nothing is missing, so it is no failure.
+    let failures = match (week.week.status, why) {
         (WeekStatus::Failed, why) => {
             let why = why.unwrap_or("no reason was given");
             let why = format!("{}: {why}", week.week.week_start_date);

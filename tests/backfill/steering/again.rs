@@ -113,6 +113,7 @@ async fn a_week_that_cannot_be_collected_again_keeps_its_rows() {
     );
     assert_eq!((after.data_version, after.row_count), (1, Some(12)));
     assert!(after.error_message.is_some_and(|why| why.contains("Internal error")));
+    assert_eq!(site.collection(collection).await.failures, 0, "nothing is missing");
 
     // So does one that is called off meanwhile.
     site.steered(collection, Verb::Recollect(1)).await;
