@@ -25,6 +25,8 @@ use std::time::Duration;
 
 /// How long another week that asks the same question, or an execution that is being stopped, is left alone.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// The pause before a week looks again whether its last execution has been stopped.
+const STOPPING: Duration = Duration::from_secs(5);
 
 /// Brings one week forward.
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,9 +65,7 @@ impl Job for CollectWeek {
             Some(execution) if !execution.status.is_terminal() => {
                 self.tend(tools, attempt, &week, &execution).await
             }
-            _ if week.week.status.is_terminal() || week.collection_status.is_terminal() => {
-                Ok(Outcome::Done)
-            }
+            _ if is_over(&week) => self.leave(tools, attempt, &week).await,
             Some(execution) if week.week.status == WeekStatus::Running => {
                 self.after(tools, attempt, &week, &execution).await
             }
@@ -94,7 +94,30 @@ pub async fn unblock(
     Ok(weeks.len() + members + resumed)
 }
 
+fn is_over(week: &WeekInCollection) -> bool {
+    week.week.status.is_terminal() || week.collection_status.is_terminal()
+}
+
 impl CollectWeek {
+    /// There is nothing to do. Whoever takes the week up again meanwhile waits at its collection, and then
+    /// finds no such job as this one under way.
+    async fn leave(
+        &self,
+        tools: &Tools,
+        attempt: &Attempt,
+        week: &WeekInCollection,
+    ) -> Result<Outcome, Failure> {
+        let mut transaction = crate::transaction::begin(&tools.db).await?;
+        collections::lock(&mut transaction, week.week.collection_id).await?;
+        let now = weeks::by_id(&mut *transaction, self.week_id).await?;
+        if now.is_some_and(|now| !is_over(&now)) {
+            return Ok(Outcome::Snooze(Duration::ZERO));
+        }
+        let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+        transaction.commit().await?;
+        Ok(outcome)
+    }
+
     /// An execution is under way. Whoever should be working on it is asked to, once more if need be;
     /// unless that very job was discarded.
     async fn tend(
@@ -109,8 +132,8 @@ impl CollectWeek {
             return owner::give_up(tools, attempt, execution, kind).await;
         }
         if execution.cancel_requested_at.is_some() && !week.week.status.is_terminal() {
-            // Asked for again while its last execution is being stopped.
-            return Ok(Outcome::Snooze(LOOK_AGAIN));
+            // Asked for again while its last execution is being stopped, which may end at any moment.
+            return Ok(Outcome::Snooze(STOPPING));
         }
         let blocked = week.week.status == WeekStatus::Blocked;
         if blocked && !weeks::go_on(&tools.db, week.week.id).await? {
@@ -188,7 +211,9 @@ impl CollectWeek {
             return Ok(outcome);
         }
         if status.is_terminal() {
-            return Ok(Outcome::Done);
+            let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+            transaction.commit().await?;
+            return Ok(outcome);
         }
         let first = week.week.status != WeekStatus::Running;
         let again = week.week.previous_execution_id.is_some();

@@ -4,7 +4,7 @@
 //! them has ended, and once more each time that collections were taken up again and have ended.
 
 use crate::backfill::plans;
-use crate::queue::group::{Made, NewGroup, Rule};
+use crate::queue::group::{Made, NewGroup, Rule, Standing};
 use crate::queue::{Attempt, Error, Failure, Job, NewJob, Outcome, Queue, State};
 use crate::store::collections::CollectionStatus;
 use crate::store::events::{self, NewEvent};
@@ -82,17 +82,43 @@ pub async fn collection_ended(
     Ok(())
 }
 
-/// A collection that had ended is taken up again, in the caller's transaction, and so is its plan.
+/// A collection that had ended is taken up again, in the caller's transaction, and so is its plan, with an
+/// event, if that had ended.
 pub async fn collection_reopened(
     queue: &Queue,
     connection: &mut PgConnection,
     collection: CollectionUuid,
+    by: &str,
 ) -> Result<(), Error> {
-    if let Some((plan, plan_id)) = rows::lock_of_collection(&mut *connection, collection).await? {
-        let group = group(queue, &mut *connection, plan, &plan_id).await?;
-        queue.reopen_members(connection, group, &[collection.to_string()]).await?;
+    let Some((plan, plan_id)) = rows::lock_of_collection(&mut *connection, collection).await?
+    else {
+        return Ok(());
+    };
+    let group = group(queue, &mut *connection, plan, &plan_id).await?;
+    let had_ended = has_ended(queue, &mut *connection, group).await?;
+    queue.reopen_members(&mut *connection, group, &[collection.to_string()]).await?;
+    if had_ended && !has_ended(queue, &mut *connection, group).await? {
+        let event = NewEvent {
+            entity: "plan",
+            entity_id: &plan_id,
+            from_status: None,
+            to_status: Some(CollectionStatus::Running.as_str()),
+            actor: by,
+            reason: Some("a collection of it is taken up again"),
+            detail: &json!({"collection": collection}),
+        };
+        events::append(connection, &event).await?;
     }
     Ok(())
+}
+
+async fn has_ended(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    group: i64,
+) -> Result<bool, Error> {
+    let found = queue.group(connection, group).await?;
+    Ok(found.is_some_and(|group| group.state != Standing::Open))
 }
 
 /// The plan's group. One that was forgotten, long after its end, is made anew.

@@ -244,6 +244,11 @@ pub async fn stop(
                 amc_status: None,
             };
             end_execution(tools, &mut transaction, execution, &trouble).await?;
+            // Somebody may have taken it up again, and have found this job under way: it looks once more.
+            let next = Outcome::Snooze(Duration::ZERO);
+            let outcome = attempt.complete_in(&mut transaction, next).await?;
+            transaction.commit().await?;
+            return Ok(outcome);
         }
         Some(status) => {
             let now = Execution { status, ..execution.clone() };

@@ -64,7 +64,7 @@ impl Job for RunBatchMember {
                     None => go_on(tools, attempt, &member, &execution).await,
                 }
             }
-            _ if member.status.is_terminal() => Ok(Outcome::Done),
+            _ if member.status.is_terminal() => leave(tools, attempt, &member).await,
             Some(execution) if member.status == WeekStatus::Running => {
                 try_again(tools, attempt, &member, &execution).await
             }
@@ -170,6 +170,20 @@ pub async fn after_member(
         detail: &json!({}),
     };
     events::append(connection, &event).await
+}
+
+/// There is nothing to do. Whoever takes the member up again meanwhile waits at its batch, and then finds
+/// no such job as this one under way.
+async fn leave(tools: &Tools, attempt: &Attempt, member: &BatchMember) -> Result<Outcome, Failure> {
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
+    batches::lock_of_member(&mut *transaction, member.id).await?;
+    let now = batches::member(&mut *transaction, member.id).await?;
+    if now.is_some_and(|now| !now.status.is_terminal()) {
+        return Ok(Outcome::Snooze(Duration::ZERO));
+    }
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    transaction.commit().await?;
+    Ok(outcome)
 }
 
 /// An execution is under way: whoever should be working on it is asked to. Whoever cancels the batch

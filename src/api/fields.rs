@@ -79,6 +79,13 @@ impl Fields {
         self.optional(name, must_be)?.ok_or_else(|| self.missing(name, must_be))
     }
 
+    /// A field that is read twice, as text and as its absence, is one field.
+    fn know(&mut self, name: &'static str) {
+        if !self.known.contains(&name) {
+            self.known.push(name);
+        }
+    }
+
     /// A text that may be missing or null. `read` tells what is wrong with it as a phrase that follows
     /// the field's name, with the remedy after a colon.
     pub fn text<T>(
@@ -155,7 +162,7 @@ impl Fields {
 
     /// Whether a field is there and null. Then it is read.
     pub fn is_null(&mut self, name: &'static str) -> bool {
-        self.known.push(name);
+        self.know(name);
         self.map.get(name).is_some_and(Value::is_null) && self.map.remove(name).is_some()
     }
 
@@ -175,7 +182,7 @@ impl Fields {
     }
 
     fn take(&mut self, name: &'static str) -> Option<Value> {
-        self.known.push(name);
+        self.know(name);
         self.map.remove(name).filter(|value| !value.is_null())
     }
 

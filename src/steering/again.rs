@@ -36,7 +36,7 @@ pub async fn retry(
     if retried == 0 {
         return Ok(unchanged(&collection, "has nothing to retry"));
     }
-    let said = go_on(transaction, queue, &collection).await?;
+    let said = go_on(transaction, queue, &collection, because).await?;
     let said = format!("takes up {}{said}", some_weeks(retried));
     done(transaction, &collection, because, (retried, said), json!({"retry": week})).await
 }
@@ -64,7 +64,7 @@ pub async fn recollect(
         );
         return Ok(unchanged(&collection, &said));
     }
-    let said = go_on(transaction, queue, &collection).await?;
+    let said = go_on(transaction, queue, &collection, because).await?;
     let said = format!("collects {} again{said}", some_weeks(again));
     done(transaction, &collection, because, (again, said), json!({"recollect": last})).await
 }
@@ -74,11 +74,13 @@ pub(super) async fn go_on(
     transaction: &mut PgConnection,
     queue: &Queue,
     collection: &Collection,
+    because: &Because<'_>,
 ) -> Result<&'static str, SteerError> {
-    let status = collections::reopen(&mut *transaction, collection.id).await?;
     if collection.status.is_terminal() {
-        finish_plan::collection_reopened(queue, &mut *transaction, collection.id).await?;
+        let by = because.by;
+        finish_plan::collection_reopened(queue, &mut *transaction, collection.id, by).await?;
     }
+    let status = collections::reopen(&mut *transaction, collection.id).await?;
     if status == CollectionStatus::Paused {
         return Ok(" when it is resumed: it is paused");
     }

@@ -31,9 +31,9 @@ pub async fn cancel(
 pub(super) struct Cancelled {
     /// The answer.
     pub(super) steered: Steered,
-    /// Which one; none when nothing changed.
-    collection: Option<CollectionUuid>,
-    /// The jobs that have nothing left to do.
+    /// Which one, and where it stands now; none when nothing changed.
+    collection: Option<(CollectionUuid, CollectionStatus)>,
+    /// The jobs of its weeks, which have nothing left to do.
     jobs: Vec<i64>,
     /// Its executions that were under way.
     stopping: Vec<Stopping>,
@@ -57,7 +57,8 @@ pub(super) async fn end(
     }
     let said = format!("cancelled by {}: {reason}", because.by);
     let jobs = jobs_of_weeks(&mut *transaction, collection.id).await?;
-    collections::cancel(&mut *transaction, collection.id, &said).await?;
+    let status = collections::cancel(&mut *transaction, collection.id, &said).await?;
+    let status = status.unwrap_or(CollectionStatus::Cancelled);
     let stopping = executions::ask_to_cancel(&mut *transaction, collection.id, &said).await?;
     let cancelled = weeks::cancel_all(&mut *transaction, collection.id, &said).await?;
     let open = stopping.iter().filter(|one| !has_ended(one)).count();
@@ -68,7 +69,7 @@ pub(super) async fn end(
     let said = format!("is cancelled: {}{at_amc}", some_weeks(cancelled));
     let detail = json!({"stopping_at_amc": open});
     let steered = done(transaction, &collection, because, (cancelled, said), detail).await?;
-    Ok(Cancelled { steered, collection: Some(collection.id), jobs, stopping })
+    Ok(Cancelled { steered, collection: Some((collection.id, status)), jobs, stopping })
 }
 
 fn has_ended(one: &Stopping) -> bool {
@@ -93,15 +94,16 @@ pub(super) async fn follow(
         }
     }
     let gone: Vec<_> = stopping().filter(|one| has_ended(one)).map(|one| one.id).collect();
-    let mut jobs: Vec<_> = cancelled.iter().flat_map(|one| one.jobs.iter().copied()).collect();
+    let of_weeks: Vec<_> = cancelled.iter().flat_map(|one| one.jobs.iter().copied()).collect();
+    let mut jobs = hold_waiting(&mut *transaction, &of_weeks).await?;
     jobs.extend(jobs_of_executions(&mut *transaction, &gone).await?);
     let why = steer::Because { by: because.by, why: because.reason()? };
     queue.cancel(&mut *transaction, &jobs, &why).await?;
     for id in gone {
         queue.release(&mut *transaction, &resources::holder(id)).await?;
     }
-    for collection in cancelled.iter().filter_map(|one| one.collection) {
-        feed::ended(queue, &mut *transaction, collection, CollectionStatus::Cancelled).await?;
+    for (collection, status) in cancelled.iter().filter_map(|one| one.collection) {
+        feed::ended(queue, &mut *transaction, collection, status).await?;
     }
     Ok(())
 }
@@ -121,6 +123,26 @@ async fn jobs_of_weeks(
           and week.status in ('pending', 'running', 'blocked')",
     )
     .bind(collection)
+    .fetch_all(connection)
+    .await
+}
+
+/// Those of these jobs that wait. One that runs finds out by itself that there is nothing to do; were it
+/// marked as cancelled, it would end so even when its week has been taken up again before it heard.
+async fn hold_waiting(
+    connection: &mut PgConnection,
+    jobs: &[i64],
+) -> Result<Vec<i64>, sqlx::Error> {
+    sqlx::query_scalar(
+        "-- jobs_hold_waiting
+        select id
+        from engine.jobs
+        where id = any($1)
+          and state = 'waiting'
+        order by id
+        for no key update",
+    )
+    .bind(jobs)
     .fetch_all(connection)
     .await
 }

@@ -62,7 +62,7 @@ pub async fn widen(
         return Ok(unchanged(&collection, "covers these weeks already"));
     }
     collections::cover(&mut *transaction, collection.id).await?;
-    let said = go_on(transaction, queue, &collection).await?;
+    let said = go_on(transaction, queue, &collection, because).await?;
     let said = format!("collects {} more{said}", some_weeks(added));
     let detail = json!({"from": from, "until": until});
     done(transaction, &collection, because, (added, said), detail).await

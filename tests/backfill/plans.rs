@@ -128,7 +128,7 @@ async fn a_plan_over_two_instances_is_collected_and_ends_once() {
     site.idle().await;
     working.stop().await;
     assert_eq!(group(&site, plan_id).await, (Standing::Met, 0, 2));
-    assert_eq!(became(&site, plan_id).await, ["pending", "completed", "completed"]);
+    assert_eq!(became(&site, plan_id).await, ["pending", "completed", "running", "completed"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,7 +156,7 @@ async fn a_plan_whose_group_was_forgotten_ends_again_all_the_same() {
         .await;
     site.idle().await;
     working.stop().await;
-    assert_eq!(became(&site, plan_id).await, ["pending", "completed", "completed"]);
+    assert_eq!(became(&site, plan_id).await, ["pending", "completed", "running", "completed"]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -205,7 +205,7 @@ async fn a_plan_is_paused_resumed_and_cancelled_as_a_whole() {
     working.stop().await;
     let ended = plan(&site, plan_id).await;
     assert_eq!((ended.status, ended.progress.done), (CollectionStatus::Completed, 60));
-    assert_eq!(became(&site, plan_id).await, ["pending", "cancelled", "completed"]);
+    assert_eq!(became(&site, plan_id).await, ["pending", "cancelled", "running", "completed"]);
     let mut tx = site.db.pool().begin().await.expect("begun");
     let unknown = resume_plan(&mut tx, queue, "nothing", &because).await.expect_err("refused");
     assert!(unknown.to_string().starts_with("there is no plan \"nothing\""), "{unknown}");

@@ -1,8 +1,11 @@
 //! Workers that die or fall asleep in the middle of a backfill.
 
 use super::{PATIENCE, held, site};
+use crate::harness::eventually::eventually;
 use nix::sys::signal::Signal;
 use recomamp::simulator::{Effect, Operation as Op};
+use recomamp::steering::{self, Because};
+use recomamp::transaction;
 
 const WEEKS: u32 = 20;
 
@@ -42,6 +45,38 @@ async fn a_backfill_survives_one_kill_after_another() {
         worker.finish().await;
         site.db.advance_clock(PATIENCE).await;
     }
+    let working = site.work();
+    site.assert_complete(collection, WEEKS).await;
+    working.stop().await;
+}
+
+/// Whoever begins a week waits for the instance's row, which is ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weeks_that_a_dead_worker_was_about_to_begin_can_be_cancelled_and_taken_up_again() {
+    let site = site().await;
+    let collection = site.backfill(WEEKS).await;
+    let mut ours = site.db.pool().begin().await.expect("begun");
+    sqlx::query("select from amc_instances for update").execute(&mut *ours).await.expect("locked");
+    let worker = site.start_worker().await;
+    let beginning = "select count(*) from engine.jobs
+        where kind = 'collect_week' and state = 'running'";
+    eventually("weeks begin", async || site.count(beginning).await > 0).await;
+    worker.signal(Signal::SIGKILL);
+    worker.finish().await;
+    ours.rollback().await.expect("unlocked");
+
+    let id = site.text("select collection_id from report_data_collections").await;
+    let because = Because { by: "ana", why: Some("a test") };
+    let queue = &site.tools.queue;
+    let mut tx = transaction::begin(site.db.pool()).await.expect("begun");
+    steering::cancel(&mut tx, queue, &id, &because).await.expect("cancelled");
+    tx.commit().await.expect("committed");
+    let mut tx = transaction::begin(site.db.pool()).await.expect("begun");
+    steering::retry(&mut tx, queue, &id, None, &because).await.expect("taken up again");
+    tx.commit().await.expect("committed");
+
+    // Nobody looks for forgotten weeks here: each of them has its job.
+    site.db.advance_clock(PATIENCE).await;
     let working = site.work();
     site.assert_complete(collection, WEEKS).await;
     working.stop().await;

@@ -13,7 +13,7 @@ use clap::Args;
 #[command(after_help = "Example:\n  recomamp plans list --limit 5")]
 pub struct List {
     /// How many.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
     /// Print JSON.
     #[arg(long)]

@@ -199,16 +199,27 @@ pub async fn reopen(
     .await
 }
 
-/// pending, running, paused → cancelled.
+/// pending, running, paused → cancelled; or completed, when all that was left was to collect weeks again
+/// that keep their rows. Call it before the weeks are cancelled. Where it stands then; none when it had
+/// ended.
 pub async fn cancel(
     db: impl PgExecutor<'_>,
     collection: CollectionUuid,
     reason: &str,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
+) -> Result<Option<CollectionStatus>, sqlx::Error> {
+    sqlx::query_scalar(
         r"-- collections_cancel
         update report_data_collections
-        set status = 'cancelled',
+        set status = case
+                when exists (
+                    select
+                    from report_data_weeks
+                    where collection_id = $1
+                      and status not in ('succeeded', 'skipped')
+                      and previous_execution_id is null
+                ) then 'cancelled'
+                else 'completed'
+            end::collection_status,
             finished_at = (select engine.now()),
             last_error = $2,
             pause_reason = null,
@@ -218,13 +229,13 @@ pub async fn cancel(
             paused_for = null,
             resume_at = null
         where id = $1
-          and status in ('pending', 'running', 'paused')",
+          and status in ('pending', 'running', 'paused')
+        returning status",
     )
     .bind(collection)
     .bind(text::message(reason))
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
+    .fetch_optional(db)
+    .await
 }
 
 /// Counts a failed week, and keeps what it said. How many failed, this one included.

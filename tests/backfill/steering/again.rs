@@ -121,6 +121,8 @@ async fn a_week_that_cannot_be_collected_again_keeps_its_rows() {
     site.steered(collection, Verb::Cancel).await;
     site.assert_nothing_is_left().await;
     working.stop().await;
+    let status = site.collection(collection).await.status;
+    assert_eq!(status, CollectionStatus::Completed, "nothing is missing");
     let after = site.weeks(collection).await.remove(2);
     assert_eq!(
         (after.status, after.workflow_execution_id),

@@ -75,7 +75,7 @@ pub(super) async fn decide(
         let Some(decision) = group.decide(overdue) else { continue };
         let jobs = write(connection, &group, &decision).await?;
         let (name, what) = (format!("group:{}", group.name), decision.what);
-        tracing::info!(group = group.name, what, why = decision.why, "a group was decided");
+        tracing::debug!(group = group.name, what, why = decision.why, "a group was decided");
         gates::note(connection, &name, what, "engine", &decision.why).await?;
         woken.extend(jobs.iter().map(|job| job.queue.clone()));
         enqueue::enqueue(connection, &jobs, None, |_| true).await?;
