@@ -50,6 +50,10 @@ pub struct ScheduleView {
     pub resume_at: Option<DateTime<Utc>>,
     /// How many failed runs in a row pause it; none when failures never do.
     pub failure_threshold: Option<i32>,
+    /// How many of the runs that have ended are kept; none for all.
+    pub keep_runs: Option<i32>,
+    /// Of which of its events webhooks are told; none for all that they want.
+    pub notify: Option<Value>,
     /// Failed runs since the last that succeeded.
     pub consecutive_failures: i32,
     /// When it last fired.
@@ -108,6 +112,11 @@ impl ScheduleView {
             paused_at: schedule.paused_at,
             resume_at: schedule.resume_at,
             failure_threshold: schedule.auto_pause_on_failure.then_some(schedule.failure_threshold),
+            keep_runs: schedule.execution_history_limit,
+            notify: schedule
+                .notification_config
+                .as_ref()
+                .and_then(|told| told.get("events").cloned()),
             consecutive_failures: schedule.consecutive_failures,
             last_run_at: schedule.last_run_at,
             next,

@@ -127,6 +127,9 @@ async fn a_program_adds_a_schedule_and_steers_it() {
     let told = "select notification_config ->> 'events' from workflow_schedules";
     let changed = patch(json!({"keep_runs": 7, "notify": ["run_failed"], "by": "ana"})).await;
     assert_eq!(changed.status(), StatusCode::OK);
+    let view = changed.json::<Value>().await.unwrap();
+    assert_eq!((&view["keep_runs"], &view["notify"]), (&json!(7), &json!(["run_failed"])));
+    problem(patch(json!({"notify": []})).await, StatusCode::UNPROCESSABLE_ENTITY).await;
     assert_eq!(text(&served.site, kept).await.as_deref(), Some("7"));
     assert_eq!(text(&served.site, told).await.as_deref(), Some("[\"run_failed\"]"));
     let changed = patch(json!({"keep_runs": null, "cron": "45 2 * * *"})).await;

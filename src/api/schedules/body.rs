@@ -100,6 +100,10 @@ pub fn settings(fields: &mut Fields) -> Result<Settings, Problem> {
 /// Of which events webhooks are told.
 fn notify(fields: &mut Fields) -> Result<Option<Vec<String>>, Problem> {
     let events: Option<Vec<String>> = fields.optional("notify", "a list of kinds of events")?;
+    if events.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Problem::invalid("notify", "notify names no event")
+            .with_remedy("name some, or give null for all; disable a webhook to hear nothing"));
+    }
     let strange = |event: &&String| !EVENTS.contains(&event.as_str());
     match events.iter().flatten().find(strange) {
         None => Ok(events),

@@ -2,6 +2,7 @@
 
 use crate::commands::{connect, output, settings};
 use crate::config::Database;
+use crate::plural::counted;
 use crate::schedule::view::{self, RunView, ScheduleView};
 use crate::store::schedules;
 use crate::telemetry::Mode;
@@ -89,6 +90,26 @@ impl Show {
             field("overlap", schedule.overlap.to_string()),
             field("catch_up", format!("{} (at most {})", schedule.catch_up, schedule.catch_up_max)),
             field("failures in a row", schedule.consecutive_failures.to_string()),
+            field(
+                "window",
+                format!(
+                    "{} until {} ago, to the end of a {}",
+                    counted(schedule.lookback_days, "day", "days"),
+                    counted(schedule.lag_days, "day", "days"),
+                    schedule.window_anchor
+                ),
+            ),
+            field("parameters", schedule.parameters.to_string()),
+            field(
+                "keeps",
+                schedule
+                    .keep_runs
+                    .map_or("all runs".to_owned(), |runs| counted(runs, "run", "runs")),
+            ),
+            field(
+                "webhooks hear",
+                schedule.notify.map_or("all".to_owned(), |events| events.to_string()),
+            ),
         ];
         rows.extend(schedule.pause_reason.map(|reason| field("paused because", reason)));
         rows.extend(

@@ -122,6 +122,10 @@ pub struct Schedule {
     pub auto_pause_on_failure: bool,
     /// How many failed runs in a row are too many.
     pub failure_threshold: i32,
+    /// How many of the runs that have ended are kept; none for all.
+    pub execution_history_limit: Option<i32>,
+    /// Of which of its events webhooks are told, `{"events": [...]}`; none for all that they want.
+    pub notification_config: Option<Value>,
     /// Failed runs since the last that succeeded.
     pub consecutive_failures: i32,
     /// Every time that was due until then has its run.
