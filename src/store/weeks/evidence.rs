@@ -49,7 +49,8 @@ pub async fn evidence(
                 from report_data_weeks twin
                 join report_data_collections other on other.id = twin.collection_id
                 where twin.slice_key = week.slice_key
-                  and twin.id <> week.id
+                  -- As the index has them: one that waits to be collected again is found when it runs.
+                  and twin.status in ('running', 'succeeded', 'failed')
                   and twin.metrics is not null
                 order by twin.completed_at desc
                 limit 1
