@@ -253,15 +253,25 @@ pub async fn stop(
         Some(status) => {
             let now = Execution { status, ..execution.clone() };
             tools.queue.enqueue(&mut transaction, &[working_job(tools, &now)?]).await?;
-            let key = execution.id.to_string();
-            for kind in [SubmitExecution::KIND, PollStatus::KIND] {
-                tools.queue.hasten(&mut transaction, kind, &key).await?;
-            }
+            hasten(&tools.queue, &mut transaction, execution.id).await?;
         }
     }
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;
     Ok(outcome)
+}
+
+/// Whichever job stops what AMC has, or may have, of an execution need not wait for its next look.
+pub async fn hasten(
+    queue: &Queue,
+    connection: &mut PgConnection,
+    execution: ExecutionUuid,
+) -> Result<(), crate::queue::Error> {
+    let key = execution.to_string();
+    for kind in [SubmitExecution::KIND, PollStatus::KIND] {
+        queue.hasten(&mut *connection, kind, &key).await?;
+    }
+    Ok(())
 }
 
 /// The job of this kind that worked on the execution was discarded, so nobody does: it ends, unless AMC

@@ -59,12 +59,14 @@ impl Job for RunBatchMember {
                     let why = member.error_message.as_deref().unwrap_or("its batch was cancelled");
                     return owner::stop(tools, attempt, &execution, why).await;
                 }
-                match self.given_up.as_ref().filter(|(id, _)| *id == execution.id) {
-                    Some((_, kind)) => owner::give_up(tools, attempt, &execution, kind).await,
-                    None => go_on(tools, attempt, &member, &execution).await,
+                let discarded = self.given_up.as_ref().filter(|(id, _)| *id == execution.id);
+                if let Some((_, kind)) = discarded {
+                    return owner::give_up(tools, attempt, &execution, kind).await;
                 }
+                let next = Outcome::then(owner::working_job(tools, &execution)?);
+                end(tools, attempt, &member, next).await
             }
-            _ if member.status.is_terminal() => leave(tools, attempt, &member).await,
+            _ if member.status.is_terminal() => end(tools, attempt, &member, Outcome::Done).await,
             Some(execution) if member.status == WeekStatus::Running => {
                 try_again(tools, attempt, &member, &execution).await
             }
@@ -172,35 +174,23 @@ pub async fn after_member(
     events::append(connection, &event).await
 }
 
-/// There is nothing to do. Whoever takes the member up again meanwhile waits at its batch, and then finds
-/// no such job as this one under way.
-async fn leave(tools: &Tools, attempt: &Attempt, member: &BatchMember) -> Result<Outcome, Failure> {
-    let mut transaction = crate::transaction::begin(&tools.db).await?;
-    batches::lock_of_member(&mut *transaction, member.id).await?;
-    let now = batches::member(&mut *transaction, member.id).await?;
-    if now.is_some_and(|now| !now.status.is_terminal()) {
-        return Ok(Outcome::Snooze(Duration::ZERO));
-    }
-    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
-    transaction.commit().await?;
-    Ok(outcome)
-}
-
-/// An execution is under way: whoever should be working on it is asked to. Whoever cancels the batch
-/// meanwhile waits at its row, and then finds no such job as this one under way.
-async fn go_on(
+/// Ends this job, if the member is still over, or still not, as it was when it was read. Whoever cancels the
+/// batch, or takes the member up again, meanwhile waits at the batch's row, and then finds no such job as
+/// this one under way.
+async fn end(
     tools: &Tools,
     attempt: &Attempt,
     member: &BatchMember,
-    execution: &Execution,
+    next: Outcome,
 ) -> Result<Outcome, Failure> {
     let mut transaction = crate::transaction::begin(&tools.db).await?;
     batches::lock_of_member(&mut *transaction, member.id).await?;
     let now = batches::member(&mut *transaction, member.id).await?;
-    if now.is_none_or(|now| now.status.is_terminal()) {
+    let was_over = member.status.is_terminal();
+    // One that is gone is over.
+    if now.is_none_or(|now| now.status.is_terminal()) != was_over {
         return Ok(Outcome::Snooze(Duration::ZERO));
     }
-    let next = Outcome::then(owner::working_job(tools, execution)?);
     let outcome = attempt.complete_in(&mut transaction, next).await?;
     transaction.commit().await?;
     Ok(outcome)

@@ -1,10 +1,8 @@
 //! A backfill is called off, at AMC too.
 
 use super::{Because, SteerError, Steered, done, locked, unchanged, weeks as some_weeks};
-use crate::jobs::feed;
-use crate::jobs::poll_status::PollStatus;
-use crate::jobs::submit_execution::SubmitExecution;
-use crate::queue::{Job, Queue, steer};
+use crate::jobs::{feed, owner};
+use crate::queue::{Queue, steer};
 use crate::store::collections::{self, CollectionStatus};
 use crate::store::executions::{self, ExecutionStatus, Stopping};
 use crate::store::{CollectionUuid, ExecutionUuid, weeks};
@@ -88,10 +86,7 @@ pub(super) async fn follow(
 ) -> Result<(), SteerError> {
     let stopping = || cancelled.iter().flat_map(|one| &one.stopping);
     for one in stopping().filter(|one| !has_ended(one)) {
-        let key = one.id.to_string();
-        for kind in [SubmitExecution::KIND, PollStatus::KIND] {
-            queue.hasten(&mut *transaction, kind, &key).await?;
-        }
+        owner::hasten(queue, &mut *transaction, one.id).await?;
     }
     let gone: Vec<_> = stopping().filter(|one| has_ended(one)).map(|one| one.id).collect();
     let of_weeks: Vec<_> = cancelled.iter().flat_map(|one| one.jobs.iter().copied()).collect();
