@@ -147,6 +147,17 @@ impl Settings for Keys {
     }
 }
 
+/// For whoever can do a part of its work without keys. Keys that are wrong are an error all the same.
+impl Settings for Option<Keys> {
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let names = ["RECOMAMP_ENCRYPTION_KEYS", "RECOMAMP_ENCRYPTION_KEYS_FILE"];
+        if names.iter().any(|name| from.is_set(name)) {
+            return Keys::read(from).map(Some);
+        }
+        Some(None)
+    }
+}
+
 /// Who we are to Login with Amazon.
 #[derive(Debug, Clone)]
 pub struct Lwa {

@@ -74,6 +74,20 @@ pub fn address(text: &str) -> Given<Url> {
     Url::parse(&text).map_err(wrong)
 }
 
+/// How people name a user.
+///
+/// # Errors
+/// It is no address, or too long.
+pub fn email(text: &str) -> Given<String> {
+    let halves = text.split_once('@');
+    let is_email = halves.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+        && !text.contains(char::is_whitespace);
+    if !is_email {
+        return Err("is no address: give one such as ana@example.com".to_owned());
+    }
+    name(text)
+}
+
 /// A day of the week, in English: `monday`, `mon`.
 ///
 /// # Errors

@@ -37,6 +37,7 @@ pub mod jobs;
 // The edges.
 pub mod api;
 pub mod commands;
+pub mod register;
 pub mod schedule;
 pub mod steering;
 

@@ -37,7 +37,7 @@ pub async fn create(
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
     let mut fields = Fields::from_request(&headers, body)?;
-    let request = read(&mut fields, api.week_attempts)?;
+    let request = read(&mut fields, api.limits.week_attempts)?;
     let by = fields.who()?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;

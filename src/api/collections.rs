@@ -46,7 +46,7 @@ pub async fn create(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    let Asked { request, dry_run } = Asked::read(&headers, body, api.week_attempts)?;
+    let Asked { request, dry_run } = Asked::read(&headers, body, api.limits.week_attempts)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     if dry_run {
         let preview = preview::preview(&mut tx, &request, resources::NAMES, api.curve).await;

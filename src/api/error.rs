@@ -111,6 +111,12 @@ impl Problem {
             .with_remedy("try again; if it stays, give the request_id to whoever runs this server")
     }
 
+    /// 409: it takes a secret, and this server has no key to keep it with.
+    pub fn no_key() -> Self {
+        Self::conflict("this server has no key to encrypt secrets with, so it takes none")
+            .with_remedy("give `recomamp serve` RECOMAMP_ENCRYPTION_KEYS, the same as the workers'")
+    }
+
     /// Names the field that is wrong.
     #[must_use]
     pub fn with_field(mut self, field: impl Into<String>) -> Self {

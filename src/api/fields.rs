@@ -115,6 +115,31 @@ impl Fields {
         self.text(name, read)?.ok_or_else(|| self.missing(name, must_be))
     }
 
+    /// A text that may be missing or null, and may be a secret: `read` tells what is wrong with it in a
+    /// whole sentence, the remedy after a colon, and nothing but that sentence repeats it.
+    pub fn told<T, E: Display>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.optional::<String>(name, "text")? else { return Ok(None) };
+        read(&text).map(Some).map_err(|wrong| {
+            let sentence = wrong.to_string();
+            let (detail, remedy) = sentence.rsplit_once(": ").unwrap_or((&sentence, ""));
+            Problem::invalid(self.name(name), detail).with_remedy(remedy)
+        })
+    }
+
+    /// The same, and it must be there.
+    pub fn required_told<T, E: Display>(
+        &mut self,
+        name: &'static str,
+        must_be: &str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<T, Problem> {
+        self.told(name, read)?.ok_or_else(|| self.missing(name, must_be))
+    }
+
     /// Who asks: `by`, or the API when it does not say.
     pub fn who(&mut self) -> Result<String, Problem> {
         Ok(self.text("by", given::name)?.unwrap_or_else(|| "api".to_owned()))

@@ -1,70 +1,83 @@
-//! `/v1/instances`: the AMC instances that the engine knows, and asking AMC which there are.
+//! `/v1/instances`: the AMC instances that the engine works on, asked for at AMC, limited, unblocked.
+//!
+//! Where one answers, when not at its region's host, is said on the command line alone: users' tokens are
+//! sent there.
 
 use super::Api;
+use super::asked::Asked;
 use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
-use crate::jobs::sync_instances;
-use crate::store::instances::{self, InstanceStatus};
-use crate::store::{credentials, users};
+use crate::given;
+use crate::register::accounts;
+use crate::register::instances::{self, NewInstance, Told};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::IntoResponse;
-use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// What a program is told of an instance.
-#[derive(Debug, Serialize)]
-pub struct Shown {
-    instance_id: String,
-    name: String,
-    status: InstanceStatus,
-    block_reason: Option<String>,
-}
+type Body = Result<Bytes, BytesRejection>;
 
 /// Every instance.
-pub async fn list(State(api): State<Api>, query: Given) -> Result<Json<Vec<Shown>>, Problem> {
+pub async fn list(State(api): State<Api>, query: Given) -> Result<Json<Vec<Told>>, Problem> {
     Parameters::none(query)?;
-    let rows = instances::list(&api.db).await?.into_iter();
-    Ok(Json(
-        rows.map(|row| Shown {
-            instance_id: row.instance_id,
-            name: row.instance_name,
-            status: row.status,
-            block_reason: row.block_reason,
-        })
-        .collect(),
-    ))
+    Ok(Json(instances::list(&api.db).await?))
+}
+
+/// Adds an instance, with its limits and its breaker: 201.
+pub async fn add(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<impl IntoResponse, Problem> {
+    let mut fields = Fields::from_request(&headers, body)?;
+    let new = NewInstance {
+        instance_id: fields.required_told("instance_id", "AMC's id, as text", instances::id)?,
+        name: fields.required_text("name", "a name, as text", given::name)?,
+        account_id: fields.required_told("account", "Amazon's id, ENTITY…", accounts::id)?,
+        endpoint_url: None,
+    };
+    fields.end()?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    let id = instances::add(&mut tx, &api.queue, &new, &api.limits).await?;
+    tx.commit().await?;
+    Ok((StatusCode::CREATED, Json(json!({"id": id, "instance_id": new.instance_id}))))
 }
 
 /// Asks AMC which accounts and instances there are, for one user or for all: 202.
 pub async fn sync(
     State(api): State<Api>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<impl IntoResponse, Problem> {
     let mut fields = Fields::from_request(&headers, body)?;
     let email: Option<String> = fields.optional("user", "the email of a user")?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let chosen = match email {
-        None => credentials::usable(&mut *tx).await?,
-        Some(email) => {
-            let user = users::by_email(&mut *tx, &email).await?;
-            let unknown = || Problem::invalid("user", format!("there is no user {email}"));
-            let user = user.ok_or_else(unknown)?.id;
-            if credentials::refresh_token(&mut *tx, user).await?.is_none() {
-                return Err(Problem::invalid("user", "the user has no token: authorise the user"));
-            }
-            vec![user]
-        }
-    };
-    for user in &chosen {
-        sync_instances::ask_now(&api.queue, &mut tx, *user).await?;
-    }
+    let chosen = instances::sync(&mut tx, &api.queue, email.as_deref()).await?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"users": chosen}))))
+}
+
+/// Starts work again on an instance that Amazon refused us.
+pub async fn unblock(State(api): State<Api>, asked: Asked) -> Result<Json<Value>, Problem> {
+    let asked = asked.end()?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    let begun = instances::unblock(&mut tx, &api.queue, &asked.id, asked.because().by).await?;
+    tx.commit().await?;
+    Ok(Json(json!({"instance_id": asked.id, "weeks_started_again": begun})))
+}
+
+/// Sets how many executions may be open on an instance at once. Those that are open stay.
+pub async fn limit(State(api): State<Api>, mut asked: Asked) -> Result<Json<Value>, Problem> {
+    let max_open = asked.fields.required_number("max_open", 0..=u16::MAX)?;
+    let asked = asked.end()?;
+    let because = (asked.because().by, asked.because().why.unwrap_or("no reason given"));
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    instances::limit(&mut tx, &api.queue, (&asked.id, max_open), because).await?;
+    tx.commit().await?;
+    Ok(Json(json!({"instance_id": asked.id, "max_open": max_open})))
 }

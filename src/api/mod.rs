@@ -16,10 +16,24 @@
 //! | `GET`, `POST /v1/batches`, `GET /v1/batches/{id}` | one workflow on many instances: `instances`, `start`, `end`, `parameters`, `parameters_for` |
 //! | `POST /v1/batches/{id}/cancel`, `/retry` | what the word says: `why`, `by` |
 //! | `GET`, `POST /v1/schedules` | what runs by itself; adds to it |
-//! | `GET /v1/schedules/{id}`, `/preview` | how it stands, with its newest runs; when it is due next |
+//! | `GET /v1/schedules/{id}`, `/preview`, `/runs` | how it stands; when it is due next; its newest runs |
 //! | `PATCH /v1/schedules/{id}` | `cron` or `interval` with `timezone`; `keep_runs`, `notify`: null for all |
-//! | `POST /v1/schedules/{id}/trigger`, `/pause`, `/resume` | what the word says, to one schedule |
-//! | `GET /v1/workflows`, `/{id}` | the queries; one with its versions and what AMC said of them |
+//! | `POST /v1/schedules/{id}/trigger`, `/pause`, `/resume`, `/cancel` | what the word says, to one schedule; `cancel` means its unfinished runs |
+//! | `DELETE /v1/schedules/{id}` | takes it away, and cancels its unfinished runs |
+//! | `GET`, `POST /v1/users` | in whose name the engine works: `email`, `name`, `region`, `refresh_token` |
+//! | `POST /v1/users/{email}/authorise` | another token: `refresh_token`, `region`; starts again what waited for it |
+//! | `POST /v1/users/resume` | tries every token again that was refused because of our client |
+//! | `GET`, `POST /v1/accounts` | Amazon's accounts: `account_id`, `name`, `marketplace`, `region`, `user` |
+//! | `GET`, `POST /v1/instances` | AMC's instances: `instance_id`, `name`, `account` |
+//! | `POST /v1/instances/sync` | has AMC asked which there are, with the token of `user` or with all |
+//! | `POST /v1/instances/{id}/unblock`, `/limit` | starts its work again; at most `max_open` executions at once |
+//! | `GET`, `POST /v1/webhooks` | who is told of what happens: `url`, `events`, `format`, `secret` |
+//! | `GET`, `DELETE /v1/webhooks/{id}` | one with its log; takes it away with its log |
+//! | `GET /v1/webhooks/{id}/deliveries` | its log, every attempt: `limit` |
+//! | `POST /v1/webhooks/{id}/test`, `/disable`, `/enable` | a test event; tells it nothing more, tells it again |
+//! | `GET`, `POST /v1/workflows` | the queries: `workflow_id`, `name`, `instance`, `user`, `sql`, `parameters`, `saved` |
+//! | `GET /v1/workflows/{id}` | one with its versions and what AMC said of them |
+//! | `PATCH /v1/workflows/{id}` | gives it another query: `sql`, `parameters`, `saved` |
 //! | `POST /v1/workflows/{id}/sync`, `/recheck` | has it saved at AMC; forgets what AMC refused |
 //! | `GET /v1/jobs` | jobs, page by page: `queue`, `kind`, `state`, `after`, `limit` |
 //! | `GET /v1/jobs/{id}` | one with everything that is known of it |
@@ -27,17 +41,21 @@
 //! | `GET /v1/resources` | what has gates: `after`, `limit` |
 //! | `GET /v1/resources/{name}` | one with who is in, who waits and what happened |
 //! | `POST /v1/resources/{name}/pause` | stops the jobs that use it: `why`, `for`, `by` |
+//! | `POST /v1/resources/{name}/trip` | opens its breaker until it is resumed: `why`, `by` |
 //! | `POST /v1/resources/{name}/resume` | lets them go on: `why`, `by` |
 //! | `PUT /v1/resources/{name}/gates` | gives it exactly these gates: `running`, `holds`, `rate`, `quota`, `breaker`, `weight`, and `why`, `by` |
 //! | `POST /v1/jobs/{id}/cancel`, `/discard`, `/replay` | what the word says, to one job |
 //! | `PATCH /v1/jobs/{id}` | when it runs, and before or after which others |
 //! | `POST /v1/jobs/cancel`, `/v1/jobs/discard`, `/v1/jobs/replay` | the same to all of a choice; `dry_run` counts them |
 //!
+//! What takes a secret (a token, what signs a webhook) needs `serve` to have the keys that encrypt it.
+//!
 //! Nobody has to say who they are yet, so `serve` listens on the machine itself by default. To let
 //! others in, put something in front that knows them.
 //!
 //! Errors are [problem documents](https://www.rfc-editor.org/rfc/rfc9457), see [`error`].
 
+pub mod accounts;
 pub mod asked;
 pub mod batches;
 pub mod collections;
@@ -48,16 +66,20 @@ pub mod instances;
 pub mod jobs;
 pub mod plans;
 pub mod query;
+pub mod register;
 pub mod request;
 pub mod resources;
 pub mod schedules;
 pub mod steering;
+pub mod users;
 pub mod webhooks;
 pub mod workflows;
 
 use crate::backfill::estimate::Curve;
+use crate::config::{Keys, Limits};
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
+use crate::webhooks::Allowed;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::routing::{get, post, put};
 use axum::{Router, middleware};
@@ -74,8 +96,12 @@ pub struct Api {
     pub db: PgPool,
     /// Where jobs are asked for.
     pub queue: Queue,
-    /// How many executions a week of a new collection may spend.
-    pub week_attempts: u32,
+    /// What new instances and new weeks may spend.
+    pub limits: Limits,
+    /// What encrypts secrets; without it none is taken.
+    pub keys: Option<Keys>,
+    /// Where webhooks may go.
+    pub allowed: Allowed,
     /// When an execution is looked at, for those who ask how long a backfill may take.
     pub curve: Curve,
     /// Tells when the process stops.
@@ -106,20 +132,32 @@ pub fn router(api: Api) -> Router {
         .route("/v1/batches/{id}/cancel", post(batches::cancel))
         .route("/v1/batches/{id}/retry", post(batches::retry))
         .route("/v1/schedules", get(schedules::list).post(schedules::create))
-        .route("/v1/schedules/{id}", get(schedules::show).patch(schedules::change))
+        .route(
+            "/v1/schedules/{id}",
+            get(schedules::show).patch(schedules::change).delete(schedules::remove),
+        )
         .route("/v1/schedules/{id}/preview", get(schedules::preview))
         .route("/v1/schedules/{id}/trigger", post(schedules::trigger))
         .route("/v1/schedules/{id}/pause", post(schedules::pause))
         .route("/v1/schedules/{id}/resume", post(schedules::resume))
-        .route("/v1/instances", get(instances::list))
+        .route("/v1/schedules/{id}/runs", get(schedules::runs))
+        .route("/v1/schedules/{id}/cancel", post(schedules::cancel))
+        .route("/v1/users", get(users::list).post(users::add))
+        .route("/v1/users/resume", post(users::resume))
+        .route("/v1/users/{email}/authorise", post(users::authorise))
+        .route("/v1/accounts", get(accounts::list).post(accounts::add))
+        .route("/v1/instances", get(instances::list).post(instances::add))
         .route("/v1/instances/sync", post(instances::sync))
-        .route("/v1/webhooks", get(webhooks::list))
+        .route("/v1/instances/{id}/unblock", post(instances::unblock))
+        .route("/v1/instances/{id}/limit", post(instances::limit))
+        .route("/v1/webhooks", get(webhooks::list).post(webhooks::add))
         .route("/v1/webhooks/{id}", get(webhooks::show).delete(webhooks::remove))
+        .route("/v1/webhooks/{id}/deliveries", get(webhooks::deliveries))
         .route("/v1/webhooks/{id}/test", post(webhooks::test))
         .route("/v1/webhooks/{id}/disable", post(webhooks::disable))
         .route("/v1/webhooks/{id}/enable", post(webhooks::enable))
-        .route("/v1/workflows", get(workflows::list))
-        .route("/v1/workflows/{id}", get(workflows::show))
+        .route("/v1/workflows", get(workflows::list).post(workflows::add))
+        .route("/v1/workflows/{id}", get(workflows::show).patch(workflows::update))
         .route("/v1/workflows/{id}/sync", post(workflows::sync))
         .route("/v1/workflows/{id}/recheck", post(workflows::recheck))
         .route("/v1/jobs", get(jobs::list))
@@ -128,6 +166,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/resources/{name}", get(resources::show))
         .route("/v1/resources/{name}/pause", post(resources::pause))
         .route("/v1/resources/{name}/resume", post(resources::resume))
+        .route("/v1/resources/{name}/trip", post(resources::trip))
         .route("/v1/resources/{name}/gates", put(resources::set_gates))
         .route("/v1/jobs/cancel", post(jobs::steer::cancel_all))
         .route("/v1/jobs/discard", post(jobs::steer::discard_all))

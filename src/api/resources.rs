@@ -74,6 +74,25 @@ pub async fn pause(
     found(&api, &name).await
 }
 
+/// Opens its breaker until it is resumed. Then probes ask first whether it is back.
+pub async fn trip(
+    State(api): State<Api>,
+    name: Name,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<WholeGates>, Problem> {
+    let name = resource(name)?;
+    let mut fields = Fields::from_request(&headers, body)?;
+    let why = fields.required_text("why", "a sentence", given::sentence)?;
+    let by = fields.who()?;
+    fields.end()?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    api.queue.trip(&mut tx, &name, &by, &why).await?;
+    tx.commit().await?;
+    tracing::info!(resource = name, by, why, "tripped");
+    found(&api, &name).await
+}
+
 /// Ends a pause, and lets an open breaker ask whether it is back.
 pub async fn resume(
     State(api): State<Api>,

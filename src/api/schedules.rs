@@ -1,4 +1,4 @@
-//! `/v1/schedules`: what runs by itself is added, looked at, run now, paused and resumed.
+//! `/v1/schedules`: what runs by itself is added, looked at, run now, paused, resumed and taken away.
 
 mod body;
 
@@ -70,6 +70,20 @@ pub async fn create(
 /// A schedule and its newest runs.
 pub async fn show(State(api): State<Api>, id: Id) -> Result<Json<Shown>, Problem> {
     found(&api, &read_id(id)?).await.map(Json)
+}
+
+/// The newest runs of a schedule.
+pub async fn runs(
+    State(api): State<Api>,
+    id: Id,
+    query: Given,
+) -> Result<Json<Vec<RunView>>, Problem> {
+    let (id, mut parameters) = (read_id(id)?, Parameters::of(query)?);
+    let limit = parameters.limit()?;
+    parameters.end()?;
+    let mut connection = api.db.acquire().await?;
+    let (_, runs) = view::detailed(&mut connection, &id, limit).await.map_err(explained)?;
+    Ok(Json(runs))
 }
 
 /// The next times of a schedule, with the days each run asks for.
@@ -160,6 +174,31 @@ pub async fn resume(
     manage::resume(&mut tx, &id, &by).await.map_err(explained)?;
     tx.commit().await?;
     found(&api, &id).await.map(Json)
+}
+
+/// Cancels the unfinished runs of a schedule, at AMC too.
+pub async fn cancel(
+    State(api): State<Api>,
+    id: Id,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<impl IntoResponse, Problem> {
+    let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
+    let by = fields.who()?;
+    fields.end()?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    let runs = manage::cancel_runs(&mut tx, &api.queue, &id, &by).await.map_err(explained)?;
+    tx.commit().await?;
+    Ok(Json(json!({"schedule_id": id, "cancelled": runs})))
+}
+
+/// Takes a schedule away and cancels its unfinished runs; its past runs stay: 204.
+pub async fn remove(State(api): State<Api>, id: Id) -> Result<StatusCode, Problem> {
+    let id = read_id(id)?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    manage::remove(&mut tx, &api.queue, &id, "api").await.map_err(explained)?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 fn read_id(id: Id) -> Result<String, Problem> {

@@ -1,26 +1,27 @@
-//! `/v1/webhooks`: who is told of what happens, looked at, tested, disabled and taken away.
-//!
-//! Adding one needs the key that encrypts secrets, which `serve` does not have: `recomamp webhooks add`.
+//! `/v1/webhooks`: who is told of what happens, added, looked at, tested, disabled and taken away.
 
 use super::Api;
 use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
-use crate::jobs::deliver_webhook;
+use crate::given;
+use crate::register::webhooks::{self, NewWebhook, event};
 use crate::store::WebhookId;
-use crate::store::webhooks::{self, Logged, Webhook};
+use crate::store::webhooks::{self as store, Logged, Webhook, WebhookFormat};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::json;
 
 /// How many lines of the log are shown.
 const LINES: i64 = 50;
 
+type Body = Result<Bytes, BytesRejection>;
 type Id = Result<Path<String>, PathRejection>;
 
 /// What a program is told of a webhook.
@@ -34,7 +35,31 @@ pub struct Shown {
 /// Every webhook.
 pub async fn list(State(api): State<Api>, query: Given) -> Result<Json<Vec<Webhook>>, Problem> {
     Parameters::none(query)?;
-    Ok(Json(webhooks::list(&api.db).await?))
+    Ok(Json(store::list(&api.db).await?))
+}
+
+/// Adds a webhook: 201, its id and, this once, the secret that signs what it is told.
+pub async fn add(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<impl IntoResponse, Problem> {
+    let mut fields = Fields::from_request(&headers, body)?;
+    let secret: Option<String> = fields.optional("secret", "whsec_…, as text")?;
+    let new = NewWebhook {
+        url: fields.required_text("url", "an address, as text", given::address)?,
+        events: events(&mut fields)?,
+        format: fields.optional("format", "standard or slack")?.unwrap_or(WebhookFormat::Standard),
+        secret: secret.map(SecretString::from),
+    };
+    fields.end()?;
+    let keys = api.keys.as_ref().ok_or_else(Problem::no_key)?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    let (id, secret) = webhooks::add(&mut tx, keys, &api.allowed, new).await?;
+    tx.commit().await?;
+    let location = [(header::LOCATION, format!("/v1/webhooks/{id}"))];
+    let answer = json!({"id": id, "secret": secret.expose_secret()});
+    Ok((StatusCode::CREATED, location, Json(answer)))
 }
 
 /// A webhook and the newest lines of its log.
@@ -42,14 +67,31 @@ pub async fn show(State(api): State<Api>, id: Id) -> Result<Json<Shown>, Problem
     shown(&api, read_id(id)?).await.map(Json)
 }
 
+/// The log of a webhook, every attempt, the newest first.
+pub async fn deliveries(
+    State(api): State<Api>,
+    id: Id,
+    query: Given,
+) -> Result<Json<Vec<Logged>>, Problem> {
+    let (id, mut parameters) = (read_id(id)?, Parameters::of(query)?);
+    let limit = parameters.limit()?;
+    parameters.end()?;
+    webhooks::find(&mut *api.db.acquire().await?, id).await?;
+    Ok(Json(store::log(&api.db, id, limit).await?))
+}
+
 /// Sends a test event: 202 and the delivery's id.
-pub async fn test(State(api): State<Api>, id: Id) -> Result<impl IntoResponse, Problem> {
+pub async fn test(
+    State(api): State<Api>,
+    id: Id,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<impl IntoResponse, Problem> {
     let id = read_id(id)?;
-    known(&api, id).await?;
+    Fields::from_request(&headers, body)?.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let data = json!({"reason": "a program asked for this test"});
-    let delivery = webhooks::test(&mut *tx, id, &data).await?;
-    api.queue.enqueue(&mut tx, &[deliver_webhook::job(delivery)?]).await?;
+    let reason = "a program asked for this test";
+    let delivery = webhooks::test(&mut tx, &api.queue, id, reason).await?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"delivery": delivery}))))
 }
@@ -59,44 +101,56 @@ pub async fn disable(
     State(api): State<Api>,
     id: Id,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<Shown>, Problem> {
     let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
     let why = fields.why()?;
     fields.end()?;
-    known(&api, id).await?;
-    webhooks::disable(&api.db, id, Some(&why)).await?;
-    shown(&api, id).await.map(Json)
+    set(&api, id, Some(&why)).await
 }
 
 /// Tells a disabled webhook again what happens from now on.
-pub async fn enable(State(api): State<Api>, id: Id) -> Result<Json<Shown>, Problem> {
+pub async fn enable(
+    State(api): State<Api>,
+    id: Id,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Json<Shown>, Problem> {
     let id = read_id(id)?;
-    known(&api, id).await?;
-    webhooks::disable(&api.db, id, None).await?;
-    shown(&api, id).await.map(Json)
+    Fields::from_request(&headers, body)?.end()?;
+    set(&api, id, None).await
 }
 
 /// Takes a webhook away, with its log: 204.
 pub async fn remove(State(api): State<Api>, id: Id) -> Result<StatusCode, Problem> {
     let id = read_id(id)?;
-    if webhooks::remove(&api.db, id).await? {
-        return Ok(StatusCode::NO_CONTENT);
-    }
-    Err(unknown(id))
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    webhooks::remove(&mut tx, id).await?;
+    tx.commit().await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 async fn shown(api: &Api, id: WebhookId) -> Result<Shown, Problem> {
-    let webhook = known(api, id).await?;
-    Ok(Shown { webhook, deliveries: webhooks::log(&api.db, id, LINES).await? })
+    let webhook = webhooks::find(&mut *api.db.acquire().await?, id).await?;
+    Ok(Shown { webhook, deliveries: store::log(&api.db, id, LINES).await? })
 }
 
-async fn known(api: &Api, id: WebhookId) -> Result<Webhook, Problem> {
-    webhooks::by_id(&api.db, id).await?.ok_or_else(|| unknown(id))
+async fn set(api: &Api, id: WebhookId, why: Option<&str>) -> Result<Json<Shown>, Problem> {
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    webhooks::disable(&mut tx, id, why).await?;
+    tx.commit().await?;
+    shown(api, id).await.map(Json)
 }
 
-fn unknown(id: WebhookId) -> Problem {
-    Problem::not_found(format!("there is no webhook {id}"))
+/// Of what it is told; everything when it does not say.
+fn events(fields: &mut Fields) -> Result<Vec<String>, Problem> {
+    let named: Vec<String> =
+        fields.optional("events", "a list of kinds of events")?.unwrap_or_default();
+    let wrong = |said: String| {
+        let (detail, remedy) = said.split_once(": ").unwrap_or((&said, ""));
+        Problem::invalid("events", detail).with_remedy(remedy)
+    };
+    named.iter().map(|name| event(name).map_err(wrong)).collect()
 }
 
 fn read_id(id: Id) -> Result<WebhookId, Problem> {

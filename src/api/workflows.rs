@@ -1,23 +1,23 @@
-//! `/v1/workflows`: the queries, what AMC said of them, and asking it again.
+//! `/v1/workflows`: the queries, added and changed, what AMC said of them, and asking it again.
 
 use super::Api;
+use super::asked::Asked;
 use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
-use crate::jobs::sync_workflow;
+use crate::given;
+use crate::register::workflows::{self, NewWorkflow, Stored, Wording};
 use crate::store::executions::SubmitMode;
 use crate::store::versions::{self, Told};
-use crate::store::workflows::{self, SyncStatus, Workflow};
-use crate::store::{checks, copies};
+use crate::store::workflows::{self as store, SyncStatus, Workflow};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
 use serde_json::json;
-use sqlx::PgConnection;
 
 type Body = Result<Bytes, BytesRejection>;
 type Id = Result<Path<String>, PathRejection>;
@@ -55,61 +55,87 @@ impl Shown {
 /// Every workflow that is in use.
 pub async fn list(State(api): State<Api>, query: Given) -> Result<Json<Vec<Shown>>, Problem> {
     Parameters::none(query)?;
-    Ok(Json(workflows::list(&api.db).await?.into_iter().map(Shown::of).collect()))
+    Ok(Json(store::list(&api.db).await?.into_iter().map(Shown::of).collect()))
 }
 
 /// A workflow with its versions, and what AMC said of them.
 pub async fn show(State(api): State<Api>, id: Id) -> Result<Json<Detailed>, Problem> {
     let mut connection = api.db.acquire().await?;
-    let workflow = found(&mut connection, id).await?;
+    let Path(id) = id.map_err(|_| Problem::not_found("the id is not text"))?;
+    if id.contains('\0') {
+        return Err(Problem::not_found("no workflow's id has a NUL character in it"));
+    }
+    let workflow = workflows::find(&mut connection, &id).await?;
     let versions = versions::told(&mut *connection, workflow.id).await?;
     Ok(Json(Detailed { workflow: Shown::of(workflow), versions }))
 }
 
-/// Has the current query of a workflow saved at AMC: 202 and how that stands.
-pub async fn sync(
+/// Adds a workflow with its query: 201, its address in `Location`.
+pub async fn add(
     State(api): State<Api>,
-    id: Id,
     headers: HeaderMap,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
+    const ID: &str = "an id, as text";
     let mut fields = Fields::from_request(&headers, body)?;
-    let by = fields.who()?;
+    let new = NewWorkflow {
+        workflow_id: fields.required_told("workflow_id", ID, workflows::id)?,
+        name: fields.required_text("name", "a name, as text", given::name)?,
+        instance_id: fields.required("instance", "AMC's id of an instance, as text")?,
+        user: fields.required("user", "the email of a user")?,
+    };
+    let wording = wording(&mut fields)?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let workflow = found(&mut tx, id).await?;
-    let status = sync_workflow::again(&api.queue, &mut tx, &workflow, &by).await?;
-    let Some(status) = status else {
-        return Err(Problem::conflict("the workflow has no query yet")
-            .with_field("workflow")
-            .with_remedy("give it one with `recomamp workflows update`"));
-    };
+    let stored = workflows::add(&mut tx, &new, &wording).await?;
     tx.commit().await?;
-    let answer = json!({"workflow_id": workflow.workflow_id, "status": status});
+    let location = [(header::LOCATION, format!("/v1/workflows/{}", new.workflow_id))];
+    let Stored { id, version_id } = stored;
+    let answer = json!({"id": id, "workflow_id": new.workflow_id, "version_id": version_id});
+    Ok((StatusCode::CREATED, location, Json(answer)))
+}
+
+/// Gives a workflow another query. Backfills that have begun keep the one they began with; the schedules
+/// whose runs will fail with it are named.
+pub async fn update(
+    State(api): State<Api>,
+    mut asked: Asked,
+) -> Result<impl IntoResponse, Problem> {
+    let wording = wording(&mut asked.fields)?;
+    let asked = asked.end()?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    let (stored, broken) = workflows::update(&mut tx, &asked.id, &wording).await?;
+    tx.commit().await?;
+    let Stored { id, version_id } = stored;
+    Ok(Json(json!({
+        "id": id, "workflow_id": asked.id, "version_id": version_id, "schedules_that_fail": broken,
+    })))
+}
+
+/// Has the current query of a workflow saved at AMC: 202 and how that stands.
+pub async fn sync(State(api): State<Api>, asked: Asked) -> Result<impl IntoResponse, Problem> {
+    let asked = asked.end()?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    let by = asked.because().by;
+    let status = workflows::sync(&mut tx, &api.queue, &asked.id, by).await?;
+    tx.commit().await?;
+    let answer = json!({"workflow_id": asked.id, "status": status});
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
 /// Forgets what AMC refused of a workflow, so that it is asked again before the next execution.
-pub async fn recheck(
-    State(api): State<Api>,
-    id: Id,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<impl IntoResponse, Problem> {
-    Fields::from_request(&headers, body)?.end()?;
+pub async fn recheck(State(api): State<Api>, asked: Asked) -> Result<impl IntoResponse, Problem> {
+    let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let workflow = found(&mut tx, id).await?;
-    let forgotten = checks::forget(&mut *tx, workflow.id).await?
-        + copies::forget(&mut *tx, workflow.id).await?;
+    let forgotten = workflows::recheck(&mut tx, &asked.id).await?;
     tx.commit().await?;
-    Ok(Json(json!({"workflow_id": workflow.workflow_id, "forgotten": forgotten})))
+    Ok(Json(json!({"workflow_id": asked.id, "forgotten": forgotten})))
 }
 
-async fn found(connection: &mut PgConnection, id: Id) -> Result<Workflow, Problem> {
-    let Path(id) = id.map_err(|_| Problem::not_found("the id is not text"))?;
-    let none = || Problem::not_found(format!("there is no workflow {id:?}"));
-    if id.contains('\0') {
-        return Err(none());
-    }
-    workflows::by_workflow_id(connection, &id).await?.ok_or_else(none)
+/// What a workflow is to say: `sql`, the list `parameters`, and whether it is `saved` at AMC.
+fn wording(fields: &mut Fields) -> Result<Wording, Problem> {
+    let sql: String = fields.required("sql", "the query, as text")?;
+    let parameters = fields.optional("parameters", "a list of declarations")?;
+    let saved = fields.optional("saved", "true or false")?.unwrap_or(false);
+    Ok(Wording::read(&sql, parameters.unwrap_or_else(|| json!([])), saved)?)
 }

@@ -1,7 +1,7 @@
 //! How a command can end, as other programs see it.
 
-use crate::amc::SqlError;
 use crate::backfill::request::StartError;
+use crate::register::RegisterError;
 use crate::schedule::manage::ManageError;
 use crate::steering::{BatchError, SteerError};
 use crate::webhooks::guard;
@@ -57,7 +57,6 @@ fn is_wrong(error: &anyhow::Error) -> bool {
     error.is::<Wrong>()
         || error.is::<config::Errors>()
         || error.is::<parameters::Invalid>()
-        || error.is::<SqlError>()
         || error.is::<guard::Refused>()
         || matches!(error.downcast_ref(), Some(queue::Error::Invalid(_)))
         || matches!(error.downcast_ref(), Some(tools::Error::Webhooks(_)))
@@ -65,6 +64,7 @@ fn is_wrong(error: &anyhow::Error) -> bool {
         || error.downcast_ref().is_some_and(batch)
         || error.downcast_ref().is_some_and(steer)
         || error.downcast_ref().is_some_and(manage)
+        || error.downcast_ref().is_some_and(register)
 }
 
 fn start(error: &StartError) -> bool {
@@ -92,4 +92,13 @@ fn steer(error: &SteerError) -> bool {
 fn manage(error: &ManageError) -> bool {
     use ManageError::{NoReason, Number, Parameters, ResumesTooEarly, Unreadable};
     matches!(error, NoReason | Number { .. } | Parameters(_) | ResumesTooEarly | Unreadable(_))
+}
+
+fn register(error: &RegisterError) -> bool {
+    use RegisterError::{Database, Queue, Refused, Taken, Unknown};
+    match error {
+        Queue(error) => matches!(error, queue::Error::Invalid(_)),
+        Unknown { .. } | Taken(_) | Refused(_) | Database(_) => false,
+        _ => true,
+    }
 }

@@ -1,6 +1,7 @@
 //! What commands read: files, or standard input where a dash stands for one.
 
 use super::wrong;
+use crate::register::tokens;
 use anyhow::Result;
 use secrecy::{ExposeSecret, SecretString};
 use std::fs::File;
@@ -43,48 +44,9 @@ pub fn refresh_token(file: Option<&Path>) -> Result<SecretString> {
         }
         SecretString::from(self::text(Path::new("-"))?)
     };
-    let token = text.expose_secret().trim();
-    if let Some(problem) = unfit(token) {
-        return Err(wrong(problem));
+    let token = tokens::read(text.expose_secret()).map_err(wrong)?;
+    if let Some(warning) = tokens::warning(&token) {
+        eprintln!("Warning: {warning}.");
     }
-    if !token.starts_with("Atzr|") {
-        eprintln!("Warning: Amazon's refresh tokens begin with Atzr|, and this one does not.");
-    }
-    Ok(SecretString::from(token))
-}
-
-/// What is obviously wrong with a refresh token, if anything is. Never repeats it.
-fn unfit(token: &str) -> Option<&'static str> {
-    if token.is_empty() {
-        return Some(
-            "the refresh token is empty: give it on standard input or with --refresh-token-file",
-        );
-    }
-    if token.starts_with("Atza|") {
-        return Some(
-            "this is an access token, which ends within the hour: give the refresh token, which begins with Atzr|",
-        );
-    }
-    let is_one_word = token.chars().all(|letter| letter.is_ascii_graphic());
-    if !is_one_word || token.starts_with('{') || token.contains('"') {
-        return Some(
-            "the refresh token has characters that no token has: give the token alone, without quotes or spaces",
-        );
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_cannot_be_a_refresh_token_is_refused_without_repeating_it() {
-        for token in ["", "Atza|hunter2", "Atzr|hunter2 Atzr|hunter2", "{\"refresh\":1}", "\"x\""] {
-            let problem = unfit(token).expect("it is refused");
-            assert!(!problem.contains("hunter2"), "{problem}");
-        }
-        assert_eq!(unfit("Atzr|IwEBIJ-x_y/z+="), None);
-        assert_eq!(unfit("some-older-form"), None);
-    }
+    Ok(token)
 }

@@ -1,24 +1,17 @@
 //! `recomamp instances`: the AMC instances that the engine works on.
 
 use super::person::Person;
-use super::{connect, output, refused, users};
+use super::{connect, output};
 use crate::amc::{AmcInstanceId, EntityId};
 use crate::config::{Database, Limits};
 use crate::given;
-use crate::jobs::{collect_week, sync_instances};
 use crate::plural::counted;
 use crate::queue::Queue;
-use crate::queue::gate::Rule;
-use crate::store::events::{self, NewEvent};
-use crate::store::instances::{self, InstanceStatus, NewInstance};
-use crate::store::{accounts, credentials};
+use crate::register::instances::{self, NewInstance, Told};
 use crate::telemetry::Mode;
-use crate::tools::{gates, resources};
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use serde::Serialize;
 use serde_json::json;
-use std::collections::HashMap;
 use url::Url;
 
 /// The AMC instances that the engine works on.
@@ -47,7 +40,7 @@ pub struct Add {
     #[arg(long)]
     account: EntityId,
     /// Where its API answers, when not at the region's host.
-    #[arg(long, value_parser = web_address)]
+    #[arg(long, value_parser = instances::endpoint)]
     endpoint_url: Option<Url>,
     /// Print JSON.
     #[arg(long)]
@@ -124,53 +117,21 @@ impl Add {
     async fn run(self) -> Result<()> {
         let (database, limits): (Database, Limits) = super::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
+        let new = NewInstance {
+            instance_id: self.instance_id,
+            name: self.name,
+            account_id: self.account,
+            endpoint_url: self.endpoint_url,
+        };
         let mut tx = crate::transaction::begin(&db).await?;
-        let account = accounts::by_account_id(&mut *tx, self.account.as_str()).await?;
-        let Some(account) = account else {
-            bail!("there is no account {}: see `recomamp accounts list`", self.account);
-        };
-        let instance = NewInstance {
-            instance_id: self.instance_id.as_str(),
-            instance_name: &self.name,
-            account_id: account.id,
-            endpoint_url: self.endpoint_url.as_ref().map(Url::as_str),
-        };
-        let id = instances::insert(&mut *tx, &instance).await.map_err(|error| {
-            let taken = format!("there is an instance {} already", self.instance_id);
-            refused::insert(error, taken)
-        })?;
-        let (instance_id, account) = (self.instance_id.as_str(), self.account.as_str());
-        gates::of_new_instance(&Queue::new(), &mut tx, instance_id, account, &limits).await?;
+        let id = instances::add(&mut tx, &Queue::new(), &new, &limits).await?;
         tx.commit().await?;
         if self.json {
-            return output::json(&json!({"id": id, "instance_id": self.instance_id}));
+            return output::json(&json!({"id": id, "instance_id": new.instance_id}));
         }
         output::line(id)?;
-        eprintln!("Next: recomamp workflows add --instance {} --help", self.instance_id);
+        eprintln!("Next: recomamp workflows add --instance {} --help", new.instance_id);
         Ok(())
-    }
-}
-
-#[derive(Debug, Serialize)]
-struct Row {
-    instance_id: String,
-    name: String,
-    account_id: String,
-    endpoint_url: Option<String>,
-    status: InstanceStatus,
-    block_reason: Option<String>,
-}
-
-impl Row {
-    fn cells(self) -> [String; 6] {
-        [
-            self.instance_id,
-            self.name,
-            self.account_id,
-            self.endpoint_url.unwrap_or_default(),
-            self.status.to_string(),
-            self.block_reason.unwrap_or_default(),
-        ]
     }
 }
 
@@ -178,22 +139,24 @@ impl List {
     async fn run(self) -> Result<()> {
         let database: Database = super::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
-        let accounts = accounts::list(&db).await?.into_iter();
-        let accounts: HashMap<_, _> = accounts.map(|a| (a.id, a.account_id)).collect();
-        let rows = instances::list(&db).await?.into_iter().map(|instance| Row {
-            instance_id: instance.instance_id,
-            name: instance.instance_name,
-            account_id: accounts.get(&instance.account_id).cloned().unwrap_or_default(),
-            endpoint_url: instance.endpoint_url,
-            status: instance.status,
-            block_reason: instance.block_reason,
-        });
+        let rows = instances::list(&db).await?;
         if self.json {
-            return output::json(&rows.collect::<Vec<_>>());
+            return output::json(&rows);
         }
         let headings = ["INSTANCE", "NAME", "ACCOUNT", "ENDPOINT", "STATUS", "WHY"];
-        output::table(headings, rows.map(Row::cells))
+        output::table(headings, rows.into_iter().map(cells))
     }
+}
+
+fn cells(instance: Told) -> [String; 6] {
+    [
+        instance.instance_id,
+        instance.name,
+        instance.account_id,
+        instance.endpoint_url.unwrap_or_default(),
+        instance.status.to_string(),
+        instance.block_reason.unwrap_or_default(),
+    ]
 }
 
 impl Sync {
@@ -201,16 +164,7 @@ impl Sync {
         let database: Database = super::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let chosen = match &self.user {
-            Some(email) => vec![users::find(&mut tx, email).await?.id],
-            None => credentials::usable(&mut *tx).await?,
-        };
-        for user in &chosen {
-            if credentials::refresh_token(&mut *tx, *user).await?.is_none() {
-                bail!("the user has no token: run `recomamp users authorise`");
-            }
-            sync_instances::ask_now(&Queue::new(), &mut tx, *user).await?;
-        }
+        let chosen = instances::sync(&mut tx, &Queue::new(), self.user.as_deref()).await?;
         tx.commit().await?;
         if self.json {
             return output::json(&json!({"users": chosen}));
@@ -227,25 +181,7 @@ impl Unblock {
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
         let name = self.instance_id.as_str();
-        let instance = instances::by_instance_id(&mut *tx, name).await?;
-        let instance = instance.with_context(|| {
-            format!("there is no instance {name}: see `recomamp instances list`")
-        })?;
-        // A week, or a member of a batch, may also be blocked by itself, on an instance that is not.
-        let begun = collect_week::unblock(&Queue::new(), &mut tx, instance.id).await?;
-        if begun == 0 && instance.status != InstanceStatus::Blocked {
-            bail!("instance {name} is {}, not blocked", instance.status);
-        }
-        let event = NewEvent {
-            entity: "instance",
-            entity_id: name,
-            from_status: Some(instance.status.as_str()),
-            to_status: Some(InstanceStatus::Active.as_str()),
-            actor: "instances unblock",
-            reason: None,
-            detail: &json!({"weeks": begun}),
-        };
-        events::append(&mut *tx, &event).await?;
+        let begun = instances::unblock(&mut tx, &Queue::new(), name, "instances unblock").await?;
         tx.commit().await?;
         if self.json {
             return output::json(&json!({"instance_id": name, "weeks_started_again": begun}));
@@ -261,12 +197,8 @@ impl Limit {
         let db = connect::ready(&database, 1).await?;
         let name = self.instance_id.as_str();
         let mut tx = crate::transaction::begin(&db).await?;
-        instances::by_instance_id(&mut *tx, name).await?.with_context(|| {
-            format!("there is no instance {name}: see `recomamp instances list`")
-        })?;
-        let (queue, resource) = (Queue::new(), resources::instance(name));
-        let rule = Rule::Holds(Some(i32::from(self.max_open)));
-        queue.set_gate_by(&mut tx, &resource, rule, self.person.name(), &self.why).await?;
+        let because = (self.person.name(), self.why.as_str());
+        instances::limit(&mut tx, &Queue::new(), (name, self.max_open), because).await?;
         tx.commit().await?;
         match self.max_open {
             0 => eprintln!("Nothing further begins on {name} from now on."),
@@ -277,10 +209,4 @@ impl Limit {
         }
         Ok(())
     }
-}
-
-fn web_address(text: &str) -> Result<Url, &'static str> {
-    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-    let url = url.filter(|url| url.username().is_empty() && url.password().is_none());
-    url.ok_or("give a web address such as https://advertising-api.amazon.com, without credentials")
 }

@@ -37,7 +37,6 @@ mod input;
 mod lifeline;
 mod output;
 mod person;
-mod refused;
 mod values;
 mod watch;
 

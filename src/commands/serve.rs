@@ -1,10 +1,10 @@
 //! `recomamp serve`: answers over HTTP until it is stopped.
 
-use super::connect;
 use super::lifeline::Lifeline;
+use super::{connect, wrong};
 use crate::api::{self, Api};
 use crate::backfill::estimate::Curve;
-use crate::config::{self, Database, Limits, Polling, Process};
+use crate::config::{self, Database, Keys, Limits, Polling, Process};
 use crate::queue::Queue;
 use crate::shutdown::Shutdown;
 use crate::telemetry::Mode;
@@ -16,6 +16,10 @@ use tokio::net::TcpListener;
 
 /// The most connections to the database.
 const CONNECTIONS_MAX: u32 = 5;
+
+/// What it has to know.
+type Settings =
+    (Database, (Limits, Polling), (Option<Keys>, config::Webhooks), config::Serve, Process);
 
 /// Answers over HTTP: starts and shows backfills, says how the process is, shows its metrics.
 ///
@@ -35,19 +39,18 @@ pub struct Serve {
 impl Serve {
     /// Runs it.
     pub async fn run(self) -> Result<()> {
-        let (database, (limits, polling), serve, process): (
-            Database,
-            (Limits, Polling),
-            config::Serve,
-            Process,
-        ) = super::settings(Mode::Daemon)?;
+        let (database, (limits, polling), (keys, webhooks), serve, process): Settings =
+            super::settings(Mode::Daemon)?;
+        let allowed = webhooks.allow.parse().map_err(wrong)?;
         let db = connect::ready(&database, CONNECTIONS_MAX).await?;
         let shutdown = Shutdown::on_signals(process.shutdown_grace)?;
         self.lifeline.hold(&shutdown);
         let api = Api {
             db: db.clone(),
             queue: Queue::new(),
-            week_attempts: limits.week_attempts,
+            limits,
+            keys,
+            allowed,
             curve: Curve { first: polling.first, max: polling.max },
             shutdown: shutdown.clone(),
         };

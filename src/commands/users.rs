@@ -1,24 +1,17 @@
 //! `recomamp users`: the people in whose name the engine talks to Amazon, and their tokens.
 
-use super::{connect, input, output, refused};
+use super::{connect, input, output};
 use crate::config::{Database, Keys, Settings as _};
 use crate::given;
-use crate::jobs::{owner, refresh_token};
 use crate::plural::counted;
 use crate::queue::Queue;
-use crate::store::credentials::{self, Credential, TokenState};
-use crate::store::events::{self, NewEvent};
-use crate::store::{Region, Sealed, UserId, users};
+use crate::register::users::{self, NewUser, Told};
+use crate::store::Region;
+use crate::store::credentials::TokenState;
 use crate::telemetry::Mode;
-use crate::tools::{resources, rotation};
-use anyhow::{Context, Result, bail};
-use chrono::{DateTime, Utc};
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use secrecy::{ExposeSecret, SecretString};
-use serde::Serialize;
-use serde_json::{Value, json};
-use sqlx::PgConnection;
-use std::collections::HashMap;
+use serde_json::json;
 use std::path::PathBuf;
 
 /// The people in whose name the engine talks to Amazon, and their tokens.
@@ -39,7 +32,7 @@ pub enum Users {
 )]
 pub struct Add {
     /// How people name the user.
-    #[arg(long, value_parser = email)]
+    #[arg(long, value_parser = given::email)]
     email: String,
     /// What to call the user on a page.
     #[arg(long, value_parser = given::name)]
@@ -63,7 +56,7 @@ pub struct Add {
 )]
 pub struct Authorise {
     /// The user.
-    #[arg(value_parser = email)]
+    #[arg(value_parser = given::email)]
     email: String,
     /// Which of Amazon's hosts refresh the token; the one before when not given.
     #[arg(long)]
@@ -114,16 +107,9 @@ impl Add {
         let token = input::refresh_token(self.refresh_token_file.as_deref())?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let user = users::insert(&mut *tx, &self.email, &self.name, None).await;
-        let user = user.map_err(|error| {
-            let taken = format!(
-                "there is a user {} already: give a new token with `recomamp users authorise`",
-                self.email
-            );
-            refused::insert(error, taken)
-        })?;
-        credentials::authorise(&mut *tx, user, self.region, None, &seal(&keys, &token)).await?;
-        note(&mut tx, user, "users add", &json!({"region": self.region})).await?;
+        let (email, name, region) = (&self.email, &self.name, self.region);
+        let new = NewUser { email, name, region, token: &token };
+        let user = users::add(&mut tx, &keys, &new, "users add").await?;
         tx.commit().await?;
         if self.json {
             return output::json(&json!({"user_id": user, "email": self.email.to_lowercase()}));
@@ -139,27 +125,17 @@ impl Authorise {
         let (database, keys): (Database, Keys) = super::settings(Mode::Command)?;
         let token = input::refresh_token(self.refresh_token_file.as_deref())?;
         let db = connect::ready(&database, 1).await?;
-        let mut tx = crate::transaction::begin(&db).await?;
-        let user = find(&mut tx, &self.email).await?.id;
-        let before = credentials::refresh_token(&mut *tx, user).await?;
-        let region = self.region.or(before.as_ref().map(|before| before.region));
-        let region = region.context("the user never had a token: say its --region")?;
-        let client = before.as_ref().and_then(|before| before.lwa_client_id.as_deref());
-        credentials::authorise(&mut *tx, user, region, client, &seal(&keys, &token)).await?;
-        let queue = Queue::new();
-        owner::opened(&queue, &mut tx, &resources::credential(user)).await?;
-        let woken = queue.open(&mut tx, &resources::credential(user)).await?;
-        refresh_token::hasten(&queue, &mut tx, user).await?;
-        note(&mut tx, user, "users authorise", &json!({"region": region})).await?;
+        let (queue, mut tx) = (Queue::new(), crate::transaction::begin(&db).await?);
+        let given = (self.region, &token);
+        let done =
+            users::authorise(&mut tx, &queue, &keys, &self.email, given, "users authorise").await?;
         tx.commit().await?;
         if self.json {
-            return output::json(&json!({"user_id": user, "jobs_started_again": woken}));
+            return output::json(&done);
         }
-        output::line(user)?;
-        eprintln!(
-            "Started again, having waited for this token: {}.",
-            counted(woken, "job", "jobs")
-        );
+        output::line(done.user_id)?;
+        let jobs = counted(done.jobs_started_again, "job", "jobs");
+        eprintln!("Started again, having waited for this token: {jobs}.");
         Ok(())
     }
 }
@@ -169,115 +145,17 @@ impl Resume {
         let database: Database = super::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let credentials = credentials::list(&mut *tx).await?.into_iter();
-        let refused: Vec<Credential> =
-            credentials.filter(|c| c.token_state == TokenState::ClientInvalid).collect();
-        let queue = Queue::new();
-        let mut woken = 0;
-        for credential in &refused {
-            credentials::accept_client(&mut *tx, credential.lwa_client_id.as_deref()).await?;
-            owner::opened(&queue, &mut tx, &resources::credential(credential.user_id)).await?;
-            woken += queue.open(&mut tx, &resources::credential(credential.user_id)).await?;
-            refresh_token::hasten(&queue, &mut tx, credential.user_id).await?;
-            note(&mut tx, credential.user_id, "users resume", &json!({})).await?;
-        }
+        let done = users::resume(&mut tx, &Queue::new(), "users resume").await?;
         tx.commit().await?;
         if self.json {
-            let tokens = refused.len();
-            return output::json(
-                &json!({"tokens_tried_again": tokens, "jobs_started_again": woken}),
-            );
+            return output::json(&done);
         }
         eprintln!(
             "Tried again: {}; started again, having waited: {}.",
-            counted(refused.len(), "token", "tokens"),
-            counted(woken, "job", "jobs")
+            counted(done.tokens_tried_again, "token", "tokens"),
+            counted(done.jobs_started_again, "job", "jobs")
         );
         Ok(())
-    }
-}
-
-/// The user with this email.
-pub(super) async fn find(connection: &mut PgConnection, email: &str) -> Result<users::User> {
-    match users::by_email(connection, email).await? {
-        Some(user) => Ok(user),
-        None => bail!("there is no user {email}: see `recomamp users list`"),
-    }
-}
-
-/// A token as it is stored.
-pub(super) fn seal(keys: &Keys, token: &SecretString) -> Sealed {
-    Sealed::new(keys.ring().encrypt(token.expose_secret().as_bytes()))
-}
-
-async fn note(
-    connection: &mut PgConnection,
-    user: UserId,
-    actor: &str,
-    detail: &Value,
-) -> Result<()> {
-    let entity_id = &user.to_string();
-    let event = NewEvent {
-        entity: "user",
-        entity_id,
-        from_status: None,
-        to_status: Some(TokenState::Active.as_str()),
-        actor,
-        reason: None,
-        detail,
-    };
-    Ok(events::append(connection, &event).await?)
-}
-
-#[derive(Debug, Serialize)]
-struct Row {
-    user_id: UserId,
-    email: String,
-    name: String,
-    is_active: bool,
-    region: Option<Region>,
-    token_state: Option<TokenState>,
-    token_error: Option<String>,
-    /// Whether a key of ours opens the refresh token; null when there is no token or no key.
-    token_readable: Option<bool>,
-    access_token_expires_at: Option<DateTime<Utc>>,
-}
-
-impl Row {
-    fn new(user: users::User, credential: Option<Credential>, keys: Option<&Keys>) -> Self {
-        let refresh_token = credential.as_ref().map(|c| &c.refresh_token_encrypted);
-        Self {
-            token_readable: refresh_token
-                .zip(keys)
-                .map(|(token, keys)| rotation::opens(keys, token)),
-            user_id: user.id,
-            email: user.email,
-            name: user.name,
-            is_active: user.is_active,
-            region: credential.as_ref().map(|credential| credential.region),
-            token_state: credential.as_ref().map(|credential| credential.token_state),
-            access_token_expires_at: credential.as_ref().and_then(|c| c.access_token_expires_at),
-            token_error: credential.and_then(|credential| credential.token_error),
-        }
-    }
-
-    fn cells(self) -> [String; 5] {
-        let state = self.token_state.map_or("none", TokenState::as_str);
-        let is_active = self.token_state == Some(TokenState::Active);
-        let region = self.region.map_or("", Region::as_str).to_owned();
-        let (state, trouble) = match (self.token_readable, self.token_error) {
-            (Some(false), _) => {
-                let trouble = format!(
-                    "no key of RECOMAMP_ENCRYPTION_KEYS opens it: put the right one behind the \
-                     others, or `recomamp users authorise {}`",
-                    self.email
-                );
-                ("unreadable", trouble)
-            }
-            (_, Some(error)) if is_active => (state, format!("refused, and tried again: {error}")),
-            (_, error) => (state, error.unwrap_or_default()),
-        };
-        [self.email, self.name, region, state.to_owned(), trouble]
     }
 }
 
@@ -287,25 +165,30 @@ impl List {
         // They are not needed to list; without them nobody can say what they open.
         let keys = Keys::from_env().ok();
         let db = connect::ready(&database, 1).await?;
-        let credentials = credentials::list(&db).await?.into_iter();
-        let mut credentials: HashMap<_, _> = credentials.map(|c| (c.user_id, c)).collect();
-        let rows = users::list(&db).await?.into_iter().map(|user| {
-            let credential = credentials.remove(&user.id);
-            Row::new(user, credential, keys.as_ref())
-        });
+        let rows = users::list(&db, keys.as_ref()).await?;
         if self.json {
-            return output::json(&rows.collect::<Vec<_>>());
+            return output::json(&rows);
         }
-        output::table(["EMAIL", "NAME", "REGION", "TOKEN", "TROUBLE"], rows.map(Row::cells))
+        let headings = ["EMAIL", "NAME", "REGION", "TOKEN", "TROUBLE"];
+        output::table(headings, rows.into_iter().map(cells))
     }
 }
 
-fn email(text: &str) -> Result<String, String> {
-    let halves = text.split_once('@');
-    let is_email = halves.is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
-        && !text.contains(char::is_whitespace);
-    if !is_email {
-        return Err("give an address such as ana@example.com".to_owned());
-    }
-    given::name(text)
+fn cells(user: Told) -> [String; 5] {
+    let state = user.token_state.map_or("none", TokenState::as_str);
+    let is_active = user.token_state == Some(TokenState::Active);
+    let region = user.region.map_or("", Region::as_str).to_owned();
+    let (state, trouble) = match (user.token_readable, user.token_error) {
+        (Some(false), _) => {
+            let trouble = format!(
+                "no key of RECOMAMP_ENCRYPTION_KEYS opens it: put the right one behind the others, \
+                 or `recomamp users authorise {}`",
+                user.email
+            );
+            ("unreadable", trouble)
+        }
+        (_, Some(error)) if is_active => (state, format!("refused, and tried again: {error}")),
+        (_, error) => (state, error.unwrap_or_default()),
+    };
+    [user.email, user.name, region, state.to_owned(), trouble]
 }

@@ -3,15 +3,15 @@
 use super::{connect, input, output, wrong};
 use crate::config::{self, Database, Keys};
 use crate::given;
-use crate::jobs::deliver_webhook;
 use crate::queue::Queue;
-use crate::store::webhooks::{self, Logged, Webhook, WebhookFormat};
-use crate::store::{Sealed, WebhookId};
+use crate::register::webhooks::{self, NewWebhook, event};
+use crate::store::WebhookId;
+use crate::store::webhooks::{self as store, Logged, Webhook, WebhookFormat};
 use crate::telemetry::Mode;
-use crate::webhooks::{Allowed, message, sign};
-use anyhow::{Context, Result, bail};
+use crate::webhooks::Allowed;
+use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use serde_json::json;
 use sqlx::PgPool;
 use std::path::PathBuf;
@@ -132,26 +132,25 @@ impl Webhooks {
             Self::Show(one) => show(&db, &one).await,
             Self::Test(one) => test(&db, &one).await,
             Self::Disable(command) => {
-                known(&db, command.id).await?;
-                webhooks::disable(&db, command.id, Some(&command.why)).await?;
+                disable(&db, command.id, Some(&command.why)).await?;
                 eprintln!("It is told nothing more.");
                 Ok(())
             }
             Self::Enable(one) => {
-                known(&db, one.id).await?;
-                webhooks::disable(&db, one.id, None).await?;
+                disable(&db, one.id, None).await?;
                 eprintln!("It is told what happens from now on.");
                 Ok(())
             }
             Self::Remove(one) => {
-                known(&db, one.id).await?;
-                webhooks::remove(&db, one.id).await?;
+                let mut tx = crate::transaction::begin(&db).await?;
+                webhooks::remove(&mut tx, one.id).await?;
+                tx.commit().await?;
                 eprintln!("It is gone.");
                 Ok(())
             }
             Self::Deliveries(one) => {
                 known(&db, one.id).await?;
-                log(webhooks::log(&db, one.id, LINES).await?, one.json)
+                log(store::log(&db, one.id, LINES).await?, one.json)
             }
         }
     }
@@ -162,17 +161,14 @@ impl Add {
         let (database, keys, allow): (Database, Keys, config::Webhooks) =
             super::settings(Mode::Command)?;
         let allowed: Allowed = allow.allow.parse().map_err(wrong)?;
+        // What is wrong in itself is said before a database is asked for.
         allowed.check_url(&self.url).context("--url")?;
-        let secret = match &self.secret_file {
-            Some(file) => input::secret(file)?,
-            None => sign::secret(),
-        };
-        sign::check(&secret).map_err(|error| wrong(format!("--secret-file: {error}")))?;
-        let all = || message::EVENTS.iter().map(|event| (*event).to_owned()).collect();
-        let events = if self.events.is_empty() { all() } else { self.events };
+        let secret = self.secret_file.as_deref().map(input::secret).transpose()?;
         let db = connect::ready(&database, 1).await?;
-        let sealed = seal(&keys, &secret);
-        let id = webhooks::insert(&db, self.url.as_str(), &sealed, self.format, &events).await?;
+        let new = NewWebhook { url: self.url, events: self.events, format: self.format, secret };
+        let mut tx = crate::transaction::begin(&db).await?;
+        let (id, secret) = webhooks::add(&mut tx, &keys, &allowed, new).await?;
+        tx.commit().await?;
         if self.json {
             return output::json(&json!({"id": id, "secret": secret.expose_secret()}));
         }
@@ -183,19 +179,19 @@ impl Add {
     }
 }
 
-fn seal(keys: &Keys, secret: &SecretString) -> Sealed {
-    Sealed::new(keys.ring().encrypt(secret.expose_secret().as_bytes()))
+async fn known(db: &PgPool, id: WebhookId) -> Result<Webhook> {
+    let mut connection = db.acquire().await?;
+    Ok(webhooks::find(&mut connection, id).await?)
 }
 
-async fn known(db: &PgPool, id: WebhookId) -> Result<Webhook> {
-    match webhooks::by_id(db, id).await? {
-        Some(webhook) => Ok(webhook),
-        None => bail!("there is no webhook {id}: see `recomamp webhooks list`"),
-    }
+async fn disable(db: &PgPool, id: WebhookId, why: Option<&str>) -> Result<()> {
+    let mut tx = crate::transaction::begin(db).await?;
+    webhooks::disable(&mut tx, id, why).await?;
+    Ok(tx.commit().await?)
 }
 
 async fn list(db: &PgPool, json: bool) -> Result<()> {
-    let rows = webhooks::list(db).await?;
+    let rows = store::list(db).await?;
     if json {
         return output::json(&rows);
     }
@@ -209,7 +205,7 @@ fn cells(row: Webhook) -> [String; 6] {
 
 async fn show(db: &PgPool, one: &One) -> Result<()> {
     let webhook = known(db, one.id).await?;
-    let lines = webhooks::log(db, one.id, LINES).await?;
+    let lines = store::log(db, one.id, LINES).await?;
     if one.json {
         return output::json(&json!({"webhook": webhook, "deliveries": lines}));
     }
@@ -219,11 +215,9 @@ async fn show(db: &PgPool, one: &One) -> Result<()> {
 }
 
 async fn test(db: &PgPool, one: &One) -> Result<()> {
-    known(db, one.id).await?;
     let mut tx = crate::transaction::begin(db).await?;
-    let data = json!({"reason": "a person asked for this test"});
-    let delivery = webhooks::test(&mut *tx, one.id, &data).await?;
-    Queue::new().enqueue(&mut tx, &[deliver_webhook::job(delivery)?]).await?;
+    let reason = "a person asked for this test";
+    let delivery = webhooks::test(&mut tx, &Queue::new(), one.id, reason).await?;
     tx.commit().await?;
     if one.json {
         return output::json(&json!({"delivery": delivery}));
@@ -249,11 +243,4 @@ fn log(lines: Vec<Logged>, json: bool) -> Result<()> {
         ]
     });
     output::table(["AT", "EVENT", "STATE", "ATTEMPT", "STATUS", "MS", "TROUBLE"], rows)
-}
-
-pub(super) fn event(text: &str) -> Result<String, String> {
-    if message::EVENTS.contains(&text) {
-        return Ok(text.to_owned());
-    }
-    Err(format!("there is no event {text:?}: use some of {}", message::EVENTS.join(", ")))
 }

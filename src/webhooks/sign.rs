@@ -14,7 +14,7 @@ const LENGTH: usize = 32;
 
 /// The secret is not written as one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a secret is written as whsec_ and 24 to 64 bytes in base64")]
+#[error("this is no secret that signs: give one written as whsec_ and 24 to 64 bytes in base64")]
 pub struct NoSecret;
 
 /// A new secret.

@@ -4,11 +4,13 @@ mod batches;
 mod collections;
 mod health;
 mod jobs;
+mod register;
+mod routes;
 mod steering;
 mod workflows;
 
 use crate::commands::Site;
-use crate::harness::process::Process;
+use crate::harness::process::{Process, Program};
 use reqwest::{Client, Response, StatusCode};
 use serde_json::Value;
 
@@ -22,14 +24,13 @@ pub struct Served {
 
 impl Served {
     pub async fn new() -> Self {
-        Self::with("20s").await
+        Self::of(Site::furnished().await, |serve| serve).await
     }
 
-    /// One that lets go this long after a stop signal.
-    pub async fn with(grace: &str) -> Self {
-        let site = Site::furnished().await;
+    /// One of this installation, with other settings than usual.
+    pub async fn of(site: Site, set: impl FnOnce(Program) -> Program) -> Self {
         let serve = site.program(&["serve"]).env("RECOMAMP_HTTP_ADDR", "127.0.0.1:0");
-        let mut process = serve.env("RECOMAMP_SHUTDOWN_GRACE", grace).start().await;
+        let mut process = set(serve).start().await;
         let line: Value = serde_json::from_str(&process.line("\"serving\"").await).expect("JSON");
         let base = format!("http://{}", line["address"].as_str().expect("an address"));
         let http = Client::builder().no_proxy().build().expect("a client");

@@ -5,7 +5,7 @@ use crate::harness::process::Program;
 use fernet::Fernet;
 
 /// Every command of one's own, and what it must offer to programs.
-const COMMANDS: [(&str, bool); 77] = [
+pub const COMMANDS: [(&str, bool); 81] = [
     ("serve", false),
     ("work", false),
     ("schedule", false),
@@ -22,10 +22,14 @@ const COMMANDS: [(&str, bool); 77] = [
     ("instances add", true),
     ("instances sync", true),
     ("instances unblock", true),
+    ("instances limit", false),
     ("instances list", true),
     ("workflows add", true),
     ("workflows update", true),
     ("workflows list", true),
+    ("workflows show", true),
+    ("workflows sync", true),
+    ("workflows recheck", true),
     ("backfill", true),
     ("collections list", true),
     ("collections show", true),
@@ -100,15 +104,31 @@ async fn every_command_shows_an_example_and_prints_json_where_it_prints_data() {
 
 #[tokio::test]
 async fn the_list_above_is_the_list_of_commands() {
-    let help = done(Program::new(&["--help"]).run().await).stdout;
-    let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let listed = listed.take_while(|line| !line.is_empty());
-    for line in listed.filter(|line| !line.starts_with("   ")) {
-        let name = line.split_whitespace().next().expect("a name");
-        let known = COMMANDS.iter().any(|(command, _)| command.split(' ').next() == Some(name));
-        // These need a server of their own, and are shown by their own tests.
-        assert!(known || ["bench", "simulate", "demo", "help"].contains(&name), "{name} is new");
+    // These need a server of their own, and are shown by their own tests.
+    let mut strange = Vec::new();
+    for name in listed(&[]).await {
+        if ["bench", "simulate", "demo"].contains(&name.as_str()) {
+            continue;
+        }
+        let verbs = listed(&[&name]).await.into_iter().map(|verb| format!("{name} {verb}"));
+        let mut all: Vec<String> = verbs.collect();
+        if all.is_empty() {
+            all.push(name);
+        }
+        strange
+            .extend(all.into_iter().filter(|one| COMMANDS.iter().all(|(known, _)| known != one)));
     }
+    assert!(strange.is_empty(), "new: {strange:?}");
+}
+
+/// The commands that the help of a command lists.
+async fn listed(words: &[&str]) -> Vec<String> {
+    let words: Vec<&str> = words.iter().copied().chain(["--help"]).collect();
+    let help = done(Program::new(&words).run().await).stdout;
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let lines = lines.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    let names = lines.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
 #[tokio::test]

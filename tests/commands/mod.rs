@@ -5,7 +5,7 @@ mod collections;
 mod doctor;
 mod end_to_end;
 mod gates;
-mod help;
+pub mod help;
 mod jobs;
 mod migrate;
 mod parameters;

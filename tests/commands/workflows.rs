@@ -27,7 +27,7 @@ async fn a_workflow_is_shown_with_its_versions_and_what_amc_said_of_them() {
     assert!(table.contains("brand, note"), "{table}");
     assert!(table.contains("amctest1: failed (Object 't' not found.)"), "{table}");
 
-    assert_eq!(done(site.run("workflows recheck campaigns").await).stdout, "1 refusals forgotten");
+    assert_eq!(done(site.run("workflows recheck campaigns").await).stdout, "1 refusal forgotten");
     assert_eq!(site.count("select count(*) from version_checks").await, 0);
     assert!(refused(&site.run("workflows show nothing").await, 1).contains("workflows list"));
 }

@@ -22,7 +22,7 @@ const GROUND: [&str; 9] = [
 /// `queue`, `store` and `amc` are islands: none knows another, and the jobs bring them together.
 /// `simulator` is an island too, so that it cannot agree with the client by sharing its code.
 /// `api`, `console` and `schedule` never call AMC: they enqueue.
-const ROOMS: [(&str, &[&str]); 17] = [
+const ROOMS: [(&str, &[&str]); 18] = [
     ("embedded", &[]),
     ("queue", &[]),
     ("store", &[]),
@@ -34,6 +34,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
     ("reports", &["queue", "store"]),
     ("tools", &["queue", "store", "amc", "webhooks", "backfill", "reports"]),
     ("jobs", &["queue", "store", "amc", "webhooks", "parameters", "backfill", "reports", "tools"]),
+    ("register", &["queue", "store", "amc", "webhooks", "parameters", "backfill", "tools", "jobs"]),
     ("steering", &["queue", "store", "parameters", "backfill", "tools", "jobs"]),
     (
         "schedule",
@@ -51,6 +52,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "tools",
             "jobs",
             "steering",
+            "register",
             "schedule",
         ],
     ),
@@ -83,6 +85,7 @@ const ROOMS: [(&str, &[&str]); 17] = [
             "tools",
             "jobs",
             "steering",
+            "register",
             "schedule",
             "api",
             "console",

@@ -6,17 +6,17 @@ use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanRequest};
 use crate::backfill::request::Request;
 use crate::backfill::select::Mode;
 use crate::backfill::start::{self, Made};
-use crate::commands::{simulate, users};
+use crate::commands::simulate;
 use crate::config::{Database, Keys, Limits};
 use crate::jobs::feed;
 use crate::queue::Queue;
+use crate::register::accounts::{self, NewAccount};
+use crate::register::instances::{self, NewInstance};
+use crate::register::users::{self, NewUser};
+use crate::register::workflows::{self, NewWorkflow, Wording};
 use crate::simulator::{Settings, Simulator};
-use crate::store::accounts::{self, NewAccount};
+use crate::store::Region;
 use crate::store::collections::Rules;
-use crate::store::instances::{self, NewInstance};
-use crate::store::workflows::{self, NewWorkflow};
-use crate::store::{Region, credentials, versions};
-use crate::tools::gates;
 use anyhow::{Context, Result};
 use chrono::Weekday;
 use chrono_tz::Tz;
@@ -96,34 +96,31 @@ async fn installation(
     let place = amazon.accounts.first().context("the simulator has no account")?;
     let there = place.instances.first().context("the simulator's account has no instance")?;
 
-    let user = crate::store::users::insert(&mut *transaction, EMAIL, "Ada", None).await?;
-    let token = users::seal(keys, &SecretString::from(login.refresh_token.clone()));
-    credentials::authorise(&mut *transaction, user, Region::Na, None, &token).await?;
+    let token = SecretString::from(login.refresh_token.clone());
+    let user = NewUser { email: EMAIL, name: "Ada", region: Region::Na, token: &token };
+    users::add(transaction, keys, &user, "demo").await?;
     let account = NewAccount {
-        account_id: &place.account_id,
-        account_name: &place.name,
-        marketplace_id: &place.marketplace_id,
-        region: Region::Na,
-        user_id: user,
+        account_id: place.account_id.parse()?,
+        name: place.name.clone(),
+        marketplace: place.marketplace_id.parse()?,
+        region: Some(Region::Na),
+        user: EMAIL.to_owned(),
     };
-    let account = accounts::insert(&mut *transaction, &account).await?;
+    accounts::add(transaction, &account).await?;
     let instance = NewInstance {
-        instance_id: &there.instance_id,
-        instance_name: &there.name,
-        account_id: account,
+        instance_id: there.instance_id.parse()?,
+        name: there.name.clone(),
+        account_id: account.account_id,
         endpoint_url: None,
     };
-    let instance = instances::insert(&mut *transaction, &instance).await?;
-    let (queue, id, owner) = (Queue::new(), &there.instance_id, &place.account_id);
-    gates::of_new_instance(&queue, transaction, id, owner, limits).await?;
+    instances::add(transaction, &Queue::new(), &instance, limits).await?;
     let workflow = NewWorkflow {
-        workflow_id: WORKFLOW,
-        name: "Weekly campaigns",
-        instance_id: instance,
-        user_id: user,
+        workflow_id: WORKFLOW.parse()?,
+        name: "Weekly campaigns".to_owned(),
+        instance_id: there.instance_id.clone(),
+        user: EMAIL.to_owned(),
     };
-    let workflow = workflows::insert(&mut *transaction, &workflow).await?;
-    versions::add(&mut *transaction, workflow, SQL, &json!([])).await?;
+    workflows::add(transaction, &workflow, &Wording::read(SQL, json!([]), false)?).await?;
     Ok(())
 }
 

@@ -3,11 +3,11 @@
 use super::Asked;
 use crate::clock;
 use crate::commands::values::Values;
-use crate::commands::webhooks::event;
 use crate::commands::{connect, output, settings};
 use crate::config::Database;
 use crate::given;
 use crate::queue::Queue;
+use crate::register::webhooks::event;
 use crate::schedule::due::Timing;
 use crate::schedule::manage::{self, Ahead, Request};
 use crate::schedule::settings::{self as others, KEEP_RUNS, Settings, Wanted};

@@ -1,20 +1,14 @@
 //! A workflow is added with its query, or given another one.
 
-use super::find;
-use crate::amc::{AmcInstanceId, AmcWorkflowId, INLINE_CHARS_MAX, Sql};
-use crate::backfill::request::form;
-use crate::commands::{connect, input, output, refused, settings, users, wrong};
+use crate::amc::{AmcInstanceId, AmcWorkflowId, INLINE_CHARS_MAX};
+use crate::commands::{connect, input, output, settings, wrong};
 use crate::config::Database;
 use crate::given;
-use crate::parameters::{check, declare, fill};
-use crate::store::executions::SubmitMode;
-use crate::store::workflows::{self, NewWorkflow};
-use crate::store::{VersionId, WorkflowUuid, instances, schedules, versions};
+use crate::register::workflows::{self, NewWorkflow, Stored};
 use crate::telemetry::Mode;
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::{Value, json};
-use sqlx::PgConnection;
 use std::path::{Path, PathBuf};
 
 /// Adds a workflow with its query.
@@ -74,34 +68,22 @@ struct Wording {
 impl Add {
     pub(super) async fn run(self) -> Result<()> {
         let database: Database = settings(Mode::Command)?;
-        let read = self.wording.read()?;
+        let wording = self.wording.read()?;
         let db = connect::ready(&database, 1).await?;
+        let new = NewWorkflow {
+            workflow_id: self.workflow_id,
+            name: self.name,
+            instance_id: self.instance.to_string(),
+            user: self.user,
+        };
         let mut tx = crate::transaction::begin(&db).await?;
-        let user = users::find(&mut tx, &self.user).await?;
-        let instance = instances::by_instance_id(&mut *tx, self.instance.as_str()).await?;
-        let Some(instance) = instance else {
-            bail!("there is no instance {}: see `recomamp instances list`", self.instance);
-        };
-        let workflow = NewWorkflow {
-            workflow_id: self.workflow_id.as_str(),
-            name: &self.name,
-            instance_id: instance.id,
-            user_id: user.id,
-        };
-        let id = workflows::insert(&mut *tx, &workflow).await.map_err(|error| {
-            let taken = format!(
-                "there is a workflow {} already: change its query with `recomamp workflows update`",
-                self.workflow_id
-            );
-            refused::insert(error, taken)
-        })?;
-        let version = read.store(&mut tx, id).await?;
+        let stored = workflows::add(&mut tx, &new, &wording).await?;
         tx.commit().await?;
-        print(self.json, &self.workflow_id, id, version)?;
+        print(self.json, &new.workflow_id, stored)?;
         if !self.json {
             eprintln!(
                 "Next: recomamp backfill --workflow {} --weeks 52 --dry-run",
-                self.workflow_id
+                new.workflow_id
             );
         }
         Ok(())
@@ -111,71 +93,42 @@ impl Add {
 impl Update {
     pub(super) async fn run(self) -> Result<()> {
         let database: Database = settings(Mode::Command)?;
-        let read = self.wording.read()?;
+        let wording = self.wording.read()?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let workflow = find(&mut tx, self.workflow_id.as_str()).await?;
-        let (id, form) = (workflow.id, form(&workflow));
-        let version = read.store(&mut tx, id).await?;
-        for schedule in schedules::list(&mut *tx)
-            .await?
-            .iter()
-            .filter(|s| s.workflow == self.workflow_id.as_str())
-        {
-            if let Err(wrong) =
-                check::check(&read.sql, &read.parameters, &schedule.parameters, form)
-            {
-                eprintln!("Warning: runs of schedule {} will fail: {wrong}", schedule.schedule_id);
-            }
-        }
+        let id = self.workflow_id.as_str();
+        let (stored, broken) = workflows::update(&mut tx, id, &wording).await?;
         tx.commit().await?;
-        print(self.json, &self.workflow_id, id, version)
+        for one in broken {
+            eprintln!("Warning: runs of schedule {} will fail: {}", one.schedule_id, one.why);
+        }
+        print(self.json, &self.workflow_id, stored)
     }
 }
 
-fn print(json: bool, name: &AmcWorkflowId, id: WorkflowUuid, version: VersionId) -> Result<()> {
+fn print(json: bool, name: &AmcWorkflowId, stored: Stored) -> Result<()> {
+    let Stored { id, version_id } = stored;
     if json {
-        return output::json(&json!({"id": id, "workflow_id": name, "version_id": version}));
+        return output::json(&json!({"id": id, "workflow_id": name, "version_id": version_id}));
     }
     output::line(id)
 }
 
 impl Wording {
-    /// The query, checked but word for word, and the parameters it declares.
-    fn read(&self) -> Result<Read> {
+    /// Reads the files that are named.
+    fn read(&self) -> Result<workflows::Wording> {
         let text = input::text(&self.sql_file)?;
         let parameters = match &self.parameters_file {
             Some(file) => list(file)?,
             None => json!([]),
         };
-        let declared = declare::parse(&parameters)?;
-        let sql = Sql::normalise(&fill::bare(&text, &declared)?.sql)?;
-        let too_long = sql.as_str().chars().count() > INLINE_CHARS_MAX;
-        if self.saved || too_long {
-            let saved = fill::saved(&text, &declared).map_err(anyhow::Error::from);
-            saved.context("the query cannot be saved at AMC")?;
-        }
-        if too_long && !self.saved {
+        let read = workflows::Wording::read(&text, parameters, self.saved)?;
+        if read.is_long {
             eprintln!(
                 "The query has more than {INLINE_CHARS_MAX} characters, so it will be saved at AMC."
             );
         }
-        let mode = if self.saved || too_long { SubmitMode::Saved } else { SubmitMode::Inline };
-        Ok(Read { sql: text.trim().to_owned(), parameters, mode })
-    }
-}
-
-/// A wording that has been read.
-struct Read {
-    sql: String,
-    parameters: Value,
-    mode: SubmitMode,
-}
-
-impl Read {
-    async fn store(&self, tx: &mut PgConnection, workflow: WorkflowUuid) -> Result<VersionId> {
-        workflows::submit_as(&mut *tx, workflow, self.mode).await?;
-        Ok(versions::add(tx, workflow, &self.sql, &self.parameters).await?)
+        Ok(read)
     }
 }
 

@@ -4,10 +4,8 @@ mod add;
 mod show;
 mod steer;
 
-use crate::store::workflows::{self, Workflow};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Subcommand;
-use sqlx::PgConnection;
 
 /// The queries that backfills and schedules run.
 #[derive(Debug, Subcommand)]
@@ -32,11 +30,4 @@ impl Workflows {
             Self::Recheck(command) => command.run().await,
         }
     }
-}
-
-async fn find(connection: &mut PgConnection, workflow_id: &str) -> Result<Workflow> {
-    let found = workflows::by_workflow_id(connection, workflow_id).await?;
-    found.with_context(|| {
-        format!("there is no workflow {workflow_id}: see `recomamp workflows list`")
-    })
 }

@@ -1,8 +1,8 @@
 //! Workflows are listed, and one is shown with its versions and what AMC said of them.
 
-use super::find;
 use crate::commands::{connect, output, settings};
 use crate::config::Database;
+use crate::register::workflows as register;
 use crate::store::executions::SubmitMode;
 use crate::store::versions::{self, Told};
 use crate::store::workflows::{self, SyncStatus};
@@ -81,7 +81,7 @@ impl Show {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut connection = db.acquire().await?;
-        let workflow = find(&mut connection, &self.workflow_id).await?;
+        let workflow = register::find(&mut connection, &self.workflow_id).await?;
         let versions = versions::told(&mut *connection, workflow.id).await?;
         if self.json {
             return output::json(&json!({

@@ -1,14 +1,13 @@
 //! A workflow is saved at AMC, or AMC is asked about it again.
 
-use super::find;
 use crate::commands::person::Person;
 use crate::commands::{connect, output, settings};
 use crate::config::Database;
-use crate::jobs::sync_workflow;
+use crate::plural::counted;
 use crate::queue::Queue;
-use crate::store::{checks, copies};
+use crate::register::workflows;
 use crate::telemetry::Mode;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 
@@ -41,20 +40,13 @@ impl Sync {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let workflow = find(&mut tx, &self.workflow_id).await?;
-        let by = self.person.name();
-        let status = sync_workflow::again(&Queue::new(), &mut tx, &workflow, by).await?;
-        let Some(status) = status else {
-            bail!(
-                "workflow {0} has no query yet: give it one with `recomamp workflows update {0}`",
-                self.workflow_id
-            );
-        };
+        let (id, by) = (&self.workflow_id, self.person.name());
+        let status = workflows::sync(&mut tx, &Queue::new(), id, by).await?;
         tx.commit().await?;
         if self.json {
-            return output::json(&json!({"workflow_id": self.workflow_id, "status": status}));
+            return output::json(&json!({"workflow_id": id, "status": status}));
         }
-        output::line(format!("{} is {status}", self.workflow_id))
+        output::line(format!("{id} is {status}"))
     }
 }
 
@@ -63,13 +55,11 @@ impl Recheck {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let workflow = find(&mut tx, &self.workflow_id).await?;
-        let forgotten = checks::forget(&mut *tx, workflow.id).await?
-            + copies::forget(&mut *tx, workflow.id).await?;
+        let forgotten = workflows::recheck(&mut tx, &self.workflow_id).await?;
         tx.commit().await?;
         if self.json {
             return output::json(&json!({"workflow_id": self.workflow_id, "forgotten": forgotten}));
         }
-        output::line(format!("{forgotten} refusals forgotten"))
+        output::line(format!("{} forgotten", counted(forgotten, "refusal", "refusals")))
     }
 }

@@ -1,0 +1,99 @@
+//! Who is told of what happens: added with a secret, tested.
+
+use super::{RegisterError, tokens};
+use crate::config::Keys;
+use crate::jobs::deliver_webhook;
+use crate::queue::Queue;
+use crate::store::webhooks::{self, Webhook, WebhookFormat};
+use crate::store::{DeliveryId, WebhookId};
+use crate::webhooks::{Allowed, message, sign};
+use secrecy::SecretString;
+use serde_json::json;
+use sqlx::PgConnection;
+use url::Url;
+
+/// A webhook to be added.
+#[derive(Debug)]
+pub struct NewWebhook {
+    /// Where it is told, by POST.
+    pub url: Url,
+    /// Of which kinds of events; everything when none is named.
+    pub events: Vec<String>,
+    /// In which form.
+    pub format: WebhookFormat,
+    /// What signs; one is made when not given.
+    pub secret: Option<SecretString>,
+}
+
+/// A kind of event that a webhook can be told of.
+///
+/// # Errors
+/// There is none of this name, and which there are.
+pub fn event(text: &str) -> Result<String, String> {
+    if message::EVENTS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("there is no event {text:?}: use some of {}", message::EVENTS.join(", ")))
+}
+
+/// Adds a webhook. Its id, and the secret, which nobody is shown again.
+pub async fn add(
+    transaction: &mut PgConnection,
+    keys: &Keys,
+    allowed: &Allowed,
+    new: NewWebhook,
+) -> Result<(WebhookId, SecretString), RegisterError> {
+    allowed.check_url(&new.url)?;
+    let secret = new.secret.unwrap_or_else(sign::secret);
+    let wrong = |error: sign::NoSecret| RegisterError::wrong("secret", error.to_string());
+    sign::check(&secret).map_err(wrong)?;
+    let all = || message::EVENTS.iter().map(|event| (*event).to_owned()).collect();
+    let events = if new.events.is_empty() { all() } else { new.events };
+    let sealed = tokens::seal(keys, &secret);
+    let id = webhooks::insert(transaction, new.url.as_str(), &sealed, new.format, &events).await?;
+    Ok((id, secret))
+}
+
+/// Sends a webhook a test event, for this reason.
+pub async fn test(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    webhook: WebhookId,
+    reason: &str,
+) -> Result<DeliveryId, RegisterError> {
+    find(transaction, webhook).await?;
+    let data = json!({"reason": reason});
+    let delivery = webhooks::test(&mut *transaction, webhook, &data).await?;
+    queue.enqueue(transaction, &[deliver_webhook::job(delivery)?]).await?;
+    Ok(delivery)
+}
+
+/// Tells a webhook nothing more, for this reason; none tells it again from now on.
+pub async fn disable(
+    transaction: &mut PgConnection,
+    webhook: WebhookId,
+    why: Option<&str>,
+) -> Result<Webhook, RegisterError> {
+    find(transaction, webhook).await?;
+    webhooks::disable(&mut *transaction, webhook, why).await?;
+    find(transaction, webhook).await
+}
+
+/// Takes a webhook away, with its log.
+pub async fn remove(
+    transaction: &mut PgConnection,
+    webhook: WebhookId,
+) -> Result<(), RegisterError> {
+    find(transaction, webhook).await?;
+    webhooks::remove(transaction, webhook).await?;
+    Ok(())
+}
+
+/// The webhook with this id.
+pub async fn find(
+    connection: &mut PgConnection,
+    webhook: WebhookId,
+) -> Result<Webhook, RegisterError> {
+    let found = webhooks::by_id(connection, webhook).await?;
+    found.ok_or_else(|| RegisterError::unknown("webhook", webhook.to_string()))
+}
