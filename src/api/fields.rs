@@ -203,7 +203,12 @@ impl Fields {
         let Some((stranger, _)) = self.map.iter().next() else { return Ok(()) };
         let place = format!("{}{stranger}", self.place);
         Err(Problem::invalid(&place, format!("{place} is not a field"))
-            .with_remedy(format!("give only {}", self.known.join(", "))))
+            .with_remedy(format!("give only {}", self.known())))
+    }
+
+    /// The names of all that was asked for so far.
+    pub fn known(&self) -> String {
+        self.known.join(", ")
     }
 
     fn take(&mut self, name: &'static str) -> Option<Value> {

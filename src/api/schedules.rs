@@ -7,9 +7,9 @@ use super::collections::body::parameter_field;
 use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
+use crate::schedule::change::{self, Changes};
 use crate::schedule::due::{self, Unreadable};
 use crate::schedule::manage::{self, Ahead, ManageError};
-use crate::schedule::settings;
 use crate::schedule::view::{self, RunView, ScheduleView};
 use crate::store::schedules;
 use axum::Json;
@@ -130,8 +130,7 @@ pub async fn pause(
     found(&api, &id).await.map(Json)
 }
 
-/// Changes when a schedule is due, how many of its runs are kept, of which events others are told. What is
-/// missing stays; null takes a bound away.
+/// Changes a schedule from now on. What is missing stays; null takes a bound away.
 pub async fn change(
     State(api): State<Api>,
     id: Id,
@@ -140,22 +139,22 @@ pub async fn change(
 ) -> Result<Json<Shown>, Problem> {
     let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
     let times = Times::read(&mut fields)?;
-    let wanted = body::settings(&mut fields)?;
+    let changes = Changes {
+        timing: times.changed(),
+        timezone: times.timezone(),
+        rules: body::rules(&mut fields)?,
+        keep_runs: body::keep_runs(&mut fields)?,
+        notify: body::wanted_events(&mut fields)?,
+    };
     let by = fields.who()?;
+    let known = fields.known();
     fields.end()?;
-    let other_times = times.are_given()?;
-    if !other_times && !wanted.say_anything() {
-        return Err(Problem::invalid("keep_runs", "nothing is to be changed")
-            .with_remedy("give cron, interval, keep_runs or notify"));
+    if !changes.say_anything() {
+        let problem = Problem::unreadable("nothing is to be changed");
+        return Err(problem.with_remedy(format!("give some of {known}")));
     }
     let mut tx = crate::transaction::begin(&api.db).await?;
-    if other_times {
-        let changed = manage::change(&mut tx, &api.queue, &id, &times.timing(), &by).await;
-        changed.map_err(explained)?;
-    }
-    if wanted.say_anything() {
-        settings::set(&mut tx, &id, &wanted, &by).await.map_err(explained)?;
-    }
+    change::change(&mut tx, &api.queue, &id, &changes, &by).await.map_err(explained)?;
     tx.commit().await?;
     found(&api, &id).await.map(Json)
 }

@@ -57,22 +57,26 @@ impl Timing<'_> {
     }
 }
 
-/// When a schedule is due, and what its windows are.
-pub fn read(schedule: &Schedule) -> Result<(Due, WindowRule), Unreadable> {
-    let timing = Timing {
+/// When a schedule is due, as it is written down.
+pub fn timing(schedule: &Schedule) -> Timing<'_> {
+    Timing {
         schedule_type: schedule.schedule_type,
         cron_expression: schedule.cron_expression.as_deref(),
         interval_days: schedule.interval_days,
         anchor_date: schedule.anchor_date,
         anchor_time: schedule.anchor_time,
         timezone: &schedule.timezone,
-    };
+    }
+}
+
+/// When a schedule is due, and what its windows are.
+pub fn read(schedule: &Schedule) -> Result<(Due, WindowRule), Unreadable> {
     let rule = WindowRule {
         lookback_days: schedule.lookback_days,
         lag_days: schedule.lag_days,
         anchor: schedule.window_anchor,
     };
-    Ok((timing.read()?, rule.checked()?))
+    Ok((timing(schedule).read()?, rule.checked()?))
 }
 
 /// Pauses a schedule and writes down who did it. False when it is paused already.

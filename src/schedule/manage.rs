@@ -1,5 +1,5 @@
-//! What people do with schedules: add, look ahead, run now, pause, resume, change, take away. Each with
-//! who did it, in one transaction.
+//! What people do with schedules: add, look ahead, run now, pause, resume, take away. Each with who did
+//! it, in one transaction.
 
 use super::cron::Due;
 use super::due::{self, Timing, Unreadable};
@@ -13,8 +13,7 @@ use crate::queue::Queue;
 use crate::store::events::{self, NewEvent};
 use crate::store::runs::{self, Run};
 use crate::store::schedules::{
-    self, CatchUp, Change, NewSchedule, OverlapPolicy, Pause, Schedule, ScheduleStatus,
-    WindowAnchor,
+    self, CatchUp, NewSchedule, OverlapPolicy, Pause, Schedule, ScheduleStatus, WindowAnchor,
 };
 use crate::store::{ScheduleRunUuid, ScheduleUuid, credentials, versions, workflows};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
@@ -132,19 +131,21 @@ impl Request<'_> {
     pub fn checked(&self) -> Result<Due, ManageError> {
         let due = self.timing.read()?;
         self.window.checked().map_err(Unreadable::from)?;
-        let threshold = self.failure_threshold.unwrap_or(1);
-        for (field, value, range) in [
-            ("jitter_seconds", self.jitter_seconds, JITTER_SECONDS),
-            ("catch_up_max", self.catch_up.1, CATCH_UP_MAX),
-            ("max_attempts", self.max_attempts_per_run, ATTEMPTS),
-            ("failure_threshold", threshold, FAILURES),
-        ] {
-            if !range.contains(&value) {
-                return Err(ManageError::Number { field, value, range });
-            }
-        }
+        number("jitter_seconds", self.jitter_seconds, JITTER_SECONDS)?;
+        number("catch_up_max", self.catch_up.1, CATCH_UP_MAX)?;
+        number("max_attempts", self.max_attempts_per_run, ATTEMPTS)?;
+        number("failure_threshold", self.failure_threshold.unwrap_or(1), FAILURES)?;
         Ok(due)
     }
+}
+
+/// Refuses a number that makes no sense.
+pub(super) fn number(
+    field: &'static str,
+    value: i32,
+    range: RangeInclusive<i32>,
+) -> Result<(), ManageError> {
+    if range.contains(&value) { Ok(()) } else { Err(ManageError::Number { field, value, range }) }
 }
 
 /// Adds a schedule. It fires for times after now.
@@ -260,50 +261,6 @@ pub async fn resume(
     if !due::resume(transaction, &schedule, actor, None).await? {
         return Err(ManageError::NotPaused(schedule_id.to_owned()));
     }
-    locked(transaction, schedule_id).await
-}
-
-/// Lets a schedule be due at other times from now on. What was due before fires by the old ones; of
-/// one that is paused, what was due during the pause is dropped.
-pub async fn change(
-    transaction: &mut PgConnection,
-    queue: &Queue,
-    schedule_id: &str,
-    timing: &Timing<'_>,
-    actor: &str,
-) -> Result<Schedule, ManageError> {
-    timing.read()?;
-    let mut schedule = locked(transaction, schedule_id).await?;
-    while schedule.status == ScheduleStatus::Active && schedule.next_run_at <= Some(schedule.now) {
-        fire::one(transaction, queue, &schedule).await?;
-        let settled = locked(transaction, schedule_id).await?;
-        if settled.next_run_at.is_none_or(|next| next > schedule.now) {
-            break;
-        }
-        schedule = settled;
-    }
-    let change = Change {
-        schedule_type: timing.schedule_type,
-        cron_expression: timing.cron_expression,
-        interval_days: timing.interval_days,
-        anchor_date: timing.anchor_date,
-        anchor_time: timing.anchor_time,
-        timezone: timing.timezone,
-    };
-    schedules::change(&mut *transaction, schedule.id, &change).await?;
-    let detail = json!({
-        "was": {
-            "cron": schedule.cron_expression,
-            "interval_days": schedule.interval_days,
-            "timezone": schedule.timezone,
-        },
-        "is": {
-            "cron": timing.cron_expression,
-            "interval_days": timing.interval_days,
-            "timezone": timing.timezone,
-        },
-    });
-    note(transaction, schedule_id, None, actor, &detail).await?;
     locked(transaction, schedule_id).await
 }
 

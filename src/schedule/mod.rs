@@ -5,17 +5,16 @@
 //!
 //! On paper: [`cron`] (when a schedule is due), [`window`] (which days its run asks for), [`misfire`]
 //! (which of the times that passed still fire). In the store: [`fire`] (a run for each due time),
-//! [`manage`] (what people do), [`view`] (what they are
-//! shown), [`due`] (a stored schedule, read). What a run then does, and when
-//! failures pause its schedule, is the job `run_schedule`.
+//! [`manage`] and [`change`] (what people do), [`view`] (what they are shown), [`due`] (a stored schedule,
+//! read). What a run then does, and when failures pause its schedule, is the job `run_schedule`.
 
+pub mod change;
 pub mod cron;
 pub mod due;
 pub mod duties;
 pub mod fire;
 pub mod manage;
 pub mod misfire;
-pub mod settings;
 pub mod view;
 pub mod window;
 

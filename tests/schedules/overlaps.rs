@@ -2,10 +2,11 @@
 
 use super::{House, cron, days, hours};
 use chrono::TimeDelta;
+use recomamp::schedule::change::{Changes, change};
 use recomamp::schedule::fire::jitter;
-use recomamp::schedule::manage::{self, Request};
+use recomamp::schedule::manage::Request;
 use recomamp::store::runs::{RunKind, RunStatus};
-use recomamp::store::schedules::{CatchUp, OverlapPolicy};
+use recomamp::store::schedules::{CatchUp, OverlapPolicy, Rules};
 
 use RunStatus::{Cancelled, Missed, Pending, Skipped};
 
@@ -120,8 +121,10 @@ async fn a_changed_expression_counts_from_the_change_on() {
     house.at("2025-08-26T06:30:00Z").await;
     // Nobody has fired what was due at six when it is changed to five past every hour.
     let new = cron("six", "5 * * * *", "Asia/Kathmandu");
+    let (timing, timezone) = (Some(new.timing), Some("Asia/Kathmandu"));
+    let changes = Changes { timing, timezone, ..Changes::default() };
     let mut tx = house.db.pool().begin().await.unwrap();
-    manage::change(&mut tx, &house.tools.queue, "six", &new.timing, "ada").await.unwrap();
+    change(&mut tx, &house.tools.queue, "six", &changes, "ada").await.unwrap();
     tx.commit().await.unwrap();
     house.settle_runs("cancelled").await;
     house.fire().await;
@@ -134,6 +137,41 @@ async fn a_changed_expression_counts_from_the_change_on() {
         .filter_map(|run| run.scheduled_for.map(|time| time.to_rfc3339()))
         .collect();
     assert_eq!(times, ["2025-08-26T06:00:00+00:00", "2025-08-26T07:20:00+00:00"]);
+}
+
+#[tokio::test]
+async fn changed_rules_hold_for_what_is_due_after_the_change() {
+    let house = House::new().await;
+    house.at("2025-08-26T05:59:00Z").await;
+    house.add(&cron("six", "0 6 * * *", "UTC")).await;
+    house.fire().await;
+    house.at("2025-08-26T06:30:00Z").await;
+    // Nobody has fired what was due at six when its windows become longer.
+    let rules = Rules {
+        lookback_days: Some(28),
+        failure_threshold: Some(0),
+        overlap: Some(OverlapPolicy::QueueOne),
+        ..Rules::default()
+    };
+    let changes = Changes { rules, ..Changes::default() };
+    let mut tx = house.db.pool().begin().await.unwrap();
+    let changed = change(&mut tx, &house.tools.queue, "six", &changes, "ada").await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(!changed.auto_pause_on_failure && changed.failure_threshold > 0);
+    assert_eq!((changed.overlap, changed.lag_days), (OverlapPolicy::QueueOne, 14));
+    house.settle_runs("cancelled").await;
+    house.at("2025-08-27T06:01:00Z").await;
+    house.fire().await;
+    let runs = house.runs("six").await;
+    let days =
+        runs.iter().map(|run| (run.window_end.unwrap() - run.window_start.unwrap()).num_days());
+    let days: Vec<_> = days.collect();
+    assert_eq!(days, [7, 28]);
+    let wrong = Rules { lag_days: Some(1), ..Rules::default() };
+    let changes = Changes { rules: wrong, ..Changes::default() };
+    let mut tx = house.db.pool().begin().await.unwrap();
+    let refused = change(&mut tx, &house.tools.queue, "six", &changes, "ada").await.unwrap_err();
+    assert!(refused.to_string().contains("lag_days is 1"), "{refused}");
 }
 
 #[tokio::test]

@@ -39,7 +39,7 @@ async fn a_schedule_is_added_looked_at_paused_resumed_and_taken_away_by_commands
     assert_eq!(site.json("schedules cancel monday --json").await["cancelled"], 1);
     done(site.run("schedules update monday --every-days 14 --from 2025-01-06 --at 03:30").await);
     let shown = site.json("schedules show monday --json").await;
-    assert_eq!(shown["due"], "every 14 days at 03:30 (UTC)");
+    assert_eq!(shown["due"], "every 14 days at 03:30 (America/New_York)");
     let settings = "select execution_history_limit || ' ' || (notification_config ->> 'events')
         from workflow_schedules";
     let update = "schedules update monday --keep-runs 50 --notify run_failed,auto_paused";
@@ -55,8 +55,23 @@ async fn a_schedule_is_added_looked_at_paused_resumed_and_taken_away_by_commands
     done(site.run("schedules update monday --notify all").await);
     assert_eq!(text(&site, events).await, None);
     let shown = site.json("schedules show monday --json").await;
-    assert_eq!(shown["due"], "every 14 days at 03:30 (UTC)", "the times stay");
-    for words in ["", " --keep-runs 0", " --notify run_faild", " --timezone Europe/Berlin"] {
+    assert_eq!(shown["due"], "every 14 days at 03:30 (America/New_York)", "the times stay");
+    let words = "schedules update monday --timezone Europe/Berlin --failure-threshold 9 --overlap queue_one";
+    done(site.run(&format!("{words} --param brand=Acme --name Fortnight")).await);
+    let shown = site.json("schedules show monday --json").await;
+    assert_eq!(shown["due"], "every 14 days at 03:30 (Europe/Berlin)", "only the zone is another");
+    assert_eq!((&shown["failure_threshold"], &shown["overlap"]), (&json!(9), &json!("queue_one")));
+    assert_eq!(shown["parameters"], json!({"brand": ["Acme"]}));
+    assert_eq!((&shown["name"], &shown["lookback_days"]), (&json!("Fortnight"), &json!(7)));
+    for words in [
+        "",
+        " --keep-runs 0",
+        " --notify run_faild",
+        " --timezone Berlin",
+        " --lag-days 1",
+        " --failure-threshold -1",
+        " --param colour=red",
+    ] {
         let finished = site.run(&format!("schedules update monday{words}")).await;
         assert_eq!(finished.status.code(), Some(2), "{words}: {finished:?}");
     }
@@ -133,14 +148,22 @@ async fn a_program_adds_a_schedule_and_steers_it() {
     assert_eq!(text(&served.site, kept).await.as_deref(), Some("7"));
     assert_eq!(text(&served.site, told).await.as_deref(), Some("[\"run_failed\"]"));
     let changed = patch(json!({"keep_runs": null, "cron": "45 2 * * *"})).await;
-    assert_eq!(changed.json::<Value>().await.unwrap()["due"], "45 2 * * * (UTC)");
+    assert_eq!(changed.json::<Value>().await.unwrap()["due"], "45 2 * * * (Europe/Berlin)");
+    let changed = patch(json!({"timezone": "UTC", "failure_threshold": 0, "lag_days": 21})).await;
+    let view = changed.json::<Value>().await.unwrap();
+    assert_eq!((&view["due"], &view["lag_days"]), (&json!("45 2 * * * (UTC)"), &json!(21)));
+    assert_eq!(view["failure_threshold"], Value::Null);
+    let nothing = problem(patch(json!({"by": "ana"})).await, StatusCode::BAD_REQUEST).await;
+    assert!(nothing["remedy"].as_str().unwrap().contains("failure_threshold"), "{nothing}");
     assert_eq!(text(&served.site, kept).await, None);
     assert_eq!(text(&served.site, told).await.as_deref(), Some("[\"run_failed\"]"));
     for (body, field) in [
-        (json!({}), "keep_runs"),
+        (json!({"strange": 1}), "strange"),
         (json!({"keep_runs": 0}), "keep_runs"),
+        (json!({"lookback_days": 0}), "lookback_days"),
+        (json!({"parameters": {"colour": "red"}}), "parameters.colour"),
         (json!({"notify": ["run_faild"]}), "notify"),
-        (json!({"timezone": "Europe/Berlin"}), "timezone"),
+        (json!({"timezone": "Berlin"}), "timezone"),
         (json!({"cron": "0 0 * * *", "interval": {"days": 1, "from": "2025-01-06"}}), "interval"),
     ] {
         let answer = problem(patch(body).await, StatusCode::UNPROCESSABLE_ENTITY).await;

@@ -3,13 +3,13 @@
 use crate::api::error::Problem;
 use crate::api::fields::Fields;
 use crate::given;
+use crate::schedule::change::{KEEP_RUNS, Wanted};
 use crate::schedule::due::Timing;
 use crate::schedule::manage::{
     ATTEMPTS, CATCH_UP_MAX, FAILURES, JITTER_SECONDS, Request, WINDOW_DEFAULT,
 };
-use crate::schedule::settings::{KEEP_RUNS, Settings, Wanted};
 use crate::schedule::window::{LAG_DAYS, LOOKBACK_DAYS, WindowRule};
-use crate::store::schedules::{CatchUp, OverlapPolicy, ScheduleType, WindowAnchor};
+use crate::store::schedules::{CatchUp, OverlapPolicy, Rules, ScheduleType};
 use crate::webhooks::message::EVENTS;
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
@@ -54,18 +54,17 @@ impl Times {
         Ok(Self { cron, interval, timezone: fields.text("timezone", given::zone)? })
     }
 
-    /// Whether there are other times. A zone alone says nothing.
-    pub fn are_given(&self) -> Result<bool, Problem> {
-        let are_given = self.cron.is_some() || self.interval.is_some();
-        if self.timezone.is_some() && !are_given {
-            return Err(Problem::invalid("timezone", "timezone is given without cron or interval")
-                .with_remedy("give one of them too"));
-        }
-        Ok(are_given)
+    /// The zone, when it is given.
+    pub fn timezone(&self) -> Option<&'static str> {
+        self.timezone.map(Tz::name)
     }
 
-    /// The same, as schedules take it.
-    pub fn timing(&self) -> Timing<'_> {
+    /// The same, as schedules take it; none when no time is given.
+    pub fn changed(&self) -> Option<Timing<'_>> {
+        (self.cron.is_some() || self.interval.is_some()).then(|| self.timing())
+    }
+
+    fn timing(&self) -> Timing<'_> {
         let (days, anchor, time) = match self.interval {
             Some((days, anchor, time)) => (Some(days), Some(anchor), Some(time)),
             None => (None, None, None),
@@ -82,19 +81,37 @@ impl Times {
     }
 }
 
-/// What else is to be changed.
-pub fn settings(fields: &mut Fields) -> Result<Settings, Problem> {
-    let keep_runs = if fields.is_null("keep_runs") {
-        Wanted::All
-    } else {
-        fields.number("keep_runs", KEEP_RUNS)?.map_or(Wanted::AsItIs, Wanted::Only)
-    };
-    let notify = if fields.is_null("notify") {
-        Wanted::All
-    } else {
-        notify(fields)?.map_or(Wanted::AsItIs, Wanted::Only)
-    };
-    Ok(Settings { keep_runs, notify })
+/// How many runs are to be kept.
+pub fn keep_runs(fields: &mut Fields) -> Result<Wanted<i32>, Problem> {
+    if fields.is_null("keep_runs") {
+        return Ok(Wanted::All);
+    }
+    Ok(fields.number("keep_runs", KEEP_RUNS)?.map_or(Wanted::AsItIs, Wanted::Only))
+}
+
+/// Of which events others are to be told.
+pub fn wanted_events(fields: &mut Fields) -> Result<Wanted<Vec<String>>, Problem> {
+    if fields.is_null("notify") {
+        return Ok(Wanted::All);
+    }
+    Ok(notify(fields)?.map_or(Wanted::AsItIs, Wanted::Only))
+}
+
+/// How it is to run. What is missing stays.
+pub fn rules(fields: &mut Fields) -> Result<Rules, Problem> {
+    Ok(Rules {
+        name: fields.text("name", given::name)?,
+        parameters: fields.optional("parameters", "an object")?,
+        lookback_days: fields.number("lookback_days", LOOKBACK_DAYS)?,
+        lag_days: fields.number("lag_days", 0..=*LAG_DAYS.end())?,
+        window_anchor: fields.optional("window_anchor", "day, week or month")?,
+        catch_up: fields.optional("catch_up", "none, latest or all")?,
+        catch_up_max: fields.number("catch_up_max", CATCH_UP_MAX)?,
+        overlap: fields.optional("overlap", "skip, queue_one or cancel_old")?,
+        jitter_seconds: fields.number("jitter_seconds", JITTER_SECONDS)?,
+        max_attempts: fields.number("max_attempts", ATTEMPTS)?,
+        failure_threshold: fields.number("failure_threshold", 0..=*FAILURES.end())?,
+    })
 }
 
 /// Of which events webhooks are told.
@@ -115,37 +132,27 @@ fn notify(fields: &mut Fields) -> Result<Option<Vec<String>>, Problem> {
 impl Wish {
     /// Reads it.
     pub fn read(fields: &mut Fields) -> Result<Self, Problem> {
+        let schedule_id = fields.required_text("schedule_id", "an id, as text", given::id)?;
+        let workflow = fields.required("workflow", "the id of a workflow, as text")?;
+        let times = Times::read(fields)?;
+        let rules = rules(fields)?;
         let window = WindowRule {
-            lookback_days: fields
-                .number("lookback_days", LOOKBACK_DAYS)?
-                .unwrap_or(WINDOW_DEFAULT.lookback_days),
-            lag_days: fields
-                .number("lag_days", 0..=*LAG_DAYS.end())?
-                .unwrap_or(WINDOW_DEFAULT.lag_days),
-            anchor: fields
-                .optional("window_anchor", "day, week or month")?
-                .unwrap_or(WindowAnchor::Day),
+            lookback_days: rules.lookback_days.unwrap_or(WINDOW_DEFAULT.lookback_days),
+            lag_days: rules.lag_days.unwrap_or(WINDOW_DEFAULT.lag_days),
+            anchor: rules.window_anchor.unwrap_or(WINDOW_DEFAULT.anchor),
         };
-        let catch_up = (
-            fields.optional("catch_up", "none, latest or all")?.unwrap_or(CatchUp::Latest),
-            fields.number("catch_up_max", CATCH_UP_MAX)?.unwrap_or(10),
-        );
         Ok(Self {
-            schedule_id: fields.required_text("schedule_id", "an id, as text", given::id)?,
-            workflow: fields.required("workflow", "the id of a workflow, as text")?,
-            name: fields.text("name", given::name)?,
-            times: Times::read(fields)?,
+            schedule_id,
+            workflow,
+            name: rules.name,
+            times,
             window,
-            parameters: fields.optional("parameters", "an object")?.unwrap_or_else(|| json!({})),
-            catch_up,
-            overlap: fields
-                .optional("overlap", "skip, queue_one or cancel_old")?
-                .unwrap_or(OverlapPolicy::Skip),
-            jitter_seconds: fields.number("jitter_seconds", JITTER_SECONDS)?.unwrap_or(0),
-            max_attempts: fields.number("max_attempts", ATTEMPTS)?.unwrap_or(5),
-            failure_threshold: fields
-                .number("failure_threshold", 0..=*FAILURES.end())?
-                .unwrap_or(3),
+            parameters: rules.parameters.unwrap_or_else(|| json!({})),
+            catch_up: (rules.catch_up.unwrap_or(CatchUp::Latest), rules.catch_up_max.unwrap_or(10)),
+            overlap: rules.overlap.unwrap_or(OverlapPolicy::Skip),
+            jitter_seconds: rules.jitter_seconds.unwrap_or(0),
+            max_attempts: rules.max_attempts.unwrap_or(5),
+            failure_threshold: rules.failure_threshold.unwrap_or(3),
             keep_runs: fields.number("keep_runs", KEEP_RUNS)?,
             notify: notify(fields)?,
         })

@@ -1,8 +1,11 @@
 //! `recomamp schedules`: what runs by itself, and when.
 
 mod add;
+mod preview;
 mod show;
 mod steer;
+mod times;
+mod update;
 
 use super::person::Person;
 use anyhow::Result;
@@ -12,10 +15,10 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub enum Schedules {
     Add(Box<add::Add>),
-    Update(add::Update),
+    Update(Box<update::Update>),
     List(show::List),
     Show(show::Show),
-    Preview(add::Preview),
+    Preview(preview::Preview),
     Runs(show::Runs),
     Trigger(steer::Trigger),
     Pause(steer::Pause),

@@ -9,16 +9,18 @@
 //! Lock order: a schedule before its runs, its runs before jobs. Whoever fires a schedule or ends one
 //! of its runs locks the schedule first.
 
+mod change;
 mod firing;
 mod pausing;
 mod row;
 
+pub use change::{Rules, Times, keep_runs, notify, retime, set_rules};
 pub use firing::{claim_due, claim_resuming, next_look, overdue, settle};
 pub use pausing::{
     Pause, Paused, count_failure, forget_failures, pause, pause_refused, remove, resume,
     resume_waiting_for,
 };
 pub use row::{
-    CatchUp, Change, NewSchedule, OverlapPolicy, Schedule, ScheduleStatus, ScheduleType,
-    WindowAnchor, by_schedule_id, change, insert, keep_runs, list, lock, notify,
+    CatchUp, NewSchedule, OverlapPolicy, Schedule, ScheduleStatus, ScheduleType, WindowAnchor,
+    by_schedule_id, insert, list, lock,
 };

@@ -1,4 +1,4 @@
-//! What a schedule is: its row, how it is added, found and changed.
+//! What a schedule is: its row, how it is added and found.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use serde_json::Value;
@@ -185,23 +185,6 @@ pub struct NewSchedule<'a> {
     pub failure_threshold: i32,
 }
 
-/// Another time to be due.
-#[derive(Debug, Clone, Copy)]
-pub struct Change<'a> {
-    /// How it says when it is due.
-    pub schedule_type: ScheduleType,
-    /// Five fields; none for an interval.
-    pub cron_expression: Option<&'a str>,
-    /// Days from one run to the next; none for cron.
-    pub interval_days: Option<i32>,
-    /// The day from which the interval counts; none for cron.
-    pub anchor_date: Option<NaiveDate>,
-    /// The time of day of an interval; none for cron.
-    pub anchor_time: Option<NaiveTime>,
-    /// The IANA zone in which it is due, and of its windows.
-    pub timezone: &'a str,
-}
-
 /// Adds a schedule, which fires for times after now. One that is there already is a unique violation.
 pub async fn insert(
     db: impl PgExecutor<'_>,
@@ -243,44 +226,6 @@ pub async fn insert(
     .bind(schedule.failure_threshold)
     .fetch_one(db)
     .await
-}
-
-/// Says how many runs that have ended are kept, with their results; none for all.
-pub async fn keep_runs(
-    db: impl PgExecutor<'_>,
-    schedule: ScheduleUuid,
-    runs: Option<i32>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        r"-- schedules_keep_runs
-        update workflow_schedules
-        set execution_history_limit = $2
-        where id = $1",
-    )
-    .bind(schedule)
-    .bind(runs)
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Says of which of its events webhooks are told; none for all that they want.
-pub async fn notify(
-    db: impl PgExecutor<'_>,
-    schedule: ScheduleUuid,
-    events: Option<&[String]>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        r"-- schedules_notify
-        update workflow_schedules
-        set notification_config = case when $2::text[] is not null then jsonb_build_object('events', $2) end
-        where id = $1",
-    )
-    .bind(schedule)
-    .bind(events)
-    .execute(db)
-    .await?;
-    Ok(())
 }
 
 /// The schedule with this public id, unless it was removed.
@@ -331,37 +276,4 @@ pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Schedule>, sqlx::Error>
     )
     .fetch_all(db)
     .await
-}
-
-/// Lets a schedule be due at other times from now on. What was due before has to be settled before.
-pub async fn change(
-    db: impl PgExecutor<'_>,
-    schedule: ScheduleUuid,
-    change: &Change<'_>,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
-        r"-- schedules_change
-        update workflow_schedules
-        set schedule_type = $2,
-            cron_expression = $3,
-            interval_days = $4,
-            anchor_date = $5,
-            anchor_time = $6,
-            timezone = $7,
-            settled_until = clock.now,
-            next_run_at = case status when 'active' then clock.now end
-        from (select engine.now() as now) as clock
-        where id = $1
-          and removed_at is null",
-    )
-    .bind(schedule)
-    .bind(change.schedule_type)
-    .bind(change.cron_expression)
-    .bind(change.interval_days)
-    .bind(change.anchor_date)
-    .bind(change.anchor_time)
-    .bind(change.timezone)
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
 }
