@@ -9,6 +9,7 @@ use crate::store::webhooks::{self, Delivery, DeliveryState, Tried, WebhookFormat
 use crate::tools::Tools;
 use crate::webhooks::message;
 use crate::webhooks::send::Message;
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
 use std::time::{Duration, Instant};
@@ -85,13 +86,17 @@ pub async fn forgotten(
 /// The status of the answer, or what went wrong.
 async fn send(tools: &Tools, delivery: &Delivery) -> Result<u16, String> {
     let secret = tools.unseal(&delivery.secret).map_err(|error| error.to_string())?;
-    let url = Url::parse(&delivery.url).map_err(|error| error.to_string())?;
-    let body = match delivery.format {
-        WebhookFormat::Standard => message::standard(&delivery.event, delivery.at, &delivery.data),
-        WebhookFormat::Slack => message::slack(&delivery.event, &delivery.data),
+    let (event, data) = (&delivery.event, &delivery.data);
+    let (address, body, secret) = match delivery.format {
+        WebhookFormat::Standard => {
+            (delivery.url.as_str(), message::standard(event, delivery.at, data), Some(&secret))
+        }
+        // Its address is its secret.
+        WebhookFormat::Slack => (secret.expose_secret(), message::slack(event, data), None),
     };
+    let url = Url::parse(address).map_err(|error| error.to_string())?;
     let id = delivery.id.to_string();
-    let message = Message { url: &url, id: &id, at: delivery.now, body: &body, secret: &secret };
+    let message = Message { url: &url, id: &id, at: delivery.now, body: &body, secret };
     tools.webhooks.send(&message).await.map_err(|error| error.to_string())
 }
 

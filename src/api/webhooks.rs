@@ -38,7 +38,7 @@ pub async fn list(State(api): State<Api>, query: Given) -> Result<Json<Vec<Webho
     Ok(Json(store::list(&api.db).await?))
 }
 
-/// Adds a webhook: 201, its id and, this once, the secret that signs what it is told.
+/// Adds a webhook: 201, its id and, this once, the secret that signs what it is told; null for Slack.
 pub async fn add(
     State(api): State<Api>,
     headers: HeaderMap,
@@ -58,7 +58,8 @@ pub async fn add(
     let (id, secret) = webhooks::add(&mut tx, keys, &api.allowed, new).await?;
     tx.commit().await?;
     let location = [(header::LOCATION, format!("/v1/webhooks/{id}"))];
-    let answer = json!({"id": id, "secret": secret.expose_secret()});
+    let secret = secret.as_ref().map(ExposeSecret::expose_secret);
+    let answer = json!({"id": id, "secret": secret});
     Ok((StatusCode::CREATED, location, Json(answer)))
 }
 

@@ -54,6 +54,8 @@ pub enum Webhooks {
 }
 
 /// Adds a webhook. Prints its id and, this once, the secret that signs what it is told.
+///
+/// The address of a Slack webhook is a secret itself: it is kept encrypted, and only its host is shown.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Example:\n  recomamp webhooks add --url https://hooks.example.com/amc --events auto_paused,needs_reauth"
@@ -169,12 +171,16 @@ impl Add {
         let mut tx = crate::transaction::begin(&db).await?;
         let (id, secret) = webhooks::add(&mut tx, &keys, &allowed, new).await?;
         tx.commit().await?;
+        let secret = secret.as_ref().map(ExposeSecret::expose_secret);
         if self.json {
-            return output::json(&json!({"id": id, "secret": secret.expose_secret()}));
+            return output::json(&json!({"id": id, "secret": secret}));
         }
         output::line(id)?;
-        output::line(secret.expose_secret())?;
-        eprintln!("Keep the secret: it is not shown again. Next: recomamp webhooks test {id}");
+        if let Some(secret) = secret {
+            output::line(secret)?;
+            eprintln!("Keep the secret: it is not shown again.");
+        }
+        eprintln!("Next: recomamp webhooks test {id}");
         Ok(())
     }
 }

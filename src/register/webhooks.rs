@@ -21,7 +21,7 @@ pub struct NewWebhook {
     pub events: Vec<String>,
     /// In which form.
     pub format: WebhookFormat,
-    /// What signs; one is made when not given.
+    /// What signs; one is made when not given. Slack looks at no signature.
     pub secret: Option<SecretString>,
 }
 
@@ -36,22 +36,36 @@ pub fn event(text: &str) -> Result<String, String> {
     Err(format!("there is no event {text:?}: use some of {}", message::EVENTS.join(", ")))
 }
 
-/// Adds a webhook. Its id, and the secret, which nobody is shown again.
+/// Adds a webhook. Its id, and what signs, which nobody is shown again.
 pub async fn add(
     transaction: &mut PgConnection,
     keys: &Keys,
     allowed: &Allowed,
     new: NewWebhook,
-) -> Result<(WebhookId, SecretString), RegisterError> {
+) -> Result<(WebhookId, Option<SecretString>), RegisterError> {
     allowed.check_url(&new.url)?;
-    let secret = new.secret.unwrap_or_else(sign::secret);
-    let wrong = |error: sign::NoSecret| RegisterError::wrong("secret", error.to_string());
-    sign::check(&secret).map_err(wrong)?;
     let all = || message::EVENTS.iter().map(|event| (*event).to_owned()).collect();
     let events = if new.events.is_empty() { all() } else { new.events };
-    let sealed = tokens::seal(keys, &secret);
-    let id = webhooks::insert(transaction, new.url.as_str(), &sealed, new.format, &events).await?;
-    Ok((id, secret))
+    let (url, sealed, signs) = match new.format {
+        WebhookFormat::Standard => {
+            let secret = new.secret.unwrap_or_else(sign::secret);
+            let wrong = |error: sign::NoSecret| RegisterError::wrong("secret", error.to_string());
+            sign::check(&secret).map_err(wrong)?;
+            (new.url.to_string(), tokens::seal(keys, &secret), Some(secret))
+        }
+        WebhookFormat::Slack if new.secret.is_some() => {
+            let why = "a Slack webhook is not signed: leave the secret out";
+            return Err(RegisterError::wrong("secret", why));
+        }
+        // Whoever has its address can write into the channel: the address is the secret.
+        WebhookFormat::Slack => {
+            let address = SecretString::from(new.url.as_str());
+            let host = format!("{}/", new.url.origin().ascii_serialization());
+            (host, tokens::seal(keys, &address), None)
+        }
+    };
+    let id = webhooks::insert(transaction, &url, &sealed, new.format, &events).await?;
+    Ok((id, signs))
 }
 
 /// Sends a webhook a test event, for this reason.

@@ -50,7 +50,7 @@ words! {
 pub struct Webhook {
     /// Names the webhook.
     pub id: WebhookId,
-    /// Where it is told.
+    /// Where it is told; of one for Slack, whose address is its secret, only the host.
     pub url: String,
     /// In which form.
     pub format: WebhookFormat,
@@ -69,9 +69,9 @@ pub struct Delivery {
     pub id: DeliveryId,
     /// Who is told.
     pub webhook_id: WebhookId,
-    /// Where.
+    /// Where; of one for Slack, only the host.
     pub url: String,
-    /// What signs.
+    /// What signs; of one for Slack, its address.
     #[sqlx(rename = "secret_encrypted")]
     pub secret: Sealed,
     /// In which form.

@@ -29,8 +29,8 @@ pub struct Message<'a> {
     pub at: DateTime<Utc>,
     /// JSON.
     pub body: &'a str,
-    /// What signs it.
-    pub secret: &'a SecretString,
+    /// What signs it; none when the receiver looks at no signature.
+    pub secret: Option<&'a SecretString>,
 }
 
 /// Why a message could not be sent, or was not answered.
@@ -60,15 +60,19 @@ impl Sender {
     /// could lead anywhere.
     pub async fn send(&self, message: &Message<'_>) -> Result<u16, Error> {
         let timestamp = message.at.timestamp();
-        let signature = sign::signature(message.secret, message.id, timestamp, message.body)?;
+        let sign = |secret| sign::signature(secret, message.id, timestamp, message.body);
+        let signature = message.secret.map(sign).transpose()?;
         let client = self.client(message.url).await?;
         let request = client
             .post(message.url.clone())
             .header("content-type", "application/json")
             .header("webhook-id", message.id)
             .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signature)
             .body(message.body.to_owned());
+        let request = match signature {
+            Some(signature) => request.header("webhook-signature", signature),
+            None => request,
+        };
         // The address may hold a secret of the receiver's: it is not told.
         let answer = request.send().await.map_err(|error| no_answer(&error.without_url()))?;
         Ok(answer.status().as_u16())

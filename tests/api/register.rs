@@ -197,6 +197,8 @@ async fn what_cannot_be_registered_names_the_field_and_the_remedy() {
         webhook[field] = value;
         webhook
     };
+    let mut signed_slack = webhook("format", json!("slack"));
+    signed_slack["secret"] = json!("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
     let wrong = StatusCode::UNPROCESSABLE_ENTITY;
     for (path, body, field, status) in [
         ("users", user("email", json!("nobody")), "email", wrong),
@@ -223,6 +225,7 @@ async fn what_cannot_be_registered_names_the_field_and_the_remedy() {
         ("webhooks", webhook("events", json!(["birthday"])), "events", wrong),
         ("webhooks", webhook("secret", json!("hunter2")), "secret", wrong),
         ("webhooks", webhook("format", json!("pigeon")), "format", wrong),
+        ("webhooks", signed_slack, "secret", wrong),
     ] {
         let answer = post(&served, &format!("/v1/{path}"), &body).await;
         let problem = problem(answer, status).await;
@@ -263,6 +266,15 @@ async fn a_webhook_is_added_with_a_secret_that_is_shown_once() {
     let shown: Value = served.get(&location).await.json().await.expect("JSON");
     assert_eq!((&shown["events"], &shown["format"]), (&json!(["run_failed"]), &json!("standard")));
     assert!(!shown.to_string().contains("whsec_"), "{shown}");
+
+    // Whoever has the address of a Slack webhook can write into the channel.
+    let slack = json!({"url": "https://hooks.slack.com/services/hunter2", "format": "slack"});
+    let added = done(post(&served, "/v1/webhooks", &slack).await, StatusCode::CREATED).await;
+    assert_eq!(added["secret"], Value::Null);
+    let listed: Value = served.get("/v1/webhooks").await.json().await.expect("JSON");
+    assert_eq!(listed[1]["url"], "https://hooks.slack.com/");
+    let clear = "select count(*) from webhooks where webhooks::text like '%hunter2%'";
+    assert_eq!(served.site.count(clear).await, 0);
 
     let sent = post(&served, &format!("{location}/test"), &json!({})).await;
     let sent = done(sent, StatusCode::ACCEPTED).await;

@@ -1,0 +1,13 @@
+-- One whose address is kept encrypted; the one before has lost its own, and says what to do.
+insert into webhooks (id, url, secret_encrypted, format, events) values
+    ('01900000-0000-7000-8000-0000000000a3', 'https://hooks.slack.example/', 'gAAAAABnwslack', 'slack', '{resumed}');
+
+do $$
+begin
+    assert (
+        select count(*) = 1
+        from webhooks
+        where url = 'https://hooks.slack.example/' and state = 'disabled' and why like '%anew'
+    );
+end
+$$;
