@@ -2,6 +2,7 @@
 
 use super::{Because, SteerError, Steered, done, locked, unchanged, weeks as some_weeks};
 use crate::jobs::{feed, owner};
+use crate::plural::counted;
 use crate::queue::{Queue, steer};
 use crate::store::collections::{self, CollectionStatus};
 use crate::store::executions::{self, ExecutionStatus, Stopping};
@@ -62,9 +63,18 @@ pub(super) async fn end(
     let open = stopping.iter().filter(|one| !has_ended(one)).count();
     let at_amc = match open {
         0 => String::new(),
-        open => format!(", {open} of them are being stopped at AMC"),
+        open => {
+            let executions = counted(open, "execution is", "executions are");
+            format!("; {executions} being stopped at AMC")
+        }
     };
-    let said = format!("is cancelled: {}{at_amc}", some_weeks(cancelled));
+    let weeks = some_weeks(cancelled);
+    let said = match status {
+        CollectionStatus::Completed => {
+            format!("stays complete, and {weeks} will not be collected again{at_amc}")
+        }
+        _ => format!("is cancelled: {weeks}{at_amc}"),
+    };
     let detail = json!({"stopping_at_amc": open});
     let steered = done(transaction, &collection, because, (cancelled, said), detail).await?;
     Ok(Cancelled { steered, collection: Some((collection.id, status)), jobs, stopping })

@@ -210,24 +210,24 @@ pub async fn cancel(
     sqlx::query_scalar(
         r"-- collections_cancel
         update report_data_collections
-        set status = case
-                when exists (
-                    select
-                    from report_data_weeks
-                    where collection_id = $1
-                      and status not in ('succeeded', 'skipped')
-                      and previous_execution_id is null
-                ) then 'cancelled'
-                else 'completed'
-            end::collection_status,
+        set status = case when lacks.rows then 'cancelled' else 'completed' end::collection_status,
             finished_at = (select engine.now()),
-            last_error = $2,
+            last_error = case when lacks.rows then $2 else last_error end,
             pause_reason = null,
             paused_at = null,
             paused_by = null,
             auto_paused = false,
             paused_for = null,
             resume_at = null
+        from (
+            select exists (
+                select
+                from report_data_weeks
+                where collection_id = $1
+                  and status not in ('succeeded', 'skipped')
+                  and previous_execution_id is null
+            ) as rows
+        ) as lacks
         where id = $1
           and status in ('pending', 'running', 'paused')
         returning status",

@@ -118,11 +118,14 @@ async fn a_week_that_cannot_be_collected_again_keeps_its_rows() {
     // So does one that is called off meanwhile.
     site.steered(collection, Verb::Recollect(1)).await;
     eventually("it is at AMC", async || site.progress(collection).await.open_executions == 1).await;
-    site.steered(collection, Verb::Cancel).await;
+    let cancelled = site.steered(collection, Verb::Cancel).await;
+    let said = "stays complete, and 1 week will not be collected again; 1 execution is being stopped at AMC";
+    assert!(cancelled.said.ends_with(said), "{cancelled:?}");
     site.assert_nothing_is_left().await;
     working.stop().await;
-    let status = site.collection(collection).await.status;
-    assert_eq!(status, CollectionStatus::Completed, "nothing is missing");
+    let now = site.collection(collection).await;
+    assert_eq!(now.status, CollectionStatus::Completed, "nothing is missing");
+    assert_eq!(now.last_error, None);
     let after = site.weeks(collection).await.remove(2);
     assert_eq!(
         (after.status, after.workflow_execution_id),

@@ -24,7 +24,10 @@ async fn what_amc_has_is_stopped_there_and_every_place_is_given_back() {
     .await;
     let steered = site.steered(collection, Verb::Cancel).await;
     assert_eq!(steered.weeks, 30);
-    assert!(steered.said.ends_with("30 weeks, 10 of them are being stopped at AMC"), "{steered:?}");
+    assert!(
+        steered.said.ends_with("30 weeks; 10 executions are being stopped at AMC"),
+        "{steered:?}"
+    );
     let progress = site.progress(collection).await;
     assert_eq!((progress.status, progress.cancelled), (CollectionStatus::Cancelled, 30));
 
