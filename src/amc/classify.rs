@@ -51,7 +51,7 @@ pub(super) fn refusal(
         400 | 409 | 422 if any(&words, &LIMIT_WORDS) => Class::Throttled { retry_after },
         // Where a page of maintenance would be. Nothing was accepted, and it may pass.
         300..=399 if operation.must_not_repeat() => Class::Transient,
-        404 if operation.must_not_repeat() && words.trim().is_empty() => Class::Transient,
+        404 if operation.must_not_repeat() && is_not_amcs(&words) => Class::Transient,
         300..=499 => Class::Permanent,
         _ => lost(operation),
     }
@@ -80,6 +80,12 @@ pub(super) fn storage(status: u16, words: &str, retry_after: Option<Duration>) -
 /// Whether download URLs were asked for too early. Amazon documents the sentence, not its status.
 fn is_not_ready(status: u16, words: &str) -> bool {
     status == 404 || (!matches!(status, 401 | 429) && words.contains("unavailable for download"))
+}
+
+/// Whether a refusal is not in AMC's words, which are JSON, but a gateway's: no words, or a page.
+fn is_not_amcs(words: &str) -> bool {
+    let words = words.trim_start();
+    words.is_empty() || words.starts_with('<')
 }
 
 fn forbidden(words: &str) -> Class {
@@ -190,6 +196,8 @@ mod tests {
         for status in [302, 307, 404] {
             assert_eq!(class(SubmitExecution, status, ""), Class::Transient, "{status}");
         }
+        let page = "<!DOCTYPE html><title>404 Not Found</title>";
+        assert_eq!(class(SubmitExecution, 404, page), Class::Transient);
         assert_eq!(class(SubmitExecution, 404, "NOT_FOUND no such workflow"), Class::Permanent);
     }
 
