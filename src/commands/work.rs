@@ -66,10 +66,8 @@ impl Work {
     }
 
     fn settings(&self) -> Result<Read, config::Errors> {
-        Read::load(&|name| match (&self.concurrency, name) {
-            (Some(given), "RECOMAMP_CONCURRENCY") => Some(given.clone()),
-            _ => std::env::var(name).ok(),
-        })
+        let given = self.concurrency.as_ref();
+        Read::from_env_and(&|name| given.filter(|_| name == "RECOMAMP_CONCURRENCY").cloned())
     }
 }
 

@@ -21,10 +21,20 @@ pub trait Settings: Sized {
     /// # Errors
     /// All that is wrong, at once.
     fn from_env() -> Result<Self, Errors> {
+        Self::from_env_and(&|_| None)
+    }
+
+    /// The same, but for what the command line says of a variable.
+    ///
+    /// # Errors
+    /// All that is wrong, at once.
+    fn from_env_and(given: &dyn Fn(&str) -> Option<String>) -> Result<Self, Errors> {
         let names = env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let mut problems = unknown(names);
         // What is not UTF-8 fails like any other nonsense, with the variable's own message.
-        let lookup = |name: &str| env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+        let from_env =
+            |name: &str| env::var_os(name).map(|text| text.to_string_lossy().into_owned());
+        let lookup = |name: &str| given(name).or_else(|| from_env(name));
         match Self::load(&lookup) {
             Ok(settings) if problems.is_empty() => Ok(settings),
             Ok(_) => Err(Errors(problems)),

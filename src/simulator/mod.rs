@@ -72,9 +72,7 @@ const GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Its port is not to be had.
-    #[error(
-        "cannot listen on 127.0.0.1:{port}: {source}; choose another port, or 0 for a free one"
-    )]
+    #[error("cannot listen on 127.0.0.1:{port}: choose another port, or 0 for a free one")]
     Bind {
         /// The port that was asked for.
         port: u16,

@@ -134,8 +134,14 @@ async fn what_was_given_wrong_ends_with_2_and_what_is_refused_as_things_stand_wi
 #[tokio::test]
 async fn a_misspelt_setting_is_an_error_and_so_is_a_misspelt_command() {
     let site = Site::new().await;
-    let finished = site.program(&["status"]).env("RECOMAMP_LOGG", "info").run().await;
-    let message = refused(&finished, 2);
-    assert_eq!(message, "RECOMAMP_LOGG is not a setting: did you mean RECOMAMP_LOG?");
+    for command in ["status", "work", "serve", "schedule", "migrate", "doctor"] {
+        let finished = site.program(&[command]).env("RECOMAMP_LOGG", "info").run().await;
+        let told = "RECOMAMP_LOGG is not a setting: did you mean RECOMAMP_LOG?";
+        if command == "doctor" {
+            assert!(finished.stdout.contains(told), "{finished:?}");
+        } else {
+            assert_eq!(refused(&finished, 2), told, "{command}");
+        }
+    }
     assert_eq!(site.run("statsu").await.status.code(), Some(2));
 }
