@@ -1,10 +1,10 @@
-//! What people and programs write, read alike by the command line and by HTTP: names, reasons, ids,
-//! weekdays, time zones.
+//! What people and programs write, read alike by the command line and by HTTP: names, reasons, ids, days,
+//! times, time zones.
 //!
 //! What is wrong is told as a phrase that follows the name of the option or field, with the remedy after
 //! its colon.
 
-use chrono::Weekday;
+use chrono::{DateTime, NaiveDate, Utc, Weekday};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use url::Url;
 
@@ -99,6 +99,26 @@ pub fn weekday(text: &str) -> Given<Weekday> {
     })
 }
 
+/// A day.
+///
+/// # Errors
+/// It is none.
+pub fn date(text: &str) -> Given<NaiveDate> {
+    text.parse().map_err(|_| "is no date: give one such as 2026-01-31".to_owned())
+}
+
+/// A moment, with its offset from UTC.
+///
+/// # Errors
+/// It is none, or nobody knows of which zone it is.
+pub fn time(text: &str) -> Given<DateTime<Utc>> {
+    text.parse().map_err(|_| {
+        "is no time: give one such as 2026-01-31T08:00:00Z, or with an offset as in \
+         2026-01-31T08:00:00+01:00"
+            .to_owned()
+    })
+}
+
 /// A time zone of the IANA database.
 ///
 /// # Errors
@@ -168,6 +188,17 @@ mod tests {
         for text in ["", "Mars", "/", "Europe/"] {
             let said = zone(text).expect_err(text);
             assert_eq!(said, "is no time zone: give an IANA zone such as Europe/Berlin");
+        }
+    }
+
+    #[test]
+    fn a_day_and_a_moment_are_told_apart() {
+        assert!(date("2026-02-28").is_ok() && time("2026-02-28T08:00:00+01:00").is_ok());
+        for text in ["", "0000-00-00", "2026-02-29", "tomorrow", "2026-02-28T08:00:00Z"] {
+            assert!(date(text).expect_err(text).contains(": give one such as"), "{text}");
+        }
+        for text in ["", "2026-02-28", "2026-02-28T08:00:00", "soon"] {
+            assert!(time(text).expect_err(text).contains(": give one such as"), "{text}");
         }
     }
 

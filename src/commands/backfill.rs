@@ -4,7 +4,7 @@ mod preview;
 
 use super::values::Values;
 use super::watch::{self, Followed};
-use super::{Exit, connect, output, wrong_usage};
+use super::{Exit, connect, output, wrong};
 use crate::backfill::cut::Cut;
 use crate::backfill::estimate::Curve;
 use crate::backfill::plan::{LAG_DAYS_DEFAULT, PlanRequest};
@@ -53,10 +53,10 @@ pub struct Backfill {
     #[arg(long, visible_alias = "last", default_value_t = 52, conflicts_with_all = ["from", "until"])]
     weeks: u32,
     /// The first day of the first week.
-    #[arg(long, value_name = "DATE", requires = "until")]
+    #[arg(long, value_name = "DATE", requires = "until", value_parser = given::date)]
     from: Option<NaiveDate>,
     /// The day after the last week.
-    #[arg(long, value_name = "DATE", requires = "from")]
+    #[arg(long, value_name = "DATE", requires = "from", value_parser = given::date)]
     until: Option<NaiveDate>,
     /// How long each slice is.
     #[arg(long, default_value = "week", value_parser = PossibleValuesParser::new(["day", "week", "month"]))]
@@ -171,8 +171,8 @@ impl Backfill {
             workflows: self.workflows.iter().cloned().collect(),
             instances: self.instances.iter().cloned().collect(),
             slices,
-            cut: self.cut(),
-            mode: self.mode(),
+            cut: self.cut()?,
+            mode: self.mode()?,
             rules: self.rules(),
             zone: self.timezone,
             lag_days: self.lag_days,
@@ -183,14 +183,14 @@ impl Backfill {
         })
     }
 
-    fn cut(&self) -> Cut {
+    fn cut(&self) -> Result<Cut> {
         match (self.grain.as_str(), self.week_starts_on) {
-            ("day", None) => Cut::Days,
-            ("month", None) => Cut::Months,
+            ("day", None) => Ok(Cut::Days),
+            ("month", None) => Ok(Cut::Months),
             ("day" | "month", Some(_)) => {
-                wrong_usage("--week-starts-on is for --grain week alone: leave it out")
+                Err(wrong("--week-starts-on is for --grain week alone: leave it out"))
             }
-            (_, weekday) => Cut::Weeks(weekday.unwrap_or(Weekday::Mon)),
+            (_, weekday) => Ok(Cut::Weeks(weekday.unwrap_or(Weekday::Mon))),
         }
     }
 
@@ -204,9 +204,9 @@ impl Backfill {
         }
     }
 
-    fn mode(&self) -> Mode {
-        Mode::named(&self.mode, self.older_than).unwrap_or_else(|| {
-            wrong_usage("--older-than belongs to --mode stale: give both, as in 30d, or neither")
+    fn mode(&self) -> Result<Mode> {
+        Mode::named(&self.mode, self.older_than).ok_or_else(|| {
+            wrong("--older-than belongs to --mode stale: give both, as in 30d, or neither")
         })
     }
 }

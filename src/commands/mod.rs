@@ -45,8 +45,7 @@ pub use exit::{Exit, failed};
 use crate::config::{Logging, Settings};
 use crate::telemetry::{self, Mode};
 use anyhow::Result;
-use clap::error::ErrorKind;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 /// A durable job queue for long, rate-limited, asynchronous API work; first use: Amazon Marketing
 /// Cloud reporting.
@@ -147,10 +146,4 @@ pub fn settings<S: Settings>(mode: Mode) -> Result<S> {
 /// The error of a command that was given something wrong.
 fn wrong(message: impl std::fmt::Display) -> anyhow::Error {
     exit::Wrong(message.to_string()).into()
-}
-
-/// Ends the program as clap does when its arguments are wrong: one message, exit code 2. For what
-/// clap cannot see, because it takes two arguments together.
-fn wrong_usage(message: impl std::fmt::Display) -> ! {
-    Cli::command().error(ErrorKind::ValueValidation, message).exit()
 }

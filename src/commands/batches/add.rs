@@ -30,10 +30,10 @@ pub struct Add {
     #[arg(long = "instance", value_name = "INSTANCE", required = true)]
     instances: Vec<String>,
     /// The first day of the window.
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = given::date)]
     from: NaiveDate,
     /// The day after the last.
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = given::date)]
     until: NaiveDate,
     /// The zone in which days begin.
     #[arg(long, default_value_t = Tz::UTC, value_parser = given::zone)]

@@ -15,7 +15,7 @@ use clap::Args;
 )]
 pub struct Retry {
     /// Only the week that begins on this day.
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = given::date)]
     week: Option<NaiveDate>,
     /// Why, in one sentence.
     #[arg(long, alias = "reason", value_parser = given::reason)]

@@ -35,10 +35,10 @@ pub struct Shrink {
 #[derive(Debug, Args)]
 struct Covers {
     /// The first day it is to cover.
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = given::date)]
     from: Option<NaiveDate>,
     /// The day after the last that it is to cover.
-    #[arg(long, value_name = "DATE")]
+    #[arg(long, value_name = "DATE", value_parser = given::date)]
     until: Option<NaiveDate>,
     /// Why, in one sentence.
     #[arg(long, alias = "reason", value_parser = given::reason)]

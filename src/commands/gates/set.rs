@@ -1,7 +1,7 @@
 //! `recomamp gates set`: gives a resource gates, changes them, takes them away.
 
 use crate::commands::person::Person;
-use crate::commands::{connect, output, wrong_usage};
+use crate::commands::{connect, output, wrong};
 use crate::config::{self, Database};
 use crate::given;
 use crate::plural::counted;
@@ -67,7 +67,7 @@ struct Given<T>(Option<T>);
 impl Set {
     pub(super) async fn run(self) -> Result<()> {
         let (resource, by, why) = (&self.resource, self.person.name(), &self.why);
-        let rules = self.rules.into_rules(self.burst);
+        let rules = self.rules.into_rules(self.burst)?;
         let database: Database = crate::commands::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
@@ -82,8 +82,11 @@ impl Set {
 }
 
 impl Rules {
-    fn into_rules(self, burst: Option<u32>) -> Vec<Rule> {
-        let rate = self.rate.map(|Given(rate)| Given(rate.map(|rate| with_burst(rate, burst))));
+    fn into_rules(self, burst: Option<u32>) -> Result<Vec<Rule>> {
+        let rate = match self.rate {
+            Some(Given(Some(rate))) => Some(Given(Some(with_burst(rate, burst)?))),
+            other => other,
+        };
         let rules = [
             self.running.map(|Given(max)| Rule::Running(max)),
             self.holds.map(|Given(max)| Rule::Holds(max)),
@@ -92,14 +95,14 @@ impl Rules {
             self.breaker.map(|Given(rule)| Rule::Breaker(rule)),
             self.weight.map(Rule::Weight),
         ];
-        rules.into_iter().flatten().collect()
+        Ok(rules.into_iter().flatten().collect())
     }
 }
 
-fn with_burst(rate: Rate, burst: Option<u32>) -> Rate {
+fn with_burst(rate: Rate, burst: Option<u32>) -> Result<Rate> {
     match burst {
-        Some(burst) => rate.with_burst(burst).unwrap_or_else(|invalid| wrong_usage(invalid)),
-        None => rate,
+        Some(burst) => rate.with_burst(burst).map_err(wrong),
+        None => Ok(rate),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `recomamp jobs replay`: does finished jobs again.
 
 use super::steer::{Asked, each, open, told, word};
+use crate::given;
 use crate::queue::steer::{self, Finished};
 use crate::queue::{Queue, State};
 use anyhow::Result;
@@ -53,10 +54,10 @@ struct Past {
     #[arg(long)]
     kind: Option<String>,
     /// Those that finished at this time or later, as in 2026-01-31T08:00:00Z.
-    #[arg(long)]
+    #[arg(long, value_parser = given::time)]
     finished_after: Option<DateTime<Utc>>,
     /// Those that finished before this time.
-    #[arg(long)]
+    #[arg(long, value_parser = given::time)]
     finished_before: Option<DateTime<Utc>>,
     /// Those whose last error has this text in it.
     #[arg(long)]

@@ -67,10 +67,10 @@ struct Choice {
     #[arg(long, value_parser = word::<State>)]
     state: Option<State>,
     /// Those enqueued at this time or later, as in 2026-01-31T08:00:00Z.
-    #[arg(long)]
+    #[arg(long, value_parser = given::time)]
     created_after: Option<DateTime<Utc>>,
     /// Those enqueued before this time.
-    #[arg(long)]
+    #[arg(long, value_parser = given::time)]
     created_before: Option<DateTime<Utc>>,
 }
 

@@ -35,7 +35,7 @@ pub struct Pause {
     #[arg(long, alias = "reason", value_parser = given::reason)]
     why: String,
     /// When it goes on by itself.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = given::time)]
     until: Option<DateTime<Utc>>,
     #[command(flatten)]
     asked: Asked,

@@ -1,5 +1,6 @@
 //! When a schedule is due, as it is said on the command line.
 
+use crate::given;
 use crate::schedule::due::Timing;
 use crate::store::schedules::ScheduleType;
 use chrono::{NaiveDate, NaiveTime};
@@ -15,7 +16,7 @@ pub struct Times {
     #[arg(long, value_name = "DAYS", conflicts_with = "cron", requires = "from")]
     every_days: Option<i32>,
     /// The day from which these days count.
-    #[arg(long, value_name = "DATE", requires = "every_days")]
+    #[arg(long, value_name = "DATE", requires = "every_days", value_parser = given::date)]
     from: Option<NaiveDate>,
     /// The time of day of an interval.
     #[arg(long, value_name = "HH:MM", requires = "every_days", value_parser = time_of_day)]
