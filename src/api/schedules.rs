@@ -3,6 +3,7 @@
 mod body;
 
 use super::Api;
+use super::asked::Asked;
 use super::collections::body::parameter_field;
 use super::error::Problem;
 use super::fields::Fields;
@@ -19,7 +20,6 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use body::{Times, Wish};
-use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 
@@ -96,97 +96,65 @@ pub async fn preview(State(api): State<Api>, id: Id) -> Result<Json<Vec<Ahead>>,
 }
 
 /// Runs a schedule once, now: 202 and the run's id.
-pub async fn trigger(
-    State(api): State<Api>,
-    id: Id,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<impl IntoResponse, Problem> {
-    let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
-    let by = fields.who()?;
-    fields.end()?;
+pub async fn trigger(State(api): State<Api>, asked: Asked) -> Result<impl IntoResponse, Problem> {
+    let asked = asked.end()?;
+    let (id, by) = (asked.id.as_str(), asked.because().by);
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let run = manage::trigger(&mut tx, &api.queue, &id, &by).await.map_err(explained)?;
+    let run = manage::trigger(&mut tx, &api.queue, id, by).await.map_err(explained)?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"run_id": run}))))
 }
 
 /// Pauses a schedule, for good or until a time.
-pub async fn pause(
-    State(api): State<Api>,
-    id: Id,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Shown>, Problem> {
-    let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
-    let why = fields.why()?;
-    let until: Option<DateTime<Utc>> =
-        fields.optional("until", "a time such as 2026-01-31T08:00:00Z")?;
-    let by = fields.who()?;
-    fields.end()?;
+pub async fn pause(State(api): State<Api>, mut asked: Asked) -> Result<Json<Shown>, Problem> {
+    let (why, until) = (asked.fields.why()?, asked.until()?);
+    let asked = asked.end()?;
+    let (id, by) = (asked.id.as_str(), asked.because().by);
     let mut tx = crate::transaction::begin(&api.db).await?;
-    manage::pause(&mut tx, &id, &why, until, &by).await.map_err(explained)?;
+    manage::pause(&mut tx, id, &why, until, by).await.map_err(explained)?;
     tx.commit().await?;
-    found(&api, &id).await.map(Json)
+    found(&api, id).await.map(Json)
 }
 
 /// Changes a schedule from now on. What is missing stays; null takes a bound away.
-pub async fn change(
-    State(api): State<Api>,
-    id: Id,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Shown>, Problem> {
-    let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
-    let times = Times::read(&mut fields)?;
+pub async fn change(State(api): State<Api>, mut asked: Asked) -> Result<Json<Shown>, Problem> {
+    let times = Times::read(&mut asked.fields)?;
     let changes = Changes {
         timing: times.changed(),
         timezone: times.timezone(),
-        rules: body::rules(&mut fields)?,
-        keep_runs: body::keep_runs(&mut fields)?,
-        notify: body::wanted_events(&mut fields)?,
+        rules: body::rules(&mut asked.fields)?,
+        keep_runs: body::keep_runs(&mut asked.fields)?,
+        notify: body::wanted_events(&mut asked.fields)?,
     };
-    let by = fields.who()?;
-    let known = fields.known();
-    fields.end()?;
+    let known = asked.fields.known();
+    let asked = asked.end()?;
     if !changes.say_anything() {
         let problem = Problem::unreadable("nothing is to be changed");
         return Err(problem.with_remedy(format!("give some of {known}")));
     }
+    let (id, by) = (asked.id.as_str(), asked.because().by);
     let mut tx = crate::transaction::begin(&api.db).await?;
-    change::change(&mut tx, &api.queue, &id, &changes, &by).await.map_err(explained)?;
+    change::change(&mut tx, &api.queue, id, &changes, by).await.map_err(explained)?;
     tx.commit().await?;
-    found(&api, &id).await.map(Json)
+    found(&api, id).await.map(Json)
 }
 
 /// Lets a paused schedule go on.
-pub async fn resume(
-    State(api): State<Api>,
-    id: Id,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<Shown>, Problem> {
-    let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
-    let by = fields.who()?;
-    fields.end()?;
+pub async fn resume(State(api): State<Api>, asked: Asked) -> Result<Json<Shown>, Problem> {
+    let asked = asked.end()?;
+    let (id, by) = (asked.id.as_str(), asked.because().by);
     let mut tx = crate::transaction::begin(&api.db).await?;
-    manage::resume(&mut tx, &id, &by).await.map_err(explained)?;
+    manage::resume(&mut tx, id, by).await.map_err(explained)?;
     tx.commit().await?;
-    found(&api, &id).await.map(Json)
+    found(&api, id).await.map(Json)
 }
 
 /// Cancels the unfinished runs of a schedule, at AMC too.
-pub async fn cancel(
-    State(api): State<Api>,
-    id: Id,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<impl IntoResponse, Problem> {
-    let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
-    let by = fields.who()?;
-    fields.end()?;
+pub async fn cancel(State(api): State<Api>, asked: Asked) -> Result<impl IntoResponse, Problem> {
+    let asked = asked.end()?;
+    let (id, by) = (asked.id.as_str(), asked.because().by);
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let runs = manage::cancel_runs(&mut tx, &api.queue, &id, &by).await.map_err(explained)?;
+    let runs = manage::cancel_runs(&mut tx, &api.queue, id, by).await.map_err(explained)?;
     tx.commit().await?;
     Ok(Json(json!({"schedule_id": id, "cancelled": runs})))
 }

@@ -1,7 +1,7 @@
 //! A schedule is changed while it is in use: when it is due, how it runs, how many of its runs are kept, and
 //! of which events others are told.
 
-use super::due::{self, Timing, Unreadable};
+use super::due::{self, Unreadable};
 use super::fire;
 use super::manage::{
     ATTEMPTS, CATCH_UP_MAX, FAILURES, JITTER_SECONDS, ManageError, locked, note, number,
@@ -10,7 +10,7 @@ use super::window::WindowRule;
 use crate::backfill::request::form;
 use crate::parameters::check;
 use crate::queue::Queue;
-use crate::store::schedules::{self, Rules, Schedule, ScheduleStatus, Times};
+use crate::store::schedules::{self, Rules, Schedule, ScheduleStatus, Timing};
 use crate::store::{versions, workflows};
 use serde_json::{Value, json};
 use sqlx::PgConnection;
@@ -101,7 +101,7 @@ pub async fn change(
     let schedule = settled(transaction, queue, schedule_id).await?;
     let mut detail = json!({});
     if changes.is_due_otherwise() {
-        detail["was"] = shown(&due::timing(&schedule));
+        detail["was"] = shown(&schedule.timing());
         detail["is"] = retime(transaction, &schedule, changes).await?;
     }
     if changes.rules != Rules::default() {
@@ -144,19 +144,11 @@ async fn retime(
     schedule: &Schedule,
     changes: &Changes<'_>,
 ) -> Result<Value, ManageError> {
-    let before = due::timing(schedule);
+    let before = schedule.timing();
     let timezone = changes.timezone.unwrap_or(before.timezone);
     let timing = Timing { timezone, ..changes.timing.unwrap_or(before) };
-    timing.read()?;
-    let times = Times {
-        schedule_type: timing.schedule_type,
-        cron_expression: timing.cron_expression,
-        interval_days: timing.interval_days,
-        anchor_date: timing.anchor_date,
-        anchor_time: timing.anchor_time,
-        timezone: timing.timezone,
-    };
-    schedules::retime(transaction, schedule.id, &times).await?;
+    due::of(&timing)?;
+    schedules::retime(transaction, schedule.id, &timing).await?;
     Ok(shown(&timing))
 }
 

@@ -4,9 +4,7 @@
 use super::cron::{Due, Refused};
 use super::window::WindowRule;
 use crate::store::events::{self, NewEvent};
-use crate::store::schedules::{self, Pause, Schedule, ScheduleStatus, ScheduleType};
-use chrono::{NaiveDate, NaiveTime};
-use chrono_tz::Tz;
+use crate::store::schedules::{self, Pause, Schedule, ScheduleStatus, ScheduleType, Timing};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -24,48 +22,16 @@ pub enum Unreadable {
     Nothing,
 }
 
-/// When a schedule is due, as it is written down.
-#[derive(Debug, Clone, Copy)]
-pub struct Timing<'a> {
-    /// How it says when it is due.
-    pub schedule_type: ScheduleType,
-    /// Five fields.
-    pub cron_expression: Option<&'a str>,
-    /// Days from one run to the next.
-    pub interval_days: Option<i32>,
-    /// The day from which the interval counts.
-    pub anchor_date: Option<NaiveDate>,
-    /// The time of day of an interval.
-    pub anchor_time: Option<NaiveTime>,
-    /// The IANA zone.
-    pub timezone: &'a str,
-}
-
-impl Timing<'_> {
-    /// When that is.
-    pub fn read(&self) -> Result<Due, Unreadable> {
-        let zone: Tz =
-            self.timezone.parse().map_err(|_| Unreadable::Zone(self.timezone.to_owned()))?;
-        match (self.schedule_type, self.cron_expression, self.interval_days, self.anchor_date) {
-            (ScheduleType::Cron, Some(expression), _, _) => Ok(Due::cron(expression, zone)?),
-            (ScheduleType::Interval, _, Some(days), Some(anchor)) => {
-                let days = u32::try_from(days).unwrap_or(0);
-                Ok(Due::interval(days, anchor, self.anchor_time.unwrap_or_default(), zone)?)
-            }
-            _ => Err(Unreadable::Nothing),
+/// When that is.
+pub fn of(timing: &Timing<'_>) -> Result<Due, Unreadable> {
+    let zone = timing.timezone.parse().map_err(|_| Unreadable::Zone(timing.timezone.to_owned()))?;
+    match (timing.schedule_type, timing.cron_expression, timing.interval_days, timing.anchor_date) {
+        (ScheduleType::Cron, Some(expression), _, _) => Ok(Due::cron(expression, zone)?),
+        (ScheduleType::Interval, _, Some(days), Some(anchor)) => {
+            let days = u32::try_from(days).unwrap_or(0);
+            Ok(Due::interval(days, anchor, timing.anchor_time.unwrap_or_default(), zone)?)
         }
-    }
-}
-
-/// When a schedule is due, as it is written down.
-pub fn timing(schedule: &Schedule) -> Timing<'_> {
-    Timing {
-        schedule_type: schedule.schedule_type,
-        cron_expression: schedule.cron_expression.as_deref(),
-        interval_days: schedule.interval_days,
-        anchor_date: schedule.anchor_date,
-        anchor_time: schedule.anchor_time,
-        timezone: &schedule.timezone,
+        _ => Err(Unreadable::Nothing),
     }
 }
 
@@ -76,7 +42,7 @@ pub fn read(schedule: &Schedule) -> Result<(Due, WindowRule), Unreadable> {
         lag_days: schedule.lag_days,
         anchor: schedule.window_anchor,
     };
-    Ok((timing(schedule).read()?, rule.checked()?))
+    Ok((of(&schedule.timing())?, rule.checked()?))
 }
 
 /// Pauses a schedule and writes down who did it. False when it is paused already.

@@ -2,7 +2,7 @@
 //! it, in one transaction.
 
 use super::cron::Due;
-use super::due::{self, Timing, Unreadable};
+use super::due::{self, Unreadable};
 use super::fire;
 use super::window::WindowRule;
 use crate::backfill::request::form;
@@ -13,7 +13,8 @@ use crate::queue::Queue;
 use crate::store::events::{self, NewEvent};
 use crate::store::runs::{self, Run};
 use crate::store::schedules::{
-    self, CatchUp, NewSchedule, OverlapPolicy, Pause, Schedule, ScheduleStatus, WindowAnchor,
+    self, CatchUp, NewSchedule, OverlapPolicy, Pause, Schedule, ScheduleStatus, Timing,
+    WindowAnchor,
 };
 use crate::store::{ScheduleRunUuid, ScheduleUuid, credentials, versions, workflows};
 use chrono::{DateTime, NaiveDateTime, TimeDelta, Utc};
@@ -129,7 +130,7 @@ pub enum ManageError {
 impl Request<'_> {
     /// The same, if it makes sense: when it is due.
     pub fn checked(&self) -> Result<Due, ManageError> {
-        let due = self.timing.read()?;
+        let due = due::of(&self.timing)?;
         self.window.checked().map_err(Unreadable::from)?;
         number("jitter_seconds", self.jitter_seconds, JITTER_SECONDS)?;
         number("catch_up_max", self.catch_up.1, CATCH_UP_MAX)?;
@@ -168,18 +169,12 @@ pub async fn add(
     if credentials::access_token(&mut *transaction, workflow.user_id).await?.is_none() {
         return Err(ManageError::NoToken);
     }
-    let timing = &request.timing;
     let schedule = NewSchedule {
         schedule_id: request.schedule_id,
         workflow_id: workflow.id,
         user_id: workflow.user_id,
         name: request.name.unwrap_or(request.schedule_id),
-        schedule_type: timing.schedule_type,
-        cron_expression: timing.cron_expression,
-        interval_days: timing.interval_days,
-        anchor_date: timing.anchor_date,
-        anchor_time: timing.anchor_time,
-        timezone: timing.timezone,
+        timing: request.timing,
         parameters: &parameters,
         lookback_days: request.window.lookback_days,
         lag_days: request.window.lag_days,

@@ -16,12 +16,11 @@ mod year;
 use crate::backfill::site::{self, Site};
 use chrono::{DateTime, TimeDelta, Utc};
 use recomamp::clock;
-use recomamp::schedule::due::Timing;
 use recomamp::schedule::fire::{self, Fired};
 use recomamp::schedule::manage::{self, Request, WINDOW_DEFAULT};
 use recomamp::store::runs::{self, Run, RunStatus};
 use recomamp::store::schedules::{
-    self, CatchUp, OverlapPolicy, Schedule, ScheduleStatus, ScheduleType,
+    self, CatchUp, OverlapPolicy, Schedule, ScheduleStatus, ScheduleType, Timing,
 };
 use recomamp::store::{events, versions, workflows};
 use serde_json::{Value, json};

@@ -4,12 +4,11 @@ use crate::api::error::Problem;
 use crate::api::fields::Fields;
 use crate::given;
 use crate::schedule::change::{KEEP_RUNS, Wanted};
-use crate::schedule::due::Timing;
 use crate::schedule::manage::{
     ATTEMPTS, CATCH_UP_MAX, FAILURES, JITTER_SECONDS, Request, WINDOW_DEFAULT,
 };
 use crate::schedule::window::{LAG_DAYS, LOOKBACK_DAYS, WindowRule};
-use crate::store::schedules::{CatchUp, OverlapPolicy, Rules, ScheduleType};
+use crate::store::schedules::{CatchUp, OverlapPolicy, Rules, ScheduleType, Timing};
 use crate::webhooks::message::EVENTS;
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;

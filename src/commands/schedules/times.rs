@@ -1,8 +1,7 @@
 //! When a schedule is due, as it is said on the command line.
 
 use crate::given;
-use crate::schedule::due::Timing;
-use crate::store::schedules::ScheduleType;
+use crate::store::schedules::{ScheduleType, Timing};
 use chrono::{NaiveDate, NaiveTime};
 use clap::Args;
 

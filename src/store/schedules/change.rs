@@ -1,29 +1,11 @@
 //! What can be changed of a schedule: when it is due, how it runs, how many of its runs are kept, and of
 //! which events others are told.
 
-use chrono::{NaiveDate, NaiveTime};
 use serde_json::Value;
 use sqlx::PgExecutor;
 
-use super::row::{CatchUp, OverlapPolicy, ScheduleType, WindowAnchor};
+use super::row::{CatchUp, OverlapPolicy, Timing, WindowAnchor};
 use crate::store::ids::ScheduleUuid;
-
-/// When a schedule is to be due.
-#[derive(Debug, Clone, Copy)]
-pub struct Times<'a> {
-    /// How it says when it is due.
-    pub schedule_type: ScheduleType,
-    /// Five fields; none for an interval.
-    pub cron_expression: Option<&'a str>,
-    /// Days from one run to the next; none for cron.
-    pub interval_days: Option<i32>,
-    /// The day from which the interval counts; none for cron.
-    pub anchor_date: Option<NaiveDate>,
-    /// The time of day of an interval; none for cron.
-    pub anchor_time: Option<NaiveTime>,
-    /// The IANA zone in which it is due, and of its windows.
-    pub timezone: &'a str,
-}
 
 /// How a schedule is to run. What is none stays what it is.
 #[derive(Debug, Clone, Default, PartialEq, serde::Serialize)]
@@ -145,7 +127,7 @@ pub async fn notify(
 pub async fn retime(
     db: impl PgExecutor<'_>,
     schedule: ScheduleUuid,
-    times: &Times<'_>,
+    timing: &Timing<'_>,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         r"-- schedules_retime
@@ -163,12 +145,12 @@ pub async fn retime(
           and removed_at is null",
     )
     .bind(schedule)
-    .bind(times.schedule_type)
-    .bind(times.cron_expression)
-    .bind(times.interval_days)
-    .bind(times.anchor_date)
-    .bind(times.anchor_time)
-    .bind(times.timezone)
+    .bind(timing.schedule_type)
+    .bind(timing.cron_expression)
+    .bind(timing.interval_days)
+    .bind(timing.anchor_date)
+    .bind(timing.anchor_time)
+    .bind(timing.timezone)
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)

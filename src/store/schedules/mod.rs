@@ -14,13 +14,13 @@ mod firing;
 mod pausing;
 mod row;
 
-pub use change::{Rules, Times, keep_runs, notify, retime, set_rules};
+pub use change::{Rules, keep_runs, notify, retime, set_rules};
 pub use firing::{claim_due, claim_resuming, next_look, overdue, settle};
 pub use pausing::{
     Pause, Paused, count_failure, forget_failures, pause, pause_refused, remove, resume,
     resume_waiting_for,
 };
 pub use row::{
-    CatchUp, NewSchedule, OverlapPolicy, Schedule, ScheduleStatus, ScheduleType, WindowAnchor,
-    by_schedule_id, insert, list, lock,
+    CatchUp, NewSchedule, OverlapPolicy, Schedule, ScheduleStatus, ScheduleType, Timing,
+    WindowAnchor, by_schedule_id, insert, list, lock,
 };

@@ -138,17 +138,9 @@ pub struct Schedule {
     pub now: DateTime<Utc>,
 }
 
-/// A schedule to be added.
-#[derive(Debug, Clone)]
-pub struct NewSchedule<'a> {
-    /// Names the schedule for people and programs.
-    pub schedule_id: &'a str,
-    /// What it runs.
-    pub workflow_id: WorkflowUuid,
-    /// In whose name it runs.
-    pub user_id: UserId,
-    /// What to call it on a page.
-    pub name: &'a str,
+/// When a schedule is due, as it is written down.
+#[derive(Debug, Clone, Copy)]
+pub struct Timing<'a> {
     /// How it says when it is due.
     pub schedule_type: ScheduleType,
     /// Five fields; none for an interval.
@@ -161,6 +153,35 @@ pub struct NewSchedule<'a> {
     pub anchor_time: Option<NaiveTime>,
     /// The IANA zone in which it is due, and of its windows.
     pub timezone: &'a str,
+}
+
+impl Schedule {
+    /// When it is due, as it is written down.
+    pub fn timing(&self) -> Timing<'_> {
+        Timing {
+            schedule_type: self.schedule_type,
+            cron_expression: self.cron_expression.as_deref(),
+            interval_days: self.interval_days,
+            anchor_date: self.anchor_date,
+            anchor_time: self.anchor_time,
+            timezone: &self.timezone,
+        }
+    }
+}
+
+/// A schedule to be added.
+#[derive(Debug, Clone)]
+pub struct NewSchedule<'a> {
+    /// Names the schedule for people and programs.
+    pub schedule_id: &'a str,
+    /// What it runs.
+    pub workflow_id: WorkflowUuid,
+    /// In whose name it runs.
+    pub user_id: UserId,
+    /// What to call it on a page.
+    pub name: &'a str,
+    /// When it is due.
+    pub timing: Timing<'a>,
     /// The values of the workflow's parameters, a JSON object.
     pub parameters: &'a Value,
     /// How many days a window has.
@@ -207,12 +228,12 @@ pub async fn insert(
     .bind(schedule.workflow_id)
     .bind(schedule.user_id)
     .bind(schedule.name)
-    .bind(schedule.schedule_type)
-    .bind(schedule.cron_expression)
-    .bind(schedule.interval_days)
-    .bind(schedule.anchor_date)
-    .bind(schedule.anchor_time)
-    .bind(schedule.timezone)
+    .bind(schedule.timing.schedule_type)
+    .bind(schedule.timing.cron_expression)
+    .bind(schedule.timing.interval_days)
+    .bind(schedule.timing.anchor_date)
+    .bind(schedule.timing.anchor_time)
+    .bind(schedule.timing.timezone)
     .bind(schedule.parameters)
     .bind(schedule.lookback_days)
     .bind(schedule.lag_days)
