@@ -86,16 +86,16 @@ pub async fn after_week(
         (WeekStatus::Failed, why) => {
             let why = why.unwrap_or("no reason was given");
             let why = format!("{}: {why}", week.week.week_start_date);
-            let failures = collections::count_failure(&mut *connection, collection, &why).await?;
-            Some((failures, why))
+            let failed = collections::count_failure(&mut *connection, collection, &why).await?;
+            Some((failed, why))
         }
         _ => None,
     };
     if finish_if_done(queue, &mut *connection, &found).await? {
         return Ok(());
     }
-    if let Some((failures, why)) = failures
-        && let Some(reason) = budget::spent(&found, failures, &why)
+    if let Some((failed, why)) = failures
+        && let Some(reason) = budget::spent(&found, failed, &why)
     {
         return auto_pause(connection, &found, &reason).await;
     }

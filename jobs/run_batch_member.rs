@@ -106,34 +106,45 @@ pub async fn opened(
     Ok(members.len())
 }
 
-/// The members that are unfinished and that no job works on. There should be none: this is the net under
-/// all that may go wrong.
+/// The members that are unfinished, or whose executions are to be stopped, and that no job works on. There
+/// should be none: this is the net under all that may go wrong.
 pub async fn forgotten(connection: &mut PgConnection) -> Result<Vec<BatchMemberId>, sqlx::Error> {
     sqlx::query_scalar(
         "-- forgotten_batch_members
-        select member.id
-        from batch_members as member
-        left join lateral (
-            select id
-            from workflow_executions
-            where batch_member_id = member.id
-            order by attempt desc
-            limit 1
-        ) as execution on true
-        where member.status in ('pending', 'running')
-          and not exists (
+        with member as (
+            select member.id, execution.id as execution_id
+            from batch_members as member
+            left join lateral (
+                select id
+                from workflow_executions
+                where batch_member_id = member.id
+                order by attempt desc
+                limit 1
+            ) as execution on true
+            where member.status in ('pending', 'running')
+            union
+            select execution.batch_member_id, execution.id
+            from workflow_executions as execution
+            where execution.cancel_requested_at is not null
+              and execution.batch_member_id is not null
+              and execution.status in
+                  ('queued', 'submitting', 'submit_unknown', 'pending', 'running', 'fetching')
+        )
+        select id
+        from member
+        where not exists (
               select from engine.jobs
               where unique_key in (
                   'run_batch_member:' || member.id || ' ',
                   'run_batch_member:' || member.id || ' submit_execution',
                   'run_batch_member:' || member.id || ' poll_status',
                   'run_batch_member:' || member.id || ' fetch_result',
-                  'submit_execution:' || execution.id,
-                  'poll_status:' || execution.id,
-                  'fetch_result:' || execution.id
+                  'submit_execution:' || execution_id,
+                  'poll_status:' || execution_id,
+                  'fetch_result:' || execution_id
               )
           )
-        order by member.id
+        order by id
         limit 10000",
     )
     .fetch_all(connection)

@@ -93,35 +93,46 @@ fn key(run: ScheduleRunUuid, why: &str) -> String {
     format!("{run} {why}")
 }
 
-/// The runs that are unfinished and that no job works on. There should be none: this is the net under
-/// all that may go wrong.
+/// The runs that are unfinished, or whose executions are to be stopped, and that no job works on. There
+/// should be none: this is the net under all that may go wrong.
 pub async fn forgotten(connection: &mut PgConnection) -> Result<Vec<ScheduleRunUuid>, sqlx::Error> {
     sqlx::query_scalar(
         "-- forgotten_runs
-        select run.id
-        from schedule_runs as run
-        left join lateral (
-            select id
-            from workflow_executions
-            where schedule_run_id = run.id
-            order by attempt desc
-            limit 1
-        ) as execution on true
-        where run.status in ('pending', 'running')
-          and run.workflow_version_id is not null
-          and not exists (
+        with run as (
+            select run.id, execution.id as execution_id, run.created_at
+            from schedule_runs as run
+            left join lateral (
+                select id
+                from workflow_executions
+                where schedule_run_id = run.id
+                order by attempt desc
+                limit 1
+            ) as execution on true
+            where run.status in ('pending', 'running')
+              and run.workflow_version_id is not null
+            union
+            select run.id, execution.id, run.created_at
+            from workflow_executions as execution
+            join schedule_runs as run on run.id = execution.schedule_run_id
+            where execution.cancel_requested_at is not null
+              and execution.status in
+                  ('queued', 'submitting', 'submit_unknown', 'pending', 'running', 'fetching')
+        )
+        select id
+        from run
+        where not exists (
               select from engine.jobs
               where unique_key in (
                   'run_schedule:' || run.id || ' ',
                   'run_schedule:' || run.id || ' submit_execution',
                   'run_schedule:' || run.id || ' poll_status',
                   'run_schedule:' || run.id || ' fetch_result',
-                  'submit_execution:' || execution.id,
-                  'poll_status:' || execution.id,
-                  'fetch_result:' || execution.id
+                  'submit_execution:' || execution_id,
+                  'poll_status:' || execution_id,
+                  'fetch_result:' || execution_id
               )
           )
-        order by run.created_at, run.id
+        order by created_at, id
         limit 10000",
     )
     .fetch_all(connection)

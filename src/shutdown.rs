@@ -74,13 +74,17 @@ impl Shutdown {
         let mut signals = std::pin::pin!(signals.fuse());
         tokio::select! {
             Some(signal) = signals.next() => {
-                tracing::info!(signal, grace_seconds = grace.as_secs(), "stopping: running work may finish; a second signal stops at once");
+                // First, should the log be closed to us.
                 self.begin();
+                tracing::info!(signal, grace_seconds = grace.as_secs(), "stopping: running work may finish; a second signal stops at once");
             }
             () = self.soft.cancelled() => {}
         }
         tokio::select! {
-            Some(signal) = signals.next() => tracing::warn!(signal, "stopping at once"),
+            Some(signal) = signals.next() => {
+                self.let_go();
+                tracing::warn!(signal, "stopping at once");
+            }
             () = tokio::time::sleep(grace) => {}
             () = self.hard.cancelled() => {}
         }

@@ -66,7 +66,8 @@ where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_new(&logging.filter)?;
-    let lines = fmt().with_env_filter(filter).with_writer(writer);
+    // A log that nobody reads any more, as after `| head`, is no reason to panic about it.
+    let lines = fmt().with_env_filter(filter).with_writer(writer).log_internal_errors(false);
     Ok(match form {
         Form::People => Box::new(lines.compact().with_target(false).finish()),
         Form::Json => Box::new(lines.json().flatten_event(true).finish()),

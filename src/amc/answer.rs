@@ -90,7 +90,12 @@ impl Answer {
         let words =
             [said.code.as_deref(), error_type.as_deref(), Some(&said.reason)].into_iter().flatten();
         let words = words.collect::<Vec<_>>().join(" ");
-        let class = classify::refusal(operation, status.as_u16(), &words, retry_after);
+        let is_amcs = said.is_json || error_type.is_some();
+        let class = if classify::is_a_gateways(operation, status.as_u16(), &words, is_amcs) {
+            Class::Transient
+        } else {
+            classify::refusal(operation, status.as_u16(), &words, retry_after)
+        };
         let reason = if status.is_redirection() {
             "redirects are not followed, because the token would go along; check the base URL"
                 .into()

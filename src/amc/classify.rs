@@ -49,9 +49,6 @@ pub(super) fn refusal(
             Class::NotFoundYet
         }
         400 | 409 | 422 if any(&words, &LIMIT_WORDS) => Class::Throttled { retry_after },
-        // Where a page of maintenance would be. Nothing was accepted, and it may pass.
-        300..=399 if operation.must_not_repeat() => Class::Transient,
-        404 if operation.must_not_repeat() && is_not_amcs(&words) => Class::Transient,
         300..=499 => Class::Permanent,
         _ => lost(operation),
     }
@@ -82,10 +79,16 @@ fn is_not_ready(status: u16, words: &str) -> bool {
     status == 404 || (!matches!(status, 401 | 429) && words.contains("unavailable for download"))
 }
 
-/// Whether a refusal is not in AMC's words, which are JSON, but a gateway's: no words, or a page.
-fn is_not_amcs(words: &str) -> bool {
-    let words = words.trim_start();
-    words.is_empty() || words.starts_with('<')
+/// Whether it was not AMC that answered, but a gateway in front of it, as during maintenance: AMC does not
+/// redirect, and says in words of its own what it does not know. Nothing was accepted, nothing is gone, and
+/// it may pass. `is_amcs` when the words have the form that AMC's have.
+pub(super) fn is_a_gateways(operation: Operation, status: u16, words: &str, is_amcs: bool) -> bool {
+    match status {
+        300..=399 => true,
+        404 if words.trim().is_empty() => !operation.names_a_thing(),
+        404 => !is_amcs,
+        _ => false,
+    }
 }
 
 fn forbidden(words: &str) -> Class {
@@ -106,7 +109,7 @@ fn any(words: &str, list: &[&str]) -> bool {
 mod tests {
     use super::*;
     use Operation::{
-        CreateWorkflow, DownloadUrls, GetExecution, GetWorkflow, ListExecutions, SubmitExecution,
+        CancelExecution, CreateWorkflow, DownloadUrls, GetExecution, GetWorkflow, ListExecutions, SubmitExecution,
     };
 
     const THROTTLED: Class = Class::Throttled { retry_after: None };
@@ -185,20 +188,30 @@ mod tests {
     }
 
     #[test]
-    fn other_refusals_and_redirects_are_final() {
-        for status in [301, 307, 400, 404, 406, 409, 410, 415, 422] {
+    fn other_refusals_are_final() {
+        for status in [400, 404, 406, 409, 410, 415, 422] {
             assert_eq!(class(GetWorkflow, status, ""), Class::Permanent, "{status}");
         }
     }
 
     #[test]
-    fn a_page_of_maintenance_ends_no_submit_for_good() {
-        for status in [302, 307, 404] {
-            assert_eq!(class(SubmitExecution, status, ""), Class::Transient, "{status}");
+    fn what_a_gateway_says_during_maintenance_is_not_taken_for_amcs_word() {
+        let things = [GetExecution, CancelExecution, GetWorkflow];
+        let others = [SubmitExecution, ListExecutions, CreateWorkflow];
+        for operation in things.into_iter().chain(others) {
+            for (status, words) in [(302, ""), (307, "Sorry"), (404, "Not Found")] {
+                assert!(is_a_gateways(operation, status, words, false), "{operation} {status}");
+            }
+            assert!(!is_a_gateways(operation, 404, "NOT_FOUND no such thing", true), "{operation}");
+            assert!(!is_a_gateways(operation, 400, "Bad Request", false), "{operation}");
         }
-        let page = "<!DOCTYPE html><title>404 Not Found</title>";
-        assert_eq!(class(SubmitExecution, 404, page), Class::Transient);
-        assert_eq!(class(SubmitExecution, 404, "NOT_FOUND no such workflow"), Class::Permanent);
+        // A list, and what is made anew, cannot be missing; one thing can.
+        for operation in others {
+            assert!(is_a_gateways(operation, 404, "", false), "{operation}");
+        }
+        for operation in things {
+            assert!(!is_a_gateways(operation, 404, "", false), "{operation}");
+        }
     }
 
     #[test]

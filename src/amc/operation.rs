@@ -64,6 +64,11 @@ impl Operation {
         matches!(self, Self::GetExecution | Self::CancelExecution | Self::DownloadUrls)
     }
 
+    /// Whether it names one thing that may be missing, so that a 404 can be AMC's own answer.
+    pub(super) fn names_a_thing(self) -> bool {
+        self.names_an_execution() || matches!(self, Self::GetWorkflow | Self::UpdateWorkflow)
+    }
+
     /// Whether a good answer carries tokens or signatures, so that its text is never kept.
     pub(super) fn answers_secrets(self) -> bool {
         matches!(self, Self::DownloadUrls | Self::DownloadFile | Self::RefreshToken)

@@ -24,12 +24,16 @@ pub(super) struct Said {
     pub reason: String,
     /// Its beginning, for storing.
     pub kept: Option<String>,
+    /// Whether it is JSON, as AMC's own words are.
+    pub is_json: bool,
 }
 
 /// Reads an error body. `secrets` are cut out wherever they are echoed, as some gateways do.
 pub(super) fn read(body: &[u8], secrets: &[&str]) -> Said {
     let text = clean(&String::from_utf8_lossy(body), secrets);
-    let (code, reason) = match serde_json::from_str::<Value>(&text) {
+    let json = serde_json::from_str::<Value>(&text);
+    let is_json = json.is_ok();
+    let (code, reason) = match json {
         Ok(Value::Object(fields)) => {
             let first = |names: &[&str]| names.iter().find_map(|name| as_text(fields.get(*name)?));
             (first(&CODE_FIELDS), first(&REASON_FIELDS).unwrap_or_else(|| one_line(&text)))
@@ -44,6 +48,7 @@ pub(super) fn read(body: &[u8], secrets: &[&str]) -> Said {
         code: code.map(|code| cut(&code, 100)),
         reason: cut(&reason, REASON_MAX),
         kept: (!text.is_empty()).then(|| cut(&text, KEPT_MAX)),
+        is_json,
     }
 }
 

@@ -3,10 +3,14 @@
 use crate::store::collections::Collection;
 
 /// Why a collection is to be paused, when its budget of failed weeks is spent: what happened, what the
-/// last one said, and the remedy. `failures` counts those since it began or last went on.
-pub fn spent(collection: &Collection, failures: i32, last_said: &str) -> Option<String> {
-    let weeks = collection.target_weeks;
-    let share = |percent: i32| i64::from(failures) * 100 >= i64::from(percent) * i64::from(weeks);
+/// last one said, and the remedy. `failures` counts those since it began or last went on, of so many `weeks`
+/// that are asked for.
+pub fn spent(
+    collection: &Collection,
+    (failures, weeks): (i32, i64),
+    last_said: &str,
+) -> Option<String> {
+    let share = |percent: i32| i64::from(failures) * 100 >= i64::from(percent) * weeks;
     let budget = match (collection.max_failed_weeks, collection.max_failed_percent) {
         (Some(most), _) if failures >= most => most.to_string(),
         (_, Some(percent)) if share(percent) => format!("{percent} %"),
@@ -26,7 +30,7 @@ mod tests {
     use crate::store::{CollectionUuid, InstanceUuid, UserId, VersionId};
     use chrono::{DateTime, NaiveDate};
 
-    fn collection(weeks: i32, most: Option<i32>, percent: Option<i32>) -> Collection {
+    fn collection(most: Option<i32>, percent: Option<i32>) -> Collection {
         Collection {
             id: CollectionUuid::fresh(),
             collection_id: "campaigns-1".to_owned(),
@@ -38,7 +42,7 @@ mod tests {
             grain: CollectionGrain::Week,
             period_start: NaiveDate::MIN,
             period_end: NaiveDate::MAX,
-            target_weeks: weeks,
+            target_weeks: 520,
             timezone: "UTC".to_owned(),
             lag_days: 14,
             week_starts_on: 1,
@@ -65,8 +69,9 @@ mod tests {
     #[test]
     fn the_number_or_the_share_spends_the_budget_whichever_comes_first() {
         let spends = |weeks, most, percent| {
-            let collection = collection(weeks, most, percent);
-            (1..=weeks).find(|failures| spent(&collection, *failures, "no").is_some())
+            let collection = collection(most, percent);
+            let spent = |failures| spent(&collection, (failures, weeks), "no").is_some();
+            (1..=520).find(|failures| spent(*failures))
         };
         assert_eq!(spends(52, Some(3), None), Some(3));
         assert_eq!(spends(52, None, Some(10)), Some(6));
@@ -77,7 +82,8 @@ mod tests {
 
     #[test]
     fn the_sentence_says_how_many_why_and_what_to_do() {
-        let said = spent(&collection(52, Some(3), None), 3, "Internal error").expect("it is spent");
+        let collection = collection(Some(3), None);
+        let said = spent(&collection, (3, 52), "Internal error").expect("it is spent");
         assert!(said.starts_with(
             "3 of 52 weeks failed, the budget is 3; the last one said: Internal error: mend it"
         ));

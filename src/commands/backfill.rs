@@ -71,10 +71,10 @@ pub struct Backfill {
     /// Which slices have their turn first: `oldest_first`, `newest_first`, or `interleaved`, from both ends.
     #[arg(long, default_value_t = FeedOrder::OldestFirst)]
     order: FeedOrder,
-    /// How many failed slices pause the collection; 3 when not given.
+    /// How many failed slices pause the collection; 3 when neither this nor a share is given.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     max_failed_weeks: Option<i32>,
-    /// How many percent of failed slices pause it.
+    /// How many percent of the slices that are asked for pause it when they failed.
     #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(i32).range(1..=100))]
     max_failed_percent: Option<i32>,
     /// The zone in which days begin.
@@ -195,13 +195,8 @@ impl Backfill {
     }
 
     fn rules(&self) -> Rules {
-        let usual = Rules::default();
-        Rules {
-            feed_order: self.order,
-            max_failed_weeks: self.max_failed_weeks.or(usual.max_failed_weeks),
-            max_failed_percent: self.max_failed_percent,
-            ..usual
-        }
+        let usual = Rules { feed_order: self.order, ..Rules::default() };
+        usual.with_budget(self.max_failed_weeks, self.max_failed_percent)
     }
 
     fn mode(&self) -> Result<Mode> {

@@ -67,23 +67,40 @@ async fn look(desk: &Desk) -> Result<Duration> {
     Ok(pause.clamp(BREATH, LOOK_AGAIN))
 }
 
-/// Fires everything that is due now, each schedule in a transaction of its own.
+/// Fires everything that is due now, each schedule in a transaction of its own. One that cannot be fired
+/// keeps no other one from it; the last error is given back when all have had their turn.
 pub async fn due_now(db: &PgPool, queue: &Queue) -> Result<Fired> {
     let mut fired = Fired::default();
+    let (mut failed, mut trouble) = (Vec::new(), None);
     loop {
         let mut transaction = crate::transaction::begin(db).await?;
-        if let Some(schedule) = schedules::claim_resuming(&mut *transaction).await? {
-            let reason = "its time to go on has come";
-            due::resume(&mut transaction, &schedule, "scheduler", Some(reason)).await?;
-            transaction.commit().await?;
-            continue;
-        }
-        let Some(schedule) = schedules::claim_due(&mut *transaction).await? else {
-            return Ok(fired);
+        let resuming = schedules::claim_resuming(&mut *transaction, &failed).await?;
+        let (schedule, resumes) = match resuming {
+            Some(schedule) => (schedule, true),
+            None => match schedules::claim_due(&mut *transaction, &failed).await? {
+                Some(schedule) => (schedule, false),
+                None => return trouble.map_or(Ok(fired), Err),
+            },
         };
-        fired.runs += one(&mut transaction, queue, &schedule).await?;
-        fired.schedules += 1;
-        transaction.commit().await?;
+        let done = if resumes {
+            let reason = Some("its time to go on has come");
+            let resumed = due::resume(&mut transaction, &schedule, "scheduler", reason).await;
+            resumed.map(|_| 0).map_err(anyhow::Error::from)
+        } else {
+            one(&mut transaction, queue, &schedule).await
+        };
+        match done {
+            Ok(runs) => {
+                transaction.commit().await?;
+                fired.schedules += usize::from(!resumes);
+                fired.runs += runs;
+            }
+            Err(error) => {
+                tracing::error!(%error, schedule = schedule.schedule_id, "it could not be fired");
+                failed.push(schedule.id);
+                trouble = Some(error);
+            }
+        }
     }
 }
 

@@ -66,6 +66,11 @@ pub enum Kind {
         /// Whether the call takes effect before the wait or after it.
         effect: Effect,
     },
+    /// A page of a gateway in front of AMC, of this status, and nothing happens.
+    Page {
+        /// The status, such as 302 or 404.
+        status: u16,
+    },
     /// 200 with half of the body.
     Truncated,
     /// 200 with an HTML page; the call took effect.

@@ -76,6 +76,7 @@ pub(crate) fn instead(world: &mut World, call: &Call, kind: &Kind) -> Option<Del
         Kind::Reset { effect: Effect::Before } => return Some(Delivery::Reset),
         Kind::Throttle { retry_after, html } => throttle(world, call, *retry_after, *html),
         Kind::ServerError { status, effect: Effect::Before } => server_error(call, *status),
+        Kind::Page { status } => Answer::html(*status, "We are back soon"),
         Kind::Unauthorized => access::unauthorized(),
         Kind::ForgetTokens => {
             world.tokens.forget();

@@ -52,3 +52,20 @@ async fn an_unreadable_answer_about_downloads_is_kept_and_asked_for_again() {
         surprised_by(kinds.map(|kind| Fault::new(kind).on([Op::DownloadUrls]).times(1))).await;
     assert_eq!(site.count("select count(*) from unexpected_answers").await, 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateways_page_is_not_taken_for_amcs_word_and_costs_no_execution() {
+    let site = Site::new(quick()).await;
+    let calls = [Op::CreateExecution, Op::GetExecution, Op::ListExecutions, Op::DownloadUrls];
+    let pages = calls.into_iter().flat_map(|call| {
+        [302, 404].map(|status| Fault::new(Kind::Page { status }).on([call]).times(2))
+    });
+    site.faults(pages);
+    let collection = site.backfill(WEEKS).await;
+    let working = site.work();
+    site.assert_complete(collection, WEEKS).await;
+    working.stop().await;
+    site.assert_faults_met();
+    let executions = "select count(*) from workflow_executions";
+    assert_eq!(site.count(executions).await, i64::from(WEEKS), "none was given up");
+}

@@ -144,6 +144,15 @@ impl Process {
         taken(&self.output).all.join("\n")
     }
 
+    /// Reads nothing of what it writes any more: both its outputs are closed, as after `| head`.
+    pub async fn stop_reading(&mut self) {
+        for reader in &mut self.readers {
+            reader.abort();
+            let _ = reader.await;
+        }
+        self.readers = [tokio::spawn(async {}), tokio::spawn(async {})];
+    }
+
     /// Its process number.
     pub fn pid(&self) -> u32 {
         self.child.id().expect("it has not been waited for")

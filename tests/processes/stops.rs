@@ -38,6 +38,20 @@ async fn deploys_in_the_middle_of_a_backfill_burn_no_attempt() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_whose_log_nobody_reads_any_more_stops_when_it_is_told_to() {
+    let site = site().await;
+    let mut worker = site.worker().start().await;
+    worker.line("\"working\"").await;
+    worker.stop_reading().await;
+    let collection = site.backfill(2).await;
+    site.assert_complete(collection, 2).await;
+    worker.signal(Signal::SIGTERM);
+    assert!(worker.finish().await.status.success());
+    let ends = "select count(*) from engine.sessions where end_reason = 'stopped'";
+    assert_eq!(site.count(ends).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_signal_hands_back_at_once() {
     let site = site().await;
     let collection = site.backfill(4).await;

@@ -145,11 +145,10 @@ fn mode(fields: &mut Fields) -> Result<Mode, Problem> {
 fn rules(fields: &mut Fields) -> Result<Rules, Problem> {
     const ORDER: &str = "oldest_first, newest_first or interleaved";
     let usual = Rules::default();
-    let max_failed_weeks = fields.number("max_failed_weeks", 1..=i32::MAX)?;
-    let max_failed_weeks = max_failed_weeks.or(usual.max_failed_weeks);
-    let max_failed_percent = fields.number("max_failed_percent", 1..=100)?;
+    let weeks = fields.number("max_failed_weeks", 1..=i32::MAX)?;
+    let percent = fields.number("max_failed_percent", 1..=100)?;
     let feed_order = fields.optional("order", ORDER)?.unwrap_or(usual.feed_order);
-    Ok(Rules { feed_order, max_failed_weeks, max_failed_percent, ..usual })
+    Ok(Rules { feed_order, ..usual }.with_budget(weeks, percent))
 }
 
 /// The zone in which days begin.

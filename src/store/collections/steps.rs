@@ -238,18 +238,21 @@ pub async fn cancel(
     .await
 }
 
-/// Counts a failed week, and keeps what it said. How many failed, this one included.
+/// Counts a failed week, and keeps what it said. How many failed, this one included, and of how many that
+/// are asked for.
 pub async fn count_failure(
     db: impl PgExecutor<'_>,
     collection: CollectionUuid,
     why: &str,
-) -> Result<i32, sqlx::Error> {
-    sqlx::query_scalar(
+) -> Result<(i32, i64), sqlx::Error> {
+    sqlx::query_as(
         r"-- collections_count_failure
         update report_data_collections
         set failures = failures + 1, last_error = $2
         where id = $1
-        returning failures",
+        returning failures, (
+            select count(*) from report_data_weeks where collection_id = $1 and status <> 'skipped'
+        )",
     )
     .bind(collection)
     .bind(text::message(why))

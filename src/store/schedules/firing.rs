@@ -8,9 +8,12 @@ use sqlx::PgExecutor;
 use super::row::Schedule;
 use crate::store::ids::ScheduleUuid;
 
-/// A schedule that is due, the one that waits longest, locked until the transaction ends. One that
-/// another scheduler has taken is left to it.
-pub async fn claim_due(db: impl PgExecutor<'_>) -> Result<Option<Schedule>, sqlx::Error> {
+/// A schedule that is due, but for these: the one that waits longest, locked until the transaction ends. One
+/// that another scheduler has taken is left to it.
+pub async fn claim_due(
+    db: impl PgExecutor<'_>,
+    but: &[ScheduleUuid],
+) -> Result<Option<Schedule>, sqlx::Error> {
     sqlx::query_as(
         r"-- schedules_claim_due
         select schedule.*, workflow.workflow_id as workflow, engine.now() as now
@@ -18,16 +21,21 @@ pub async fn claim_due(db: impl PgExecutor<'_>) -> Result<Option<Schedule>, sqlx
         join workflows workflow on workflow.id = schedule.workflow_id
         where schedule.status = 'active'
           and next_run_at <= (select engine.now())
+          and schedule.id <> all($1)
         order by next_run_at
         limit 1
         for no key update of schedule skip locked",
     )
+    .bind(but)
     .fetch_optional(db)
     .await
 }
 
-/// A paused schedule whose time to go on has come, locked until the transaction ends.
-pub async fn claim_resuming(db: impl PgExecutor<'_>) -> Result<Option<Schedule>, sqlx::Error> {
+/// A paused schedule whose time to go on has come, but for these, locked until the transaction ends.
+pub async fn claim_resuming(
+    db: impl PgExecutor<'_>,
+    but: &[ScheduleUuid],
+) -> Result<Option<Schedule>, sqlx::Error> {
     sqlx::query_as(
         r"-- schedules_claim_resuming
         select schedule.*, workflow.workflow_id as workflow, engine.now() as now
@@ -36,10 +44,12 @@ pub async fn claim_resuming(db: impl PgExecutor<'_>) -> Result<Option<Schedule>,
         where schedule.status <> 'active'
           and removed_at is null
           and resume_at <= (select engine.now())
+          and schedule.id <> all($1)
         order by resume_at
         limit 1
         for no key update of schedule skip locked",
     )
+    .bind(but)
     .fetch_optional(db)
     .await
 }

@@ -22,6 +22,10 @@ async fn what_amc_has_is_stopped_there_and_every_place_is_given_back() {
         site.count(at_amc).await == 10
     })
     .await;
+    // A gateway's page is no sign that an execution is gone.
+    let page = Fault::new(Kind::Page { status: 404 });
+    site.faults([page.clone().on([Op::CancelExecution]).times(2)]);
+    site.faults([page.on([Op::GetExecution]).times(2)]);
     let steered = site.steered(collection, Verb::Cancel).await;
     assert_eq!(steered.weeks, 30);
     assert!(
