@@ -1,6 +1,6 @@
 # Everything a person does with this repository: `make` alone explains.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench weekend build
+.PHONY: help demo test check bench scale weekend build
 
 help: ## Show what there is to do
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ bench: ## Measure the queue on durable servers (BENCH_ARGS="--json")
 	@.ci/install redis
 	cargo build --locked --release
 	.ci/with-servers --durable sh -c 'DATABASE_URL=$$RECOMAMP_TEST_DATABASE_URL exec cargo run --locked --release --quiet -- bench $(BENCH_ARGS)'
+
+scale: ## Plan, pause, resume and cancel ten years on 500 instances: 260,000 slices, and how long each took
+	@.ci/install redis
+	cargo test --locked --no-run
+	.ci/with-servers cargo test --locked --test promises ten_years -- --ignored --nocapture
 
 weekend: ## Live through a weekend with a dead API in a few minutes: the last line is the verdict
 	@.ci/install redis

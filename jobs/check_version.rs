@@ -139,9 +139,8 @@ impl CheckVersion {
                     self.end(tools, attempt, verdict, Outcome::Done).await
                 }
                 // The execution itself will meet the same, and knows what to do about it.
-                Class::Permanent | Class::Blocked => {
-                    self.skip(tools, attempt, error.reason(), Outcome::Done).await
-                }
+                Class::Permanent => self.skip(tools, attempt, error.reason(), Outcome::Done).await,
+                // Kept out of the instance, it waits until that opens, and so does who waits for it.
                 _ => Err(tools.judge(&who, execution, error).await),
             },
         }

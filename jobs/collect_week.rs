@@ -10,12 +10,10 @@ use super::{feed, owner, run_batch_member, submit_execution};
 use crate::backfill::week::Week;
 use crate::queue::{Attempt, Failure, Job, Outcome, Queue, Share};
 use crate::store::collections::{self, CollectionStatus};
-use crate::store::executions::{
-    self, Execution, ExecutionStatus, NewExecution, Origin, SubmitMode,
-};
+use crate::store::executions::{self, Execution, ExecutionStatus, NewExecution, Origin};
 use crate::store::instances::InstanceStatus;
 use crate::store::weeks::{self, WeekInCollection, WeekStatus};
-use crate::store::{ExecutionUuid, InstanceUuid, WeekId, instances};
+use crate::store::{ExecutionUuid, InstanceUuid, WeekId, checks, instances};
 use crate::tools::{Tools, resources};
 use chrono::NaiveDateTime;
 use chrono_tz::Tz;
@@ -87,6 +85,7 @@ pub async fn unblock(
     instances::unblock(&mut *connection, instance).await?;
     let access = resources::access(&found.instance_id);
     let resumed = owner::opened(queue, &mut *connection, &access).await?;
+    checks::wait_anew(&mut *connection, instance).await?;
     queue.open(connection, &access).await?;
     let members = run_batch_member::opened(queue, &mut *connection, instance).await?;
     let weeks = weeks::blocked_on(&mut *connection, instance).await?;
@@ -289,7 +288,6 @@ async fn insert_execution(
         schedule_run_id: None,
         batch_member_id: None,
         attempt: week.week.attempts + 1,
-        submit_mode: SubmitMode::Inline,
         parameters: &week.parameters,
         window_start,
         window_end,

@@ -9,9 +9,7 @@ use crate::backfill::week::Week;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Queue};
 use crate::store::batches::{self, BatchMember};
 use crate::store::events::{self, NewEvent};
-use crate::store::executions::{
-    self, Execution, ExecutionStatus, NewExecution, Origin, SubmitMode,
-};
+use crate::store::executions::{self, Execution, ExecutionStatus, NewExecution, Origin};
 use crate::store::instances::{self, InstanceStatus};
 use crate::store::weeks::{WeekResult, WeekStatus};
 use crate::store::{BatchMemberId, BatchUuid, ExecutionUuid, InstanceUuid};
@@ -123,10 +121,10 @@ pub async fn forgotten(connection: &mut PgConnection) -> Result<Vec<BatchMemberI
             ) as execution on true
             where member.status in ('pending', 'running')
             union
-            select execution.batch_member_id, execution.id
+            select member.id, execution.id
             from workflow_executions as execution
-            where execution.cancel_requested_at is not null
-              and execution.batch_member_id is not null
+            join batch_members as member on member.id = execution.batch_member_id
+            where (execution.cancel_requested_at is not null or member.completed_at is not null)
               and execution.status in
                   ('queued', 'submitting', 'submit_unknown', 'pending', 'running', 'fetching')
         )
@@ -280,7 +278,6 @@ async fn insert_execution(
         batch_member_id: Some(member.id),
         // A member that was retried counts its attempts anew; its executions are numbered through.
         attempt: before.map_or(0, |(_, attempt)| attempt) + 1,
-        submit_mode: SubmitMode::Inline,
         parameters: &member.parameters,
         window_start,
         window_end,

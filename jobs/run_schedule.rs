@@ -9,9 +9,7 @@ use super::{collect_week, owner, submit_execution};
 use crate::backfill::week::Week;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue};
 use crate::store::events::{self, NewEvent};
-use crate::store::executions::{
-    self, Execution, ExecutionStatus, NewExecution, Origin, SubmitMode,
-};
+use crate::store::executions::{self, Execution, ExecutionStatus, NewExecution, Origin};
 use crate::store::instances::{self, InstanceStatus};
 use crate::store::runs::{self, Run, RunStatus};
 use crate::store::schedules::{self, Pause, Schedule, ScheduleStatus};
@@ -114,7 +112,7 @@ pub async fn forgotten(connection: &mut PgConnection) -> Result<Vec<ScheduleRunU
             select run.id, execution.id, run.created_at
             from workflow_executions as execution
             join schedule_runs as run on run.id = execution.schedule_run_id
-            where execution.cancel_requested_at is not null
+            where (execution.cancel_requested_at is not null or run.finished_at is not null)
               and execution.status in
                   ('queued', 'submitting', 'submit_unknown', 'pending', 'running', 'fetching')
         )
@@ -419,7 +417,6 @@ async fn insert_execution(
         schedule_run_id: Some(run.id),
         batch_member_id: None,
         attempt: before + 1,
-        submit_mode: SubmitMode::Inline,
         parameters: &run.parameters,
         window_start,
         window_end,

@@ -21,7 +21,7 @@ use crate::store::collections::{self, CollectionStatus};
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, SubmitMode, Trouble};
 use crate::store::instances::{self, InstanceStatus};
 use crate::store::submits::{self, Accepted, Answer, Intent};
-use crate::store::{ExecutionUuid, weeks};
+use crate::store::{ExecutionUuid, copies, weeks};
 use crate::tools::{SignedIn, Tools, block_instance, resources};
 use anyhow::anyhow;
 use chrono::TimeDelta;
@@ -244,6 +244,12 @@ async fn refused(
 ) -> Result<Outcome, Failure> {
     match error.class() {
         Class::Blocked => block(tools, attempt, execution, error.reason()).await,
+        // Somebody has deleted the saved copy: it is saved again first.
+        Class::Permanent if is_lost(execution, error.reason()) => {
+            let (version, instance) = (execution.workflow_version_id, execution.instance_id);
+            copies::lose(&tools.db, version, instance).await?;
+            Err(Failure::transient(error))
+        }
         Class::Permanent => {
             let code = error.code().unwrap_or("refused").to_owned();
             let why = error.to_string();
@@ -255,6 +261,12 @@ async fn refused(
         }
         _ => Err(tools.judge(who, execution, error).await),
     }
+}
+
+/// Whether AMC no longer has the saved copy that the execution runs.
+fn is_lost(execution: &Execution, reason: &str) -> bool {
+    let name = execution.amc_workflow_id.as_deref();
+    name.is_some_and(|name| reason.contains(name) && reason.contains("does not exist"))
 }
 
 async fn refuse_for_good(

@@ -132,8 +132,9 @@ pub async fn ask(
     Ok(Some((SyncStatus::Syncing, None)))
 }
 
-/// Has the current version of a workflow saved on its own instance, also when AMC refused it before.
-/// How that stands; none when there is no query yet.
+/// Has the current version of a workflow saved on its own instance, also when AMC refused it before, or has
+/// it already: somebody may have changed or deleted it there. How that stands; none when there is no query
+/// yet.
 pub async fn again(
     queue: &Queue,
     connection: &mut PgConnection,
@@ -142,6 +143,7 @@ pub async fn again(
 ) -> Result<Option<SyncStatus>, crate::queue::Error> {
     let Some(version) = workflow.current_version_id else { return Ok(None) };
     copies::forget(&mut *connection, workflow.id).await?;
+    copies::lose(&mut *connection, version, workflow.instance_id).await?;
     let place = (workflow.instance_id, workflow.user_id);
     let Some((status, _)) = ask(queue, connection, version, place).await? else { return Ok(None) };
     let event = NewEvent {

@@ -109,7 +109,8 @@ fn any(words: &str, list: &[&str]) -> bool {
 mod tests {
     use super::*;
     use Operation::{
-        CancelExecution, CreateWorkflow, DownloadUrls, GetExecution, GetWorkflow, ListExecutions, SubmitExecution,
+        CancelExecution, CreateWorkflow, DownloadUrls, GetExecution, GetWorkflow, ListExecutions,
+        SubmitExecution,
     };
 
     const THROTTLED: Class = Class::Throttled { retry_after: None };

@@ -16,7 +16,7 @@
 //! | `GET`, `POST /v1/batches`, `GET /v1/batches/{id}` | one workflow on many instances: `instances`, `start`, `end`, `parameters`, `parameters_for` |
 //! | `POST /v1/batches/{id}/cancel`, `/retry` | what the word says: `why`, `by` |
 //! | `GET`, `POST /v1/schedules` | what runs by itself; adds to it |
-//! | `GET /v1/schedules/{id}`, `/preview`, `/runs` | how it stands; when it is due next; its newest runs |
+//! | `GET /v1/schedules/{id}`, `/preview`, `/runs` | how it stands; when it is due next: `count`; its newest runs: `limit` |
 //! | `PATCH /v1/schedules/{id}` | whatever `POST` takes but its id and its workflow; null for no bound: `keep_runs`, `notify` |
 //! | `POST /v1/schedules/{id}/trigger`, `/pause`, `/resume`, `/cancel` | what the word says, to one schedule; `cancel` means its unfinished runs |
 //! | `DELETE /v1/schedules/{id}` | takes it away, and cancels its unfinished runs |

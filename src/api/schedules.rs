@@ -87,12 +87,23 @@ pub async fn runs(
 }
 
 /// The next times of a schedule, with the days each run asks for.
-pub async fn preview(State(api): State<Api>, id: Id) -> Result<Json<Vec<Ahead>>, Problem> {
-    let id = read_id(id)?;
+pub async fn preview(
+    State(api): State<Api>,
+    id: Id,
+    query: Given,
+) -> Result<Json<Vec<Ahead>>, Problem> {
+    const COUNT: &str = "a whole number from 1 to 1000";
+    let (id, mut parameters) = (read_id(id)?, Parameters::of(query)?);
+    let count = parameters.optional("count", COUNT)?.unwrap_or(AHEAD);
+    parameters.end()?;
+    if !(1..=1000).contains(&count) {
+        return Err(Problem::invalid("count", format!("count is not {COUNT}"))
+            .with_remedy(format!("give {COUNT}")));
+    }
     let schedule = schedules::by_schedule_id(&api.db, &id).await?;
     let schedule = schedule.ok_or_else(|| explained(ManageError::Unknown(id)))?;
     let (due, rule) = due::read(&schedule).map_err(|error| explained(error.into()))?;
-    Ok(Json(manage::ahead(&due, rule, schedule.now, AHEAD)))
+    Ok(Json(manage::ahead(&due, rule, schedule.now, count)))
 }
 
 /// Runs a schedule once, now: 202 and the run's id.

@@ -46,7 +46,7 @@ pub struct Request {
     /// How many executions a slice may spend before it is given up.
     pub max_attempts_per_week: i32,
     /// Who asks, as the record of events tells it: a command or a program.
-    pub actor: &'static str,
+    pub actor: String,
 }
 
 /// A request that has been checked: all that is needed to create it.
@@ -132,9 +132,9 @@ pub enum StartError {
     Database(#[from] sqlx::Error),
 }
 
-/// How a workflow's query is to reach AMC.
-pub fn form(workflow: &Workflow) -> Form {
-    match workflow.submit_mode {
+/// In which form a query reaches AMC that is sent so.
+pub fn form(mode: SubmitMode) -> Form {
+    match mode {
         SubmitMode::Inline => Form::Inline,
         SubmitMode::Saved => Form::Saved,
     }
@@ -160,8 +160,12 @@ pub async fn prepare(
     for id in &request.workflows {
         let (workflow, version) = workflow(&mut *connection, id).await?;
         let declared = &version.input_parameters;
-        let parameters =
-            check::check(&version.sql_query, declared, &request.parameters, form(&workflow))?;
+        let parameters = check::check(
+            &version.sql_query,
+            declared,
+            &request.parameters,
+            form(version.submit_mode),
+        )?;
         let own = if instances.is_empty() {
             Some(own_instance(&mut *connection, &workflow).await?)
         } else {

@@ -117,7 +117,7 @@ async fn insert(
         weeks::skip(&mut *transaction, collection, &selection.left_out).await?;
     }
     let detail = json!({"weeks": selection.taken(), "left_out": selection.reasons()});
-    note(transaction, request.actor, ("collection", &collection_id), &detail).await?;
+    note(transaction, &request.actor, ("collection", &collection_id), &detail).await?;
     Ok(Made { collection, collection_id, weeks: selection.taken() })
 }
 
@@ -131,10 +131,10 @@ async fn insert_plan(
     let workflows: Vec<_> = request.workflows.iter().map(String::as_str).collect();
     let name = request.name.clone().unwrap_or_else(|| name(prepared, &workflows.join(", ")));
     let ids: Vec<_> = made.iter().map(|one| one.collection).collect();
-    let words = (plan_id.as_str(), name.as_str(), request.actor);
+    let words = (plan_id.as_str(), name.as_str(), request.actor.as_str());
     let _: PlanUuid = plans::insert(&mut *transaction, words, &ids).await?;
     let detail = json!({"collections": ids.len()});
-    note(transaction, request.actor, ("plan", &plan_id), &detail).await?;
+    note(transaction, &request.actor, ("plan", &plan_id), &detail).await?;
     Ok(plan_id)
 }
 

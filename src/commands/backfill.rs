@@ -2,6 +2,7 @@
 
 mod preview;
 
+use super::person::Person;
 use super::values::Values;
 use super::watch::{self, Followed};
 use super::{Exit, connect, output, wrong};
@@ -97,6 +98,8 @@ pub struct Backfill {
     /// Follow it to its end; Ctrl-C stops watching, not the backfill.
     #[arg(long)]
     watch: bool,
+    #[command(flatten)]
+    person: Person,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -179,7 +182,7 @@ impl Backfill {
             parameters: self.parameters.read()?.into(),
             name: self.name.clone(),
             max_attempts_per_week: i32::try_from(limits.week_attempts).unwrap_or(i32::MAX),
-            actor: "backfill",
+            actor: self.person.name().to_owned(),
         })
     }
 

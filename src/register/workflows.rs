@@ -91,8 +91,8 @@ impl Wording {
         transaction: &mut PgConnection,
         workflow: WorkflowUuid,
     ) -> Result<Stored, RegisterError> {
-        workflows::submit_as(&mut *transaction, workflow, self.mode).await?;
-        let version = versions::add(transaction, workflow, &self.sql, &self.parameters).await?;
+        let (sql, parameters) = (&self.sql, &self.parameters);
+        let version = versions::add(transaction, workflow, sql, parameters, self.mode).await?;
         Ok(Stored { id: workflow, version_id: version })
     }
 }
@@ -129,7 +129,7 @@ pub async fn update(
     wording: &Wording,
 ) -> Result<(Stored, Vec<Broken>), RegisterError> {
     let workflow = find(transaction, workflow_id).await?;
-    let form = form(&workflow);
+    let form = form(wording.mode);
     let stored = wording.store(transaction, workflow.id).await?;
     let schedules = schedules::list(&mut *transaction).await?.into_iter();
     let broken = schedules.filter(|schedule| schedule.workflow == workflow_id).filter_map(|s| {

@@ -191,5 +191,10 @@ async fn fitting(
     let found = found.ok_or_else(|| ManageError::UnknownWorkflow(workflow.to_owned()))?;
     let version = found.current_version_id.ok_or_else(no_query)?;
     let version = versions::by_id(connection, version).await?.ok_or_else(no_query)?;
-    Ok(check::given(&version.sql_query, &version.input_parameters, given, form(&found))?)
+    Ok(check::given(
+        &version.sql_query,
+        &version.input_parameters,
+        given,
+        form(version.submit_mode),
+    )?)
 }

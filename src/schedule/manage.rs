@@ -165,7 +165,7 @@ pub async fn add(
     let version = version.ok_or_else(no_query)?;
     let declared = &version.input_parameters;
     let parameters =
-        check::given(&version.sql_query, declared, request.parameters, form(&workflow))?;
+        check::given(&version.sql_query, declared, request.parameters, form(version.submit_mode))?;
     if credentials::access_token(&mut *transaction, workflow.user_id).await?.is_none() {
         return Err(ManageError::NoToken);
     }

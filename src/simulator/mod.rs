@@ -240,6 +240,11 @@ impl Simulator {
         self.shared.change(|world| world.tokens.restore(refresh_token));
     }
 
+    /// Deletes every saved workflow, as somebody else may.
+    pub fn forget_workflows(&self) {
+        self.shared.change(|world| world.workflows.clear());
+    }
+
     /// Makes every access token issued so far worthless.
     pub fn forget_tokens(&self) {
         self.shared.change(|world| world.tokens.forget());

@@ -130,7 +130,8 @@ pub async fn start_batch(
         parameters.extend(own.clone());
         let declared = &version.input_parameters;
         let parameters = Value::Object(parameters);
-        let parameters = check::check(&version.sql_query, declared, &parameters, form(&workflow));
+        let parameters =
+            check::check(&version.sql_query, declared, &parameters, form(version.submit_mode));
         let parameters = parameters.map_err(StartError::from)?;
         members.push(NewMember { instance_id: found.id, parameters });
     }

@@ -120,6 +120,24 @@ pub async fn end(
     Ok(done.rows_affected() == 1)
 }
 
+/// Lets what waits for a verdict on an instance that has opened wait from now on.
+pub async fn wait_anew(
+    db: impl PgExecutor<'_>,
+    instance: InstanceUuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- checks_wait_anew
+        update version_checks
+        set asked_at = (select engine.now())
+        where instance_id = $1
+          and verdict = 'waiting'",
+    )
+    .bind(instance)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Forgets every verdict on a workflow's versions but the good ones, so that AMC is asked again. How many.
 pub async fn forget(db: impl PgExecutor<'_>, workflow: WorkflowUuid) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(

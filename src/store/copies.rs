@@ -121,6 +121,26 @@ pub async fn show(
     Ok(())
 }
 
+/// Forgets the copy of a version, so that it is asked for again; one that is under way stays.
+pub async fn lose(
+    db: impl PgExecutor<'_>,
+    version: VersionId,
+    instance: InstanceUuid,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- copies_lose
+        delete from saved_copies
+        where workflow_version_id = $1
+          and instance_id = $2
+          and status <> 'syncing'",
+    )
+    .bind(version)
+    .bind(instance)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Forgets the copies of a workflow that AMC refused, so that it is asked again. How many.
 pub async fn forget(db: impl PgExecutor<'_>, workflow: WorkflowUuid) -> Result<u64, sqlx::Error> {
     let done = sqlx::query(

@@ -61,7 +61,8 @@ impl House {
             user_id: user,
         };
         let workflow = workflows::insert(db, &workflow).await.unwrap();
-        let version = versions::add(db, workflow, "select 1", &json!([])).await.unwrap();
+        let version =
+            versions::add(db, workflow, "select 1", &json!([]), SubmitMode::Inline).await.unwrap();
         Self { database, user, instance, workflow, version, parameters: json!({}) }
     }
 
@@ -107,7 +108,6 @@ impl House {
             schedule_run_id: None,
             batch_member_id: None,
             attempt,
-            submit_mode: SubmitMode::Inline,
             parameters: &self.parameters,
             window_start: MONDAY.into(),
             window_end: (MONDAY + Days::new(7)).into(),

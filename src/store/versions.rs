@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, PgExecutor};
 
+use super::executions::SubmitMode;
 use super::ids::{VersionId, WorkflowUuid};
 use super::words::Sha256;
 
@@ -21,9 +22,12 @@ pub struct Version {
     pub input_parameters: Value,
     /// Over the query and the declared parameters.
     pub sha256: Sha256,
+    /// How the query reaches AMC.
+    pub submit_mode: SubmitMode,
 }
 
-/// Makes this the workflow's current wording. The same wording twice is one version.
+/// Makes this the workflow's current wording. The same wording twice is one version, if it reaches AMC in the
+/// same way.
 ///
 /// `input_parameters` is a list of `{name, dataType, defaultValue, …}`, as AMC takes it.
 pub async fn add(
@@ -31,15 +35,17 @@ pub async fn add(
     workflow: WorkflowUuid,
     sql_query: &str,
     input_parameters: &Value,
+    submit_mode: SubmitMode,
 ) -> Result<VersionId, sqlx::Error> {
     sqlx::query_scalar(
         r"-- versions_add
         with version as (
-            insert into workflow_versions (id, workflow_id, sql_query, input_parameters, sha256)
+            insert into workflow_versions
+                (id, workflow_id, sql_query, input_parameters, submit_mode, sha256)
             -- Text made of jsonb has its keys in one order, so equal parameters have equal sums.
-            values ($1, $2, $3, $4, sha256(convert_to($3 || E'\n' || $4::jsonb::text, 'UTF8')))
+            values ($1, $2, $3, $4, $5, sha256(convert_to($3 || E'\n' || $4::jsonb::text, 'UTF8')))
             -- Changes nothing, but also finds a row that another transaction has just added.
-            on conflict (workflow_id, sha256) do update set workflow_id = excluded.workflow_id
+            on conflict (workflow_id, sha256, submit_mode) do update set workflow_id = excluded.workflow_id
             returning id, workflow_id
         )
         update workflows
@@ -52,6 +58,7 @@ pub async fn add(
     .bind(workflow)
     .bind(sql_query)
     .bind(input_parameters)
+    .bind(submit_mode)
     .fetch_one(db)
     .await
 }
@@ -63,7 +70,7 @@ pub async fn by_id(
 ) -> Result<Option<Version>, sqlx::Error> {
     sqlx::query_as(
         r"-- versions_by_id
-        select id, workflow_id, sql_query, input_parameters, sha256
+        select id, workflow_id, sql_query, input_parameters, sha256, submit_mode
         from workflow_versions
         where id = $1",
     )
@@ -79,6 +86,8 @@ pub struct Told {
     pub id: VersionId,
     /// Whether new executions run it.
     pub is_current: bool,
+    /// How the query reaches AMC.
+    pub submit_mode: SubmitMode,
     /// Over the query and the declared parameters, as hexadecimal digits.
     pub sha256: String,
     /// When it was added.
@@ -100,7 +109,7 @@ pub async fn told(
 ) -> Result<Vec<Told>, sqlx::Error> {
     sqlx::query_as(
         r"-- versions_told
-        select version.id, version.id is not distinct from workflow.current_version_id as is_current,
+        select version.id, version.id is not distinct from workflow.current_version_id as is_current, submit_mode,
             encode(version.sha256, 'hex') as sha256, version.created_at, sql_query, input_parameters,
             coalesce((
                 select jsonb_agg(jsonb_build_object('instance', instance.instance_id, 'verdict', verdict,
@@ -160,6 +169,7 @@ mod tests {
     use super::*;
     use crate::store::fixture::House;
     use crate::store::workflows;
+    use SubmitMode::{Inline, Saved};
 
     async fn current(house: &House) -> Option<VersionId> {
         let workflow = workflows::by_workflow_id(house.db(), "wf_campaigns").await.unwrap();
@@ -171,11 +181,15 @@ mod tests {
         let house = House::new().await;
         let (db, workflow) = (house.db(), house.workflow);
         assert_eq!(current(&house).await, Some(house.version));
-        let second = add(db, workflow, "select 2", &json!([])).await.unwrap();
+        let second = add(db, workflow, "select 2", &json!([]), Inline).await.unwrap();
         assert_ne!(second, house.version);
         assert_eq!(current(&house).await, Some(second));
-        assert_eq!(add(db, workflow, "select 1", &json!([])).await.unwrap(), house.version);
+        assert_eq!(add(db, workflow, "select 1", &json!([]), Inline).await.unwrap(), house.version);
         assert_eq!(current(&house).await, Some(house.version));
+        let saved = add(db, workflow, "select 1", &json!([]), Saved).await.unwrap();
+        assert_ne!(saved, house.version, "it reaches AMC in another way");
+        let stored = by_id(db, saved).await.unwrap().expect("it was added");
+        assert_eq!(stored.submit_mode, Saved);
     }
 
     #[tokio::test]
@@ -184,9 +198,9 @@ mod tests {
         let (db, workflow) = (house.db(), house.workflow);
         let one: Value = serde_json::from_str(r#"[{"name": "x", "dataType": "STRING"}]"#).unwrap();
         let same: Value = serde_json::from_str(r#"[{"dataType":"STRING","name":"x"}]"#).unwrap();
-        let with_parameter = add(db, workflow, "select 1", &one).await.unwrap();
+        let with_parameter = add(db, workflow, "select 1", &one, Inline).await.unwrap();
         assert_ne!(with_parameter, house.version);
-        assert_eq!(add(db, workflow, "select 1", &same).await.unwrap(), with_parameter);
+        assert_eq!(add(db, workflow, "select 1", &same, Inline).await.unwrap(), with_parameter);
         let stored = by_id(db, with_parameter).await.unwrap().expect("it was added");
         assert_eq!((stored.sql_query.as_str(), stored.input_parameters), ("select 1", one));
     }

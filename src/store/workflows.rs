@@ -36,7 +36,7 @@ pub struct Workflow {
     pub user_id: UserId,
     /// What new executions run; none until a version is added.
     pub current_version_id: Option<VersionId>,
-    /// How its query reaches AMC from now on.
+    /// How its current query reaches AMC.
     pub submit_mode: SubmitMode,
     /// The name AMC keeps its saved copy under.
     pub amc_workflow_id: Option<String>,
@@ -88,10 +88,12 @@ pub async fn by_workflow_id(
 ) -> Result<Option<Workflow>, sqlx::Error> {
     sqlx::query_as(
         r"-- workflows_by_workflow_id
-        select id, workflow_id, name, instance_id, user_id, current_version_id,
-            submit_mode, amc_workflow_id, amc_sync_status, amc_definition_hash, archived_at
-        from workflows
-        where workflow_id = $1",
+        select workflow.id, workflow.workflow_id, name, instance_id, user_id, current_version_id,
+            coalesce(version.submit_mode, 'inline') as submit_mode, amc_workflow_id, amc_sync_status,
+            amc_definition_hash, archived_at
+        from workflows as workflow
+        left join workflow_versions as version on version.id = current_version_id
+        where workflow.workflow_id = $1",
     )
     .bind(workflow_id)
     .fetch_optional(db)
@@ -102,31 +104,14 @@ pub async fn by_workflow_id(
 pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Workflow>, sqlx::Error> {
     sqlx::query_as(
         r"-- workflows_list
-        select id, workflow_id, name, instance_id, user_id, current_version_id,
-            submit_mode, amc_workflow_id, amc_sync_status, amc_definition_hash, archived_at
-        from workflows
+        select workflow.id, workflow.workflow_id, name, instance_id, user_id, current_version_id,
+            coalesce(version.submit_mode, 'inline') as submit_mode, amc_workflow_id, amc_sync_status,
+            amc_definition_hash, archived_at
+        from workflows as workflow
+        left join workflow_versions as version on version.id = current_version_id
         where archived_at is null
-        order by workflow_id",
+        order by workflow.workflow_id",
     )
     .fetch_all(db)
     .await
-}
-
-/// Says how the query of a workflow reaches AMC from now on.
-pub async fn submit_as(
-    db: impl PgExecutor<'_>,
-    workflow: WorkflowUuid,
-    mode: SubmitMode,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        r"-- workflows_submit_as
-        update workflows
-        set submit_mode = $2
-        where id = $1",
-    )
-    .bind(workflow)
-    .bind(mode)
-    .execute(db)
-    .await?;
-    Ok(())
 }

@@ -9,6 +9,7 @@ use recomamp::steering::{
     BatchError, BatchRequest, Because, cancel_batch, retry_batch, start_batch,
 };
 use recomamp::store::collections::CollectionStatus;
+use recomamp::store::executions::SubmitMode;
 use recomamp::store::weeks::WeekStatus;
 use recomamp::store::{events, versions, workflows};
 use serde_json::{Map, Value, json};
@@ -22,7 +23,7 @@ async fn site(amazon: Settings) -> Site {
     let workflow = workflow.expect("read").expect("it is there").id;
     let mut tx = site.db.pool().begin().await.expect("begun");
     let declared = json!([{"name": "brand", "type": "string"}, {"name": "note", "type": "string"}]);
-    versions::add(&mut *tx, workflow, SQL, &declared).await.expect("a version");
+    versions::add(&mut *tx, workflow, SQL, &declared, SubmitMode::Inline).await.expect("a version");
     tx.commit().await.expect("committed");
     site.add_instance(&second(&site)).await;
     site

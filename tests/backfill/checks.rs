@@ -1,6 +1,7 @@
 //! A new version is compiled once before it is run: what that saves, and that it is never in the way.
 
 use super::site::{Site, Wish, quick};
+use crate::harness::eventually::eventually;
 use recomamp::simulator::{Effect, Fault, Kind, Operation};
 use recomamp::store::collections::{CollectionStatus, Rules};
 use std::time::Duration;
@@ -28,6 +29,31 @@ async fn a_typing_error_costs_one_dry_run_and_not_an_execution_for_each_week() {
     assert!(why.contains("Object 'no_such_table' not found") && !why.contains('|'), "{why}");
     let event = site.text("select reason from events where entity = 'workflow_version'").await;
     assert!(event.contains("no_such_table"), "{event}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_lets_nobody_in_is_no_reason_to_skip_the_dry_run() {
+    let site = checked().await;
+    let terms = site.amc.set_fault(Fault::new(Kind::TermsNotAccepted));
+    let rules = Rules { max_failed_weeks: None, ..Rules::default() };
+    let sql = "select a from no_such_table";
+    let collection = site.ask(&Wish { rules, sql, ..site.wish(3) }).await;
+    let working = site.work();
+    let blocked = "select count(*) from report_data_weeks where status = 'blocked'";
+    eventually("all are blocked", async || {
+        site.skip_pauses("submit_execution").await;
+        site.count(blocked).await == 3
+    })
+    .await;
+    // Longer than anybody waits for a verdict.
+    site.db.advance_clock(Duration::from_hours(1)).await;
+    site.amc.lift_fault(terms);
+    site.unblock(site.instance).await;
+    let progress = site.ended_without_pauses(collection).await;
+    working.stop().await;
+    assert_eq!((progress.status, progress.failed), (CollectionStatus::Failed, 3));
+    let counts = site.amc.counts();
+    assert_eq!((counts.accepted(), counts.dry_runs), (0, 1));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use super::site::{Site, quick};
 use crate::harness::eventually::eventually;
 use recomamp::jobs::{drop_expired, tend_executions};
 use recomamp::queue::NewJob;
-use recomamp::store::executions::{self, NewExecution, Origin, SubmitMode};
+use recomamp::store::executions::{self, NewExecution, Origin};
 use recomamp::store::{ExecutionUuid, events};
 use serde_json::json;
 use std::path::PathBuf;
@@ -48,7 +48,6 @@ impl Site {
             schedule_run_id: None,
             batch_member_id: None,
             attempt: 1,
-            submit_mode: SubmitMode::Inline,
             parameters: &json!({}),
             window_start: at(6).expect("a day"),
             window_end: at(13).expect("a day"),
@@ -97,6 +96,12 @@ async fn old_results_lose_their_rows_and_files_and_keep_their_counts() {
     assert_eq!(site.count(kept).await, 1);
     let execution = executions::by_id(site.db.pool(), manual).await.unwrap().unwrap();
     assert_eq!(execution.status, executions::ExecutionStatus::Succeeded);
+
+    // Whoever asks the same afterwards is given rows, not their memory.
+    let asked = site.amc.counts().accepted();
+    let new = site.backfill(2).await;
+    site.assert_completed(new, 2).await;
+    assert_eq!(site.amc.counts().accepted(), asked + 2);
     working.stop().await;
 }
 

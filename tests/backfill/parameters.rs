@@ -9,6 +9,7 @@ use recomamp::backfill::select::Mode;
 use recomamp::backfill::start;
 use recomamp::jobs::feed;
 use recomamp::store::collections::{CollectionStatus, Rules};
+use recomamp::store::executions::SubmitMode;
 use recomamp::store::{CollectionUuid, versions, workflows};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -16,10 +17,21 @@ use std::collections::BTreeSet;
 impl Site {
     /// Asks for weeks of a query with parameters, as a command does.
     pub async fn ask_with(&self, sql: &str, declared: &Value, parameters: Value) -> CollectionUuid {
+        self.ask_as(SubmitMode::Inline, sql, declared, parameters).await
+    }
+
+    /// The same with a query that reaches AMC in this way.
+    pub async fn ask_as(
+        &self,
+        mode: SubmitMode,
+        sql: &str,
+        declared: &Value,
+        parameters: Value,
+    ) -> CollectionUuid {
         let mut tx = self.db.pool().begin().await.expect("begun");
         let workflow = workflows::by_workflow_id(&mut *tx, "weekly-campaigns").await;
         let workflow = workflow.expect("the store answers").expect("there is one");
-        versions::add(&mut *tx, workflow.id, sql, declared).await.expect("added");
+        versions::add(&mut *tx, workflow.id, sql, declared, mode).await.expect("added");
         let request = Request {
             workflows: BTreeSet::from([workflow.workflow_id]),
             instances: BTreeSet::new(),
@@ -32,7 +44,7 @@ impl Site {
             parameters,
             name: None,
             max_attempts_per_week: 3,
-            actor: "a test",
+            actor: "a test".to_owned(),
         };
         let created = start::create(&mut tx, &request).await.expect("it can be asked for");
         let queue = &self.tools.queue;

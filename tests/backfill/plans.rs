@@ -16,6 +16,7 @@ use recomamp::jobs::feed;
 use recomamp::queue::group::Standing;
 use recomamp::steering::{Because, cancel_plan, pause_plan, recollect, resume_plan, retry_plan};
 use recomamp::store::collections::{CollectionStatus, Rules};
+use recomamp::store::executions::SubmitMode;
 use recomamp::store::{events, versions, workflows};
 use recomamp::tools::resources;
 use serde_json::json;
@@ -36,7 +37,7 @@ fn request(weeks: u32) -> Request {
         parameters: json!({}),
         name: None,
         max_attempts_per_week: 5,
-        actor: "a test",
+        actor: "a test".to_owned(),
     }
 }
 
@@ -45,7 +46,9 @@ async fn site() -> Site {
     let workflow = workflows::by_workflow_id(site.db.pool(), "weekly-campaigns").await;
     let workflow = workflow.expect("read").expect("it is there").id;
     let mut tx = site.db.pool().begin().await.expect("begun");
-    versions::add(&mut *tx, workflow, SQL, &json!([])).await.expect("a version");
+    versions::add(&mut *tx, workflow, SQL, &json!([]), SubmitMode::Inline)
+        .await
+        .expect("a version");
     tx.commit().await.expect("committed");
     site
 }

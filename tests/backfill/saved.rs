@@ -1,8 +1,10 @@
 //! Workflows whose query AMC keeps: saved before they are run, each version under a name of its own.
 
 use super::site::{Site, quick};
+use crate::harness::eventually::eventually;
 use recomamp::jobs::sync_workflow;
 use recomamp::simulator::{Effect, Fault, Kind, Operation};
+use recomamp::store::CollectionUuid;
 use recomamp::store::collections::CollectionStatus;
 use recomamp::store::executions::SubmitMode;
 use recomamp::store::workflows::{self, SyncStatus, Workflow};
@@ -21,18 +23,15 @@ impl Site {
         found.expect("the store answers").expect("there is one")
     }
 
-    async fn saving() -> Self {
-        let site = Self::new(quick()).await;
-        let workflow = site.workflow_now().await.id;
-        workflows::submit_as(site.db.pool(), workflow, SubmitMode::Saved).await.expect("saved");
-        site
+    async fn ask_saved(&self, sql: &str, declared: &Value, values: Value) -> CollectionUuid {
+        self.ask_as(SubmitMode::Saved, sql, declared, values).await
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_saved_workflow_is_saved_once_and_run_by_its_name_with_the_values_of_each_week() {
-    let site = Site::saving().await;
-    let collection = site.ask_with(SQL, &brand(), json!({"brand": "O'Neill\\"})).await;
+    let site = Site::new(quick()).await;
+    let collection = site.ask_saved(SQL, &brand(), json!({"brand": "O'Neill\\"})).await;
     let working = site.work();
     site.assert_complete(collection, 2).await;
     working.stop().await;
@@ -52,13 +51,13 @@ async fn a_saved_workflow_is_saved_once_and_run_by_its_name_with_the_values_of_e
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_there_already_is_replaced_and_lost_answers_do_no_harm() {
-    let site = Site::saving().await;
+    let site = Site::new(quick()).await;
     let lost = Kind::Reset { effect: Effect::After };
     site.faults([
         Fault::new(lost.clone()).on([Operation::CreateWorkflow]).times(1),
         Fault::new(lost).on([Operation::CreateExecution]).times(1),
     ]);
-    let collection = site.ask_with(SQL, &brand(), json!({"brand": "a"})).await;
+    let collection = site.ask_saved(SQL, &brand(), json!({"brand": "a"})).await;
     let working = site.work();
     site.assert_complete(collection, 2).await;
     working.stop().await;
@@ -67,8 +66,8 @@ async fn one_that_is_there_already_is_replaced_and_lost_answers_do_no_harm() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_whose_job_is_lost_is_saved_when_it_is_needed() {
-    let site = Site::saving().await;
-    let collection = site.ask_with(SQL, &brand(), json!({"brand": "a"})).await;
+    let site = Site::new(quick()).await;
+    let collection = site.ask_saved(SQL, &brand(), json!({"brand": "a"})).await;
     let workflow = site.workflow_now().await;
     let mut tx = site.db.pool().begin().await.expect("begun");
     let asked = sync_workflow::again(&site.tools.queue, &mut tx, &workflow, "ada").await;
@@ -84,9 +83,9 @@ async fn a_copy_whose_job_is_lost_is_saved_when_it_is_needed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_copy_fails_its_executions_with_amcs_words_until_it_is_asked_for_again() {
-    let site = Site::saving().await;
+    let site = Site::new(quick()).await;
     let sql = "select a from no_such_table";
-    let collection = site.ask_with(sql, &json!([]), json!({})).await;
+    let collection = site.ask_saved(sql, &json!([]), json!({})).await;
     let working = site.work();
     assert_eq!(site.ended(collection).await.status, CollectionStatus::Failed);
     assert_eq!(site.amc.counts().accepted(), 0);
@@ -107,9 +106,9 @@ async fn a_refused_copy_fails_its_executions_with_amcs_words_until_it_is_asked_f
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_versions_in_use_at_the_same_time_never_overwrite_each_other() {
-    let site = Site::saving().await;
-    let old = site.ask_with(SQL, &brand(), json!({"brand": "a"})).await;
-    let new = site.ask_with(&format!("{SQL}, brand"), &brand(), json!({"brand": "a"})).await;
+    let site = Site::new(quick()).await;
+    let old = site.ask_saved(SQL, &brand(), json!({"brand": "a"})).await;
+    let new = site.ask_saved(&format!("{SQL}, brand"), &brand(), json!({"brand": "a"})).await;
     let working = site.work();
     site.assert_completed(old, 2).await;
     site.assert_completed(new, 2).await;
@@ -123,10 +122,38 @@ async fn two_versions_in_use_at_the_same_time_never_overwrite_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_somebody_deletes_at_amc_is_saved_again_and_costs_no_week() {
+    let site = Site::new(quick()).await;
+    let first = site.ask_saved(SQL, &brand(), json!({"brand": "a"})).await;
+    let working = site.work();
+    site.assert_completed(first, 2).await;
+    site.amc.forget_workflows();
+    let second = site.ask_saved(SQL, &brand(), json!({"brand": "b"})).await;
+    eventually("its weeks are collected", async || {
+        site.skip_pauses("submit_execution").await;
+        site.progress(second).await.succeeded == 2
+    })
+    .await;
+    assert_eq!(site.amc.counts().calls_of(Operation::CreateWorkflow), 2);
+    let executions = "select count(*) from workflow_executions";
+    assert_eq!(site.count(executions).await, 4, "none was given up");
+
+    // A person can ask for it too, also when it is there.
+    let (workflow, queue) = (site.workflow_now().await, &site.tools.queue);
+    let mut connection = site.db.pool().acquire().await.expect("a connection");
+    let again = sync_workflow::again(queue, &mut connection, &workflow, "ana").await;
+    assert_eq!(again.expect("asked"), Some(SyncStatus::Syncing));
+    site.idle().await;
+    working.stop().await;
+    assert_eq!(site.amc.counts().calls_of(Operation::UpdateWorkflow), 1);
+    assert_eq!(site.workflow_now().await.amc_sync_status, SyncStatus::Synced);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn bug_22_a_long_id_reaches_amc_uncut() {
-    let site = Site::saving().await;
+    let site = Site::new(quick()).await;
     let long = "a-workflow-whose-id-is-longer-than-the-twenty-characters-of-before";
-    let collection = site.ask_with(SQL, &brand(), json!({"brand": "a"})).await;
+    let collection = site.ask_saved(SQL, &brand(), json!({"brand": "a"})).await;
     sqlx::query("update workflows set workflow_id = $1")
         .bind(long)
         .execute(site.db.pool())
@@ -139,4 +166,21 @@ async fn bug_22_a_long_id_reaches_amc_uncut() {
         let name = body["workflowId"].as_str().expect("a name");
         assert!(name.starts_with(&format!("rec-{long}-")), "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_began_with_a_query_that_is_sent_along_goes_on_so_when_the_next_one_is_saved() {
+    let site = Site::new(quick()).await;
+    // A list cannot be filled in by AMC, so this one cannot be saved.
+    let sql = "select campaign, sum(impressions) as impressions from dsp_impressions
+        where asin in ({{asins}}) group by campaign";
+    let declared = json!([{"name": "asins", "type": "asin_list"}]);
+    let old = site.ask_with(sql, &declared, json!({"asins": ["B000000001"]})).await;
+    let new = site.ask_saved(SQL, &brand(), json!({"brand": "a"})).await;
+    let working = site.work();
+    site.assert_completed(old, 2).await;
+    site.assert_completed(new, 2).await;
+    working.stop().await;
+    let along = site.submitted().iter().filter(|body| body.get("workflow").is_some()).count();
+    assert_eq!((along, site.submitted().len()), (2, 4));
 }

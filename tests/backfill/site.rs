@@ -18,6 +18,7 @@ use recomamp::store::collections::{
     self, CollectionGrain, CollectionKind, CollectionStatus, NewCollection, NewWeek, Progress,
     Rules,
 };
+use recomamp::store::executions::SubmitMode;
 use recomamp::store::{AccountUuid, CollectionUuid, InstanceUuid, UserId, WorkflowUuid};
 use recomamp::store::{instances, versions};
 use recomamp::tools::{self, Tools};
@@ -120,7 +121,14 @@ impl Site {
         let mut transaction = self.db.pool().begin().await.expect("begun");
         let place = instances::by_id(&mut *transaction, wish.instance).await.expect("read");
         let place = place.expect("there is such an instance").instance_id;
-        let version = versions::add(&mut *transaction, self.workflow, wish.sql, &json!([])).await;
+        let version = versions::add(
+            &mut *transaction,
+            self.workflow,
+            wish.sql,
+            &json!([]),
+            SubmitMode::Inline,
+        )
+        .await;
         let name = format!("{} weeks {}", wish.weeks, uuid::Uuid::new_v4());
         let new = NewCollection {
             collection_id: &name,

@@ -284,6 +284,31 @@ async fn a_run_that_nobody_works_on_is_picked_up() {
     assert_eq!(jobs::run_schedule::forgotten(&mut connection).await.unwrap(), []);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cancelled_run_is_stopped_at_amc_even_when_its_job_is_lost() {
+    let house = House::weekly(Site::new(quick()).await, monday()).await;
+    house.faults([Fault::new(Kind::RunFor { seconds: 20_000 })]);
+    house.trigger("monday").await;
+    let working = house.work();
+    let at_amc = "select count(*) from workflow_executions where status in ('pending', 'running')";
+    eventually("it is at AMC", async || house.count(at_amc).await == 1).await;
+    working.stop().await;
+    let (queue, mut tx) = (&house.tools.queue, house.db.pool().begin().await.unwrap());
+    assert_eq!(manage::cancel_runs(&mut tx, queue, "monday", "ada").await.unwrap(), 1);
+    sqlx::query("delete from engine.jobs").execute(&mut *tx).await.unwrap();
+    let forgotten = jobs::run_schedule::forgotten(&mut tx).await.unwrap();
+    assert_eq!(forgotten.len(), 1);
+    let job = jobs::run_schedule::job(forgotten[0]).unwrap();
+    queue.enqueue(&mut tx, &[job]).await.unwrap();
+    assert_eq!(jobs::run_schedule::forgotten(&mut tx).await.unwrap(), []);
+    tx.commit().await.unwrap();
+    let working = house.work();
+    let stopped = "select count(*) from workflow_executions where amc_status = 'CANCELLED'";
+    eventually("it is stopped", async || house.count(stopped).await == 1).await;
+    house.assert_nothing_is_left().await;
+    working.stop().await;
+}
+
 #[tokio::test]
 async fn runs_come_out_of_the_live_share_and_weeks_out_of_the_backfills() {
     let house = House::weekly(Site::new(quick()).await, monday()).await;

@@ -18,6 +18,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use recomamp::clock;
 use recomamp::schedule::fire::{self, Fired};
 use recomamp::schedule::manage::{self, Request, WINDOW_DEFAULT};
+use recomamp::store::executions::SubmitMode;
 use recomamp::store::runs::{self, Run, RunStatus};
 use recomamp::store::schedules::{
     self, CatchUp, OverlapPolicy, Schedule, ScheduleStatus, ScheduleType, Timing,
@@ -49,7 +50,9 @@ impl House {
         let db = site.db.pool();
         let workflow = workflows::by_workflow_id(db, "weekly-campaigns").await;
         let workflow = workflow.expect("the store answers").expect("there is one");
-        versions::add(db, workflow.id, site::SQL, &json!([])).await.expect("the store answers");
+        versions::add(db, workflow.id, site::SQL, &json!([]), SubmitMode::Inline)
+            .await
+            .expect("the store answers");
         Self { site }
     }
 

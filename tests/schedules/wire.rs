@@ -171,6 +171,14 @@ async fn a_program_adds_a_schedule_and_steers_it() {
     }
     let ahead: Value = served.get("/v1/schedules/daily/preview").await.json().await.unwrap();
     assert_eq!(ahead.as_array().map(Vec::len), Some(10));
+    let path = "/v1/schedules/daily/preview?count=";
+    let ahead: Value = served.get(&format!("{path}3")).await.json().await.unwrap();
+    assert_eq!(ahead.as_array().map(Vec::len), Some(3));
+    for count in ["0", "1001", "x"] {
+        let answer = served.get(&format!("{path}{count}")).await;
+        let answer = problem(answer, StatusCode::UNPROCESSABLE_ENTITY).await;
+        assert_eq!(answer["field"], "count");
+    }
     let all: Value = served.get("/v1/schedules").await.json().await.unwrap();
     assert_eq!(all[0]["schedule_id"], "daily");
     problem(served.get("/v1/schedules/weekly").await, StatusCode::NOT_FOUND).await;

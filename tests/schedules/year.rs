@@ -121,6 +121,37 @@ async fn bug_34_and_35_schedules_that_cannot_fire_or_never_fired_stand_in_nobody
 }
 
 #[tokio::test]
+async fn a_schedule_that_cannot_be_fired_keeps_no_other_one_from_it() {
+    let house = House::new().await;
+    house.at("2025-08-26T05:00:00Z").await;
+    for id in ["bad", "good"] {
+        house.add(&cron(id, "0 6 * * *", "UTC")).await;
+    }
+    house.fire().await;
+    // Whatever it is that the store has against it.
+    sqlx::raw_sql(
+        "create function refuse() returns trigger language plpgsql as $$
+         begin
+             if new.schedule_id = (select id from workflow_schedules where schedule_id = 'bad') then
+                 raise 'no such run';
+             end if;
+             return new;
+         end $$;
+         create trigger refuse before insert on schedule_runs for each row execute function refuse()",
+    )
+    .execute(house.db.pool())
+    .await
+    .unwrap();
+    house.at("2025-08-26T06:01:00Z").await;
+    let error = fire::due_now(house.db.pool(), &house.tools.queue).await.unwrap_err();
+    assert!(format!("{error:#}").contains("no such run"), "{error:#}");
+    assert_eq!(house.statuses("good").await, [RunStatus::Pending]);
+    assert_eq!(house.runs("bad").await, []);
+    sqlx::raw_sql("drop trigger refuse on schedule_runs").execute(house.db.pool()).await.unwrap();
+    assert_eq!(house.fire().await.runs, 1, "it is not forgotten");
+}
+
+#[tokio::test]
 async fn a_run_and_its_job_and_the_next_due_time_are_written_together() {
     let house = House::new().await;
     house.at("2025-08-26T05:00:00Z").await;

@@ -50,7 +50,7 @@ impl Asked {
                 .unwrap_or_else(|| Value::Object(serde_json::Map::new())),
             name: fields.text("name", given::name)?,
             max_attempts_per_week: i32::try_from(week_attempts).unwrap_or(i32::MAX),
-            actor: "api",
+            actor: fields.who()?,
         };
         let dry_run = fields.optional("dry_run", "true or false")?.unwrap_or(false);
         fields.end()?;

@@ -138,7 +138,7 @@ async fn backfill(transaction: &mut PgConnection, weeks: u32, limits: &Limits) -
         parameters: json!({}),
         name: None,
         max_attempts_per_week: i32::try_from(limits.week_attempts).unwrap_or(i32::MAX),
-        actor: "demo",
+        actor: "demo".to_owned(),
     };
     let created = start::create(transaction, &request).await?;
     feed::begin(&Queue::new(), transaction, &created).await?;

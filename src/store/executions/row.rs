@@ -199,8 +199,6 @@ pub struct NewExecution<'a> {
     pub batch_member_id: Option<BatchMemberId>,
     /// The how-manieth execution for the same purpose it is, from 1.
     pub attempt: i32,
-    /// How the query reaches AMC, unless its workflow wants it saved.
-    pub submit_mode: SubmitMode,
     /// The values of the parameters, a JSON object.
     pub parameters: &'a Value,
     /// Where the window begins, on the clock of `window_tz`.
@@ -226,13 +224,11 @@ pub async fn insert_queued(
              submit_mode, parameters, window_start, window_end, window_tz,
              batch_member_id, amc_instance_id, entity_id, marketplace_id, region)
         select $1, version.id, instance.id, $4, $5, $6, $7, $8,
-            case when workflow.submit_mode = 'saved' then workflow.submit_mode else $9 end,
-            $10, $11, $12, $13, $14,
+            version.submit_mode, $9, $10, $11, $12, $13,
             instance.instance_id, account.account_id, account.marketplace_id, account.region
         from amc_instances instance
         join amc_accounts account on account.id = instance.account_id
         join workflow_versions version on version.id = $2
-        join workflows workflow on workflow.id = version.workflow_id
         where instance.id = $3
         returning id",
     )
@@ -244,7 +240,6 @@ pub async fn insert_queued(
     .bind(execution.week_id)
     .bind(execution.schedule_run_id)
     .bind(execution.attempt)
-    .bind(execution.submit_mode)
     .bind(execution.parameters)
     .bind(execution.window_start)
     .bind(execution.window_end)
@@ -265,7 +260,7 @@ pub async fn by_id(
             execution.instance_id, amc_instance_id, endpoint_url, instance.status as instance_status,
             block_reason, entity_id, marketplace_id, region,
             version.workflow_id, copy.amc_workflow_id, execution.workflow_version_id, sql_query,
-            input_parameters, version.sha256 as version_sha256, execution.parameters, submit_mode, window_start, window_end, window_tz,
+            input_parameters, version.sha256 as version_sha256, execution.parameters, execution.submit_mode, window_start, window_end, window_tz,
             client_ref, request_body, request_fingerprint, submit_started_at, submitted_at,
             amc_execution_id, amc_status, amc_status_reason, amc_created_at, last_polled_at, deadline_at,
             coalesce(deadline_at < (select engine.now()), false) as is_overdue,

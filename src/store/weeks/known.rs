@@ -10,7 +10,7 @@ use crate::store::words::Sha256;
 /// What all collections together know of a slice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, FromRow)]
 pub struct Known {
-    /// When its newest rows came from AMC; none while nobody has any.
+    /// When its newest rows came from AMC; none while nobody has any, or when they have been dropped since.
     pub collected_at: Option<DateTime<Utc>>,
     /// When it was last given up.
     pub failed_at: Option<DateTime<Utc>>,
@@ -30,11 +30,15 @@ pub async fn known(
         from unnest($1::bytea[]) with ordinality as slice (slice_key, place)
         cross join lateral (
             select
-                max(execution.finished_at) filter (where week.status = 'succeeded') as collected_at,
+                max(execution.finished_at) filter (
+                    where week.status = 'succeeded' and result.expired_at is null
+                ) as collected_at,
                 max(completed_at) filter (where week.status = 'failed') as failed_at,
                 count(*) filter (where week.status = 'running') > 0 as is_running
             from report_data_weeks week
             left join workflow_executions execution on execution.id = week.workflow_execution_id
+            left join execution_results result
+                on result.execution_id = coalesce(execution.reused_from, execution.id)
             where week.slice_key = slice.slice_key
               and week.status in ('running', 'succeeded', 'failed')
         ) as known

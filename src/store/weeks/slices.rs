@@ -22,7 +22,7 @@ pub struct SameSlice {
 /// Another week that asks the same question as this one and has the answer, or is about to.
 ///
 /// One that succeeded comes before one that is running, the newest answer first. Answers that are too
-/// old for the week's collection are none.
+/// old for the week's collection, or whose rows have been dropped since, are none.
 pub async fn same_slice(
     db: impl PgExecutor<'_>,
     week: WeekId,
@@ -35,8 +35,11 @@ pub async fn same_slice(
         join report_data_collections collection on collection.id = week.collection_id
         join report_data_weeks other on other.slice_key = week.slice_key and other.id <> week.id
         left join workflow_executions execution on execution.id = other.workflow_execution_id
+        left join execution_results result
+            on result.execution_id = coalesce(execution.reused_from, execution.id)
         where week.id = $1
           and other.status in ('running', 'succeeded')
+          and (other.status = 'running' or result.expired_at is null)
           and (reuse_after is null or other.status = 'running' or execution.finished_at >= reuse_after)
         order by other.status = 'succeeded' desc, execution.finished_at desc
         limit 1",
@@ -50,8 +53,8 @@ pub async fn same_slice(
 /// collection begins with it, when this is its first. Its pace is measured from the first week that AMC
 /// is asked for.
 ///
-/// Refused when `source` asked another one or has no answer, when this week has an execution under way,
-/// and when it is collected again: then the answer is to come from AMC.
+/// Refused when `source` asked another one, has no answer, or has it no more, when this week has an
+/// execution under way, and when it is collected again: then the answer is to come from AMC.
 pub async fn reuse(
     db: impl PgExecutor<'_>,
     week: WeekId,
@@ -79,6 +82,14 @@ pub async fn reuse(
               and source.id = $2
               and source.status = 'succeeded'
               and source.slice_key = week.slice_key
+              and not exists (
+                  select
+                  from workflow_executions execution
+                  join execution_results result
+                      on result.execution_id = coalesce(execution.reused_from, execution.id)
+                  where execution.id = source.workflow_execution_id
+                    and expired_at is not null
+              )
             returning week.collection_id
         ),
         first as (

@@ -11,3 +11,6 @@ begin
     );
 end
 $$;
+
+-- A workflow whose query AMC is to keep.
+update workflows set submit_mode = 'saved' where id = (select max(workflow_id::text)::uuid from workflow_versions);
