@@ -20,8 +20,9 @@
 //! deliver_webhook ── tells a webhook what happened
 //! ```
 //!
-//! `owner` is no job: it is what the three in the middle do for a week or for a run. Neither is `feed`,
-//! which gives the weeks of a collection to the queue, a few at a time.
+//! `owner` is no job: it is what the three in the middle do for a week or for a run. Neither are `feed`,
+//! which gives the weeks of a collection to the queue, a few at a time, and `explain`, which says what a job
+//! waits for.
 //!
 //! To add one, copy the file nearest to it, then name it twice below.
 
@@ -30,6 +31,7 @@ pub mod check_version;
 pub mod collect_week;
 pub mod deliver_webhook;
 pub mod drop_expired;
+pub mod explain;
 pub mod feed;
 pub mod fetch_result;
 pub mod finish_plan;

@@ -11,15 +11,13 @@
 use super::owner;
 use crate::amc::{TokenClass, TokenError, Tokens};
 use crate::metrics;
-use crate::queue::explain::Explanation;
-use crate::queue::postgres::inspect;
-use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue, State};
+use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue};
+use crate::store::UserId;
 use crate::store::credentials::{self, Refused, TokenState};
 use crate::store::events::{self, NewEvent};
-use crate::store::{UserId, users};
-use crate::tools::{Tools, resources};
+use crate::tools::{Tools, resources, young};
 use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgConnection;
 use std::time::Duration;
 
 /// The first and the longest pause before a refused token is tried again.
@@ -27,14 +25,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(15);
 const TRY_AGAIN_MAX: Duration = Duration::from_secs(3600);
 
 /// A refusal is believed when it still comes so long after the first one.
-const CONFIRMED_AFTER: Duration = Duration::from_secs(600);
-
-/// A token this young is not renewed again; doubled for each one in a row that was refused so young.
-/// Seconds.
-const SETTLES: i64 = 5;
-const SETTLES_MAX: i64 = 900;
-/// A token that is refused within this time after it might have been renewed did not last. Seconds.
-const LASTS: i64 = 60;
+pub(super) const CONFIRMED_AFTER: Duration = Duration::from_secs(600);
 
 /// Buys a user a new access token.
 #[derive(Debug, Serialize, Deserialize)]
@@ -66,12 +57,12 @@ impl Job for RefreshToken {
             return self.open(tools, attempt, Outcome::Done.unasked()).await;
         }
         let age = credential.seconds_since_refresh.unwrap_or(i64::MAX);
-        let settles = settles(credential.refused_young);
+        let settles = young::settles(credential.refused_young);
         if !renewed && credential.state == TokenState::Active && age < settles {
             let left = u64::try_from(settles - age).unwrap_or(0);
             return Ok(Outcome::Snooze(Duration::from_secs(left)).unasked());
         }
-        let lasted = renewed || age >= settles.saturating_add(LASTS);
+        let lasted = renewed || young::has_lasted(credential.refused_young, age);
         let refused_young = if lasted { 0 } else { credential.refused_young.saturating_add(1) };
         let secret = tools
             .unseal(&credential.encrypted)
@@ -101,41 +92,6 @@ pub async fn hasten(
     user_id: UserId,
 ) -> Result<bool, crate::queue::Error> {
     queue.hasten(connection, RefreshToken::KIND, &user_id.to_string()).await
-}
-
-/// Adds to the explanation of such a job what Amazon said to the user's token, and what to do about it.
-///
-/// Whoever asked later, as a refused one does, leaves no error with the job itself.
-pub async fn explain(db: &PgPool, explanation: &mut Explanation) -> Result<(), sqlx::Error> {
-    if explanation.kind != RefreshToken::KIND || explanation.state != State::Waiting {
-        return Ok(());
-    }
-    let job = inspect::jobs::whole(&mut *db.acquire().await?, explanation.job_id).await?;
-    let asked = job.and_then(|job| serde_json::from_value::<RefreshToken>(job.args).ok());
-    let Some(asked) = asked else { return Ok(()) };
-    let Some(token) = credentials::access_token(db, asked.user_id).await? else { return Ok(()) };
-    let Some(said) = token.error else { return Ok(()) };
-    let email = users::by_id(db, asked.user_id).await?.map(|user| user.email).unwrap_or_default();
-    let told = match token.state {
-        TokenState::Active => format!(
-            "Amazon refused the grant of {email} ({said}), which stops the user's work if it still does \
-             after {} min; if the user has withdrawn it, run `recomamp users authorise {email}`",
-            CONFIRMED_AFTER.as_secs() / 60
-        ),
-        TokenState::NeedsReauth => format!(
-            "Amazon refuses the grant of {email} ({said}): let the user log in again, then run \
-             `recomamp users authorise {email}`"
-        ),
-        TokenState::ClientInvalid => format!(
-            "Amazon refuses our client ({said}): correct RECOMAMP_LWA_CLIENT_ID and its secret, then \
-             run `recomamp users resume`"
-        ),
-    };
-    if let Some(reason) = explanation.reasons.first_mut() {
-        reason.text = format!("{}. {told}", reason.text);
-        reason.why = Some(told);
-    }
-    Ok(())
 }
 
 impl RefreshToken {
@@ -285,12 +241,6 @@ async fn pause(
     Ok(owner::refused(transaction, users, &reason).await?)
 }
 
-/// How old a token has to be to be renewed, when so many before it did not last. Seconds.
-fn settles(refused_young: i32) -> i64 {
-    let doublings = u32::try_from(refused_young).unwrap_or(0).min(10);
-    (SETTLES << doublings).min(SETTLES_MAX)
-}
-
 fn try_again_in(tries: i32) -> Duration {
     let doublings = u32::try_from(tries).unwrap_or(0).min(12);
     TRY_AGAIN.saturating_mul(1 << doublings).min(TRY_AGAIN_MAX)
@@ -299,12 +249,6 @@ fn try_again_in(tries: i32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_that_do_not_last_are_bought_ever_more_seldom() {
-        let settled: Vec<i64> = (0..10).map(settles).collect();
-        assert_eq!(settled, [5, 10, 20, 40, 80, 160, 320, 640, 900, 900]);
-    }
 
     #[test]
     fn a_refused_token_is_tried_again_ever_more_seldom_but_never_given_up() {

@@ -212,7 +212,8 @@ pub async fn block(
     };
     runs::note(&mut *connection, run, reason).await?;
     let reason = if opens.is_some() {
-        let remedy = "settle it, then run `recomamp instances unblock`";
+        let instance = instances::by_id(&mut *connection, found.instance_id).await?;
+        let remedy = instance.ok_or(sqlx::Error::RowNotFound)?.remedy();
         format!("Amazon does not let it run ({reason}): {remedy}")
     } else {
         let remedy = "look at AMC, then run `recomamp schedules resume`";

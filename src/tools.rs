@@ -5,6 +5,7 @@ pub mod gates;
 mod judge;
 pub mod resources;
 pub mod rotation;
+pub mod young;
 
 pub use access::{Pass, Place, SignedIn};
 pub use judge::{block_instance, note_blocked};

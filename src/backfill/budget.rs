@@ -58,6 +58,7 @@ mod tests {
             paused_at: None,
             paused_by: None,
             auto_paused: false,
+            paused_for: None,
             resume_at: None,
             last_error: None,
             started_at: None,

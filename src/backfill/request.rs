@@ -93,14 +93,14 @@ pub enum StartError {
     #[error("there is no instance {0:?}: `recomamp instances list` shows those there are")]
     UnknownInstance(String),
     /// Amazon does not let us in.
-    #[error(
-        "Amazon refuses us on instance {instance:?} ({reason}): settle it, then run `recomamp instances unblock {instance}`"
-    )]
+    #[error("instance {instance:?} is blocked ({reason}): {remedy}")]
     Blocked {
         /// The instance.
         instance: String,
         /// What Amazon said.
         reason: String,
+        /// What to do about it.
+        remedy: String,
     },
     /// A person has switched the instance off.
     #[error("instance {0:?} is disabled: take another one")]
@@ -112,9 +112,14 @@ pub enum StartError {
     NoToken,
     /// Amazon does not take that user's token any more.
     #[error(
-        "Amazon refuses the credential of the user whose workflow it is ({0}): let the user log in again, then run `recomamp users authorise`"
+        "Amazon refuses the grant of the user whose workflow it is (needs_reauth): let the user log in again, then run `recomamp users authorise`"
     )]
-    TokenRefused(TokenState),
+    TokenRefused,
+    /// Amazon does not take our client id or its secret.
+    #[error(
+        "Amazon refuses our client (client_invalid): correct RECOMAMP_LWA_CLIENT_ID and its secret, restart the workers, then run `recomamp users resume`"
+    )]
+    ClientRefused,
     /// The values of the parameters.
     #[error(transparent)]
     Parameters(#[from] parameters::Invalid),
@@ -212,9 +217,10 @@ pub async fn workflow(
         return Err(StartError::Archived(id.to_owned()));
     }
     let token = credentials::access_token(&mut *connection, workflow.user_id).await?;
-    let state = token.ok_or(StartError::NoToken)?.state;
-    if state != TokenState::Active {
-        return Err(StartError::TokenRefused(state));
+    match token.ok_or(StartError::NoToken)?.state {
+        TokenState::Active => {}
+        TokenState::NeedsReauth => return Err(StartError::TokenRefused),
+        TokenState::ClientInvalid => return Err(StartError::ClientRefused),
     }
     let no_query = || StartError::NoQuery(id.to_owned());
     let version = workflow.current_version_id.ok_or_else(no_query)?;
@@ -236,6 +242,7 @@ pub fn usable(instance: Instance) -> Result<Instance, StartError> {
         InstanceStatus::Active => Ok(instance),
         InstanceStatus::Disabled => Err(StartError::Disabled(instance.instance_id)),
         InstanceStatus::Blocked => Err(StartError::Blocked {
+            remedy: instance.remedy(),
             instance: instance.instance_id,
             reason: instance.block_reason.unwrap_or_default(),
         }),

@@ -13,6 +13,7 @@ use crate::store::credentials::{self, TokenState};
 use crate::store::instances::{self, InstanceStatus};
 use crate::store::{ExecutionUuid, submits, users};
 use crate::telemetry::Mode;
+use crate::tools::young;
 use anyhow::{Context, Result};
 use chrono::{DateTime, SubsecRound, Utc};
 use clap::Args;
@@ -60,6 +61,7 @@ struct Credential {
     user: String,
     token_state: TokenState,
     token_error: Option<String>,
+    access_trouble: Option<String>,
     access_token_expires_at: Option<DateTime<Utc>>,
 }
 
@@ -128,6 +130,10 @@ impl Overview {
                     user: emails.get(&credential.user_id).cloned().unwrap_or_default(),
                     token_state: credential.token_state,
                     token_error: credential.token_error,
+                    access_trouble: young::trouble(
+                        credential.refused_young,
+                        credential.seconds_since_refresh,
+                    ),
                     access_token_expires_at: credential.access_token_expires_at,
                 })
                 .collect(),
@@ -202,10 +208,12 @@ impl Overview {
 
     /// What needs a person.
     fn print_trouble(&self) -> Result<()> {
-        let credentials = self.credentials.iter().filter(|c| c.token_state != TokenState::Active);
-        let credentials = credentials.map(|credential| {
-            let why = credential.token_error.clone().unwrap_or_default();
-            [format!("token of {}", credential.user), credential.token_state.to_string(), why]
+        let credentials = self.credentials.iter().filter_map(|credential| {
+            let (status, why) = match (credential.token_state, &credential.access_trouble) {
+                (TokenState::Active, trouble) => ("refused", trouble.clone()?),
+                (state, _) => (state.as_str(), credential.token_error.clone().unwrap_or_default()),
+            };
+            Some([format!("token of {}", credential.user), status.to_owned(), why])
         });
         let instances = self.blocked_instances.iter().map(|instance| {
             let why = instance.block_reason.clone().unwrap_or_default();

@@ -188,7 +188,7 @@ fn cells(user: Told) -> [String; 5] {
             ("unreadable", trouble)
         }
         (_, Some(error)) if is_active => (state, format!("refused, and tried again: {error}")),
-        (_, error) => (state, error.unwrap_or_default()),
+        (_, error) => (state, error.or(user.access_trouble).unwrap_or_default()),
     };
     [user.email, user.name, region, state.to_owned(), trouble]
 }

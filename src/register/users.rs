@@ -8,7 +8,7 @@ use crate::store::credentials::{self, Credential, TokenState};
 use crate::store::events::{self, NewEvent};
 use crate::store::users::{self, User};
 use crate::store::{Region, UserId};
-use crate::tools::{resources, rotation};
+use crate::tools::{resources, rotation, young};
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -64,6 +64,8 @@ pub struct Told {
     pub token_state: Option<TokenState>,
     /// What Amazon said of it last, when it was no.
     pub token_error: Option<String>,
+    /// That AMC refuses one access token after the other although Amazon gives them, and what to do.
+    pub access_trouble: Option<String>,
     /// Whether a key of ours opens the refresh token; none when there is no token or no key.
     pub token_readable: Option<bool>,
     /// When the access token ends.
@@ -163,6 +165,9 @@ impl Told {
             region: credential.as_ref().map(|credential| credential.region),
             token_state: credential.as_ref().map(|credential| credential.token_state),
             access_token_expires_at: credential.as_ref().and_then(|c| c.access_token_expires_at),
+            access_trouble: credential
+                .as_ref()
+                .and_then(|c| young::trouble(c.refused_young, c.seconds_since_refresh)),
             token_error: credential.and_then(|credential| credential.token_error),
         }
     }

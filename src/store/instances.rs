@@ -40,6 +40,20 @@ pub struct Instance {
     pub status: InstanceStatus,
     /// Why it is blocked, in Amazon's words.
     pub block_reason: Option<String>,
+    /// Whether AMC listed it, as ready, when it was last asked.
+    pub is_listed: bool,
+}
+
+impl Instance {
+    /// What a person can do when it is blocked. What AMC does not list is blocked again by the next sync,
+    /// whoever unblocks it.
+    pub fn remedy(&self) -> String {
+        if self.is_listed {
+            format!("settle it, then run `recomamp instances unblock {}`", self.instance_id)
+        } else {
+            "once AMC lists it as ready, run `recomamp instances sync`".to_owned()
+        }
+    }
 }
 
 /// An instance to be added.
@@ -133,7 +147,8 @@ pub async fn by_instance_id(
 ) -> Result<Option<Instance>, sqlx::Error> {
     sqlx::query_as(
         r"-- instances_by_instance_id
-        select id, instance_id, instance_name, account_id, endpoint_url, status, block_reason
+        select id, instance_id, instance_name, account_id, endpoint_url, status, block_reason,
+            is_listed
         from amc_instances
         where instance_id = $1",
     )
@@ -165,7 +180,8 @@ pub async fn by_id(
 ) -> Result<Option<Instance>, sqlx::Error> {
     sqlx::query_as(
         r"-- instances_by_id
-        select id, instance_id, instance_name, account_id, endpoint_url, status, block_reason
+        select id, instance_id, instance_name, account_id, endpoint_url, status, block_reason,
+            is_listed
         from amc_instances
         where id = $1",
     )
@@ -178,7 +194,8 @@ pub async fn by_id(
 pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Instance>, sqlx::Error> {
     sqlx::query_as(
         r"-- instances_list
-        select id, instance_id, instance_name, account_id, endpoint_url, status, block_reason
+        select id, instance_id, instance_name, account_id, endpoint_url, status, block_reason,
+            is_listed
         from amc_instances
         order by instance_id",
     )

@@ -17,6 +17,11 @@ pub fn access(amc_instance_id: &str) -> String {
     format!("amc_access:{amc_instance_id}")
 }
 
+/// AMC's id of the instance that this is the being let in to, if it is one.
+pub fn instance_of_access(resource: &str) -> Option<&str> {
+    resource.strip_prefix("amc_access:")
+}
+
 /// An AMC account, by Amazon's own id: at most 200 executions are open on all its instances.
 pub fn account(entity_id: &str) -> String {
     format!("amc_account:{entity_id}")
@@ -28,6 +33,11 @@ pub const TOKENS: &str = "lwa:token";
 /// The tokens of a user.
 pub fn credential(user: UserId) -> String {
     format!("lwa_user:{user}")
+}
+
+/// The user whose tokens these are, if they are somebody's.
+pub fn user_of_credential(resource: &str) -> Option<UserId> {
+    resource.strip_prefix("lwa_user:")?.parse().ok()
 }
 
 /// A host of Amazon's: when it asks for fewer calls, it means everybody.

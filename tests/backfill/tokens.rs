@@ -5,6 +5,7 @@ use crate::harness::eventually::{eventually, eventually_some};
 use recomamp::amc::AmcExecutionId;
 use recomamp::jobs;
 use recomamp::queue::{Attempt, Failure, Job, NewJob, Outcome};
+use recomamp::register::users;
 use recomamp::simulator::{Effect, Fault, Kind, Operation, Refreshes, Settings};
 use recomamp::steering::{self, Because};
 use recomamp::store::{ExecutionUuid, collections, executions};
@@ -257,6 +258,9 @@ async fn new_tokens_that_amc_refuses_at_once_are_bought_ever_more_seldom() {
         })
         .await;
     }
+    let users = users::list(site.db.pool(), None).await.expect("listed");
+    let trouble = users[0].access_trouble.clone().expect("people are told");
+    assert!(trouble.contains("RECOMAMP_LWA_CLIENT_ID"), "{trouble}");
     // Young is what is refused within eighty seconds now; nobody has bought one more often.
     assert!(site.refreshes().granted <= 7, "{:?}", site.refreshes());
     site.amc.lift_fault(refused);

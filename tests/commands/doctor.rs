@@ -1,8 +1,10 @@
 //! `recomamp doctor` finds what is wrong, and names the remedy.
 
-use super::{Site, done, json};
+use super::{Site, done, json, refused};
 use crate::harness::database::TestDatabase;
 use crate::harness::process::Program;
+use recomamp::jobs::refresh_token;
+use recomamp::queue::Queue;
 use serde_json::Value;
 
 /// The verdict and the remedy of one check.
@@ -123,6 +125,64 @@ async fn what_no_key_opens_is_told_by_what_it_is_and_a_refusal_that_is_not_yet_b
     assert!(report.to_string().contains("ana@example.com: invalid_grant: x"), "{report}");
     let users = done(other("users list").await).stdout;
     assert!(users.contains("refused, and tried again: invalid_grant"), "{users}");
+}
+
+#[tokio::test]
+async fn tokens_that_amazon_gives_and_amc_refuses_are_told_everywhere_with_the_remedy() {
+    let site = Site::furnished().await;
+    let user = sqlx::query_scalar("select id from users").fetch_one(site.db.pool()).await;
+    let job = refresh_token::job(user.expect("a user"), 0).expect("JSON");
+    let mut connection = site.db.pool().acquire().await.expect("a connection");
+    Queue::new().enqueue(&mut connection, &[job]).await.expect("enqueued");
+    let id = site.count("select max(id) from engine.jobs").await;
+    for (refused, is_told) in [("2", false), ("3", true)] {
+        sqlx::query(
+            "update lwa_credentials set token_refreshed_at = engine.now(), refused_young = $1::int",
+        )
+        .bind(refused)
+        .execute(site.db.pool())
+        .await
+        .expect("the store answers");
+        let report = site.json("doctor --json").await;
+        let (verdict, remedy) = check(&report, "credentials");
+        assert_eq!(verdict, if is_told { "warn" } else { "ok" }, "{report}");
+        assert_eq!(remedy.contains("approved the client of RECOMAMP_LWA_CLIENT_ID"), is_told);
+        for words in ["users list", "users list --json", "status", "status --json"] {
+            let said = done(site.run(words).await).stdout;
+            assert_eq!(said.contains("AMC refused the last 3 access tokens"), is_told, "{said}");
+        }
+        let explained = done(site.run(&format!("jobs explain {id}")).await).stdout;
+        let said = "The token of ana@example.com: AMC refused the last 3 access tokens";
+        assert_eq!(explained.contains(said), is_told, "{explained}");
+    }
+}
+
+#[tokio::test]
+async fn what_goes_on_by_itself_is_not_to_be_resumed_and_what_amc_does_not_list_not_unblocked() {
+    let site = Site::furnished().await;
+    done(site.run("backfill --workflow campaigns --weeks 2").await);
+    site.execute(
+        "update report_data_collections set status = 'paused', auto_paused = true, paused_at = engine.now(),
+            pause_reason = 'no', paused_by = 'engine', paused_for = 'lwa_user:x'",
+    )
+    .await;
+    let report = site.json("doctor --json").await;
+    assert_eq!(check(&report, "auto-pauses").1, "do what each reason says: that lets it go on");
+    site.execute("update report_data_collections set paused_for = null").await;
+    let report = site.json("doctor --json").await;
+    assert!(check(&report, "auto-pauses").1.contains("recomamp collections resume"), "{report}");
+
+    site.execute(
+        "update amc_instances set status = 'blocked', is_listed = false,
+            block_reason = 'AMC is still creating it (IN_PROGRESS): sync again later'",
+    )
+    .await;
+    let report = site.json("doctor --json").await;
+    let remedy = "once AMC lists it as ready, run `recomamp instances sync`";
+    assert_eq!(check(&report, "instances"), ("warn", remedy));
+    let backfill = site.run("backfill --workflow campaigns --weeks 4").await;
+    let message = refused(&backfill, 1);
+    assert!(message.contains("(IN_PROGRESS)") && message.ends_with(remedy), "{message}");
 }
 
 #[tokio::test]

@@ -283,6 +283,10 @@ async fn tokens_that_waited_for_a_corrected_client_secret_are_tried_again() {
     site.execute("update lwa_credentials set token_state = 'client_invalid', token_error = 'no'")
         .await;
     site.execute("update engine.jobs set blocked_by = 'lwa_user:' || (select id from users)").await;
+    let backfill = site.run("backfill --workflow campaigns --weeks 3").await;
+    let message = refused(&backfill, 1);
+    let remedy = "correct RECOMAMP_LWA_CLIENT_ID and its secret, restart the workers, then run `recomamp users resume`";
+    assert!(message.ends_with(remedy), "{message}");
     let resumed = site.json("users resume --json").await;
     assert_eq!(resumed, json!({"tokens_tried_again": 1, "jobs_started_again": 2}));
     assert_eq!(site.json("users list --json").await[0]["token_state"], "active");
@@ -298,6 +302,25 @@ async fn an_instance_that_is_unblocked_takes_up_its_weeks_again() {
     let blocked = site.run("backfill --workflow campaigns --weeks 4").await;
     let message = refused(&blocked, 1);
     assert!(message.ends_with("then run `recomamp instances unblock amctest1`"), "{message}");
+
+    // So does whoever asks what holds a job.
+    let id = refresh_on_the_instance(&site).await;
+    site.execute(
+        "update engine.jobs set kind = 'sync_workflow', blocked_by = 'amc_access:amctest1', due = false,
+            last_error = 'create_execution is blocked', claimed_at = engine.now(),
+            run_at = engine.now() + interval '15 minutes'",
+    )
+    .await;
+    let told = done(site.run(&format!("jobs explain {id}")).await).stdout;
+    for words in [
+        "Waits until amc_access:amctest1 is opened",
+        "Instance amctest1 is blocked (403): settle it, then run `recomamp instances unblock amctest1`",
+        "recomamp instances list",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    assert!(!told.contains("credential") && !told.contains("users list"), "{told}");
+    site.execute("truncate engine.jobs").await;
 
     let unblocked = site.json("instances unblock amctest1 --json").await;
     assert_eq!(unblocked["weeks_started_again"], 3);

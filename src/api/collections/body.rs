@@ -170,7 +170,8 @@ pub fn explained(error: StartError) -> Problem {
         StartError::Archived(_)
         | StartError::NoQuery(_)
         | StartError::NoToken
-        | StartError::TokenRefused(_) => Problem::conflict(detail).with_field("workflow"),
+        | StartError::TokenRefused
+        | StartError::ClientRefused => Problem::conflict(detail).with_field("workflow"),
         StartError::NoWorkflow => Problem::invalid("workflows", detail),
         StartError::Parameters(wrong) => Problem::invalid(parameter_field(&wrong), detail),
         StartError::NothingToDo(_) => Problem::conflict(detail).with_field("mode"),

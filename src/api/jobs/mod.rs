@@ -5,7 +5,7 @@ pub mod steer;
 use super::Api;
 use super::error::Problem;
 use super::query::{Given, Parameters};
-use crate::jobs::refresh_token;
+use crate::jobs::explain;
 use crate::queue;
 use crate::queue::explain::Explanation;
 use crate::queue::postgres::inspect::jobs::{self, Filter, Listed, Whole};
@@ -58,7 +58,7 @@ pub async fn explain(
     let id = job_id(id)?;
     let explanation = api.queue.explain(&api.db, id).await?;
     let mut explanation = explanation.ok_or_else(|| nothing(id))?;
-    refresh_token::explain(&api.db, &mut explanation).await?;
+    explain::explain(&api.db, &mut explanation).await?;
     Ok(Json(explanation))
 }
 

@@ -1,25 +1,26 @@
 //! What a doctor looks at in the product: workers, tokens, instances, and where results are kept.
 
-use super::Check;
+use super::{Check, Verdict};
 use crate::clock;
 use crate::config::{Keys, Results};
 use crate::queue::postgres::inspect;
 use crate::reports::files::ResultFiles;
-use crate::store::credentials::{self, TokenState};
-use crate::store::instances::{self as amc_instances, InstanceStatus};
+use crate::store::credentials::{self, Credential, TokenState};
+use crate::store::instances::{self as amc_instances, Instance, InstanceStatus};
 use crate::store::schedules::ScheduleStatus;
 use crate::store::{collections, duties, schedules, users};
-use crate::tools::rotation;
+use crate::tools::{rotation, young};
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
-/// A worker that is alive was heard of within this time, in seconds.
 /// So many collections are looked through, the newest.
 const NEWEST: i64 = 1000;
 
+/// A worker that is alive was heard of within this time, in seconds.
 const SEEN_MAX_SECONDS: i64 = 15;
 
 /// A scheduler that is alive has done one of its duties within this time, in seconds.
@@ -114,40 +115,57 @@ pub(super) async fn secrets(db: &PgPool, keys: Option<&Keys>) -> Check {
     Check::ok(NAME, format!("the first key opens all: {open}"))
 }
 
-/// Whether Amazon takes every token. A grant that it has refused of late, and that is still tried again,
-/// is told too: nobody else says so before the user's work stops.
+/// Whether Amazon takes every token. What stops nobody's work yet, a grant that it has refused of late and
+/// access tokens that do not last, is told too: nobody else says so.
 pub(super) async fn credentials(db: &PgPool) -> Check {
+    const NAME: &str = "credentials";
     let looked = async {
-        let (mut refused, mut doubted) = (Vec::new(), Vec::new());
+        let mut troubles = Vec::new();
         for credential in credentials::list(db).await? {
-            let is_active = credential.token_state == TokenState::Active;
-            if is_active && credential.token_error.is_none() {
-                continue;
-            }
             let user = users::by_id(db, credential.user_id).await?;
-            let email = user.map(|user| user.email).unwrap_or_default();
-            match credential.token_error {
-                Some(error) if is_active => doubted.push(format!("{email}: {error}")),
-                _ => refused.push(format!("{email}: {}", credential.token_state)),
-            }
+            troubles.extend(trouble(&user.map(|user| user.email).unwrap_or_default(), credential));
         }
-        Ok::<_, sqlx::Error>((refused, doubted))
+        Ok::<_, sqlx::Error>(troubles)
     };
-    match looked.await {
-        Ok((refused, doubted)) if refused.is_empty() && doubted.is_empty() => {
-            Check::ok("credentials", "Amazon refuses none")
+    let troubles = match looked.await {
+        Ok(troubles) => troubles,
+        Err(error) => return Check::broken(NAME, error),
+    };
+    let Some(verdict) = troubles.iter().map(|trouble| trouble.0).max() else {
+        return Check::ok(NAME, "Amazon refuses none");
+    };
+    let details: Vec<&str> = troubles.iter().map(|trouble| trouble.1.as_str()).collect();
+    let remedies: BTreeSet<&str> = troubles.iter().map(|trouble| trouble.2.as_str()).collect();
+    let remedies: Vec<&str> = remedies.into_iter().collect();
+    Check { verdict, ..Check::warn(NAME, details.join("; "), remedies.join("; ")) }
+}
+
+/// What is wrong with a credential, how badly, and what to do about it.
+fn trouble(email: &str, credential: Credential) -> Option<(Verdict, String, String)> {
+    let authorise = || format!("`recomamp users authorise {email}`");
+    match (credential.token_state, credential.token_error) {
+        (TokenState::NeedsReauth, _) => Some((
+            Verdict::Fail,
+            format!("{email}: needs_reauth"),
+            format!("let the user log in again, then {}", authorise()),
+        )),
+        (TokenState::ClientInvalid, _) => Some((
+            Verdict::Fail,
+            format!("{email}: client_invalid"),
+            "correct RECOMAMP_LWA_CLIENT_ID and its secret, restart the workers, then `recomamp users resume`"
+                .to_owned(),
+        )),
+        (TokenState::Active, Some(error)) => Some((
+            Verdict::Warn,
+            format!("Amazon refused the grant of {email}: {error}; it is asked again for ten minutes"),
+            format!("if the user has withdrawn the grant: {}", authorise()),
+        )),
+        (TokenState::Active, None) => {
+            let age = credential.seconds_since_refresh;
+            let trouble = young::trouble(credential.refused_young, age)?;
+            let (what, remedy) = trouble.split_once(": ")?;
+            Some((Verdict::Warn, format!("{email}: {what}"), remedy.to_owned()))
         }
-        Ok((refused, doubted)) if refused.is_empty() => Check::warn(
-            "credentials",
-            format!("Amazon refused, and is asked again for ten minutes: {}", doubted.join(", ")),
-            "if the user has withdrawn the grant: `recomamp users authorise EMAIL`",
-        ),
-        Ok((refused, doubted)) => Check::fail(
-            "credentials",
-            [refused, doubted].concat().join(", "),
-            "needs_reauth: `recomamp users authorise EMAIL`; client_invalid: correct RECOMAMP_LWA_CLIENT_ID and RECOMAMP_LWA_CLIENT_SECRET, then `recomamp users resume`",
-        ),
-        Err(error) => Check::broken("credentials", error),
     }
 }
 
@@ -156,41 +174,59 @@ pub(super) async fn instances(db: &PgPool) -> Check {
         Ok(instances) => instances,
         Err(error) => return Check::broken("instances", error),
     };
-    let blocked = instances.iter().filter(|instance| instance.status == InstanceStatus::Blocked);
-    let blocked: Vec<_> = blocked.map(|instance| instance.instance_id.as_str()).collect();
-    match blocked.first() {
-        None => Check::ok("instances", format!("{}, none blocked", instances.len())),
-        Some(first) => Check::warn(
-            "instances",
-            format!("blocked: {}", blocked.join(", ")),
-            format!("settle it with Amazon, then `recomamp instances unblock {first}`"),
-        ),
+    let blocked: Vec<_> =
+        instances.iter().filter(|one| one.status == InstanceStatus::Blocked).collect();
+    if blocked.is_empty() {
+        return Check::ok("instances", format!("{}, none blocked", instances.len()));
     }
+    let said = |one: &&Instance| {
+        format!("{} ({})", one.instance_id, one.block_reason.as_deref().unwrap_or_default())
+    };
+    // One of those that a person can unblock, and one of those that AMC has to list first.
+    let first = |listed| blocked.iter().find(|one| one.is_listed == listed);
+    let remedies = [true, false].into_iter().filter_map(first).map(|one| one.remedy());
+    Check::warn(
+        "instances",
+        format!("blocked: {}", blocked.iter().map(said).collect::<Vec<_>>().join(", ")),
+        remedies.collect::<Vec<_>>().join("; "),
+    )
 }
 
 /// What the engine has paused by itself: a person has to look, or at least to know.
 pub(super) async fn paused(db: &PgPool) -> Check {
+    const NAME: &str = "auto-pauses";
     let found = async {
         let schedules = schedules::list(db).await?.into_iter();
         let schedules = schedules.filter(|one| one.status == ScheduleStatus::AutoPaused);
-        let mut paused: Vec<String> = schedules
-            .map(|one| format!("{} ({})", one.schedule_id, one.pause_reason.unwrap_or_default()))
-            .collect();
+        let schedules = schedules.map(|one| (one.schedule_id, one.pause_reason, one.paused_for));
         let collections = collections::list(db, NEWEST).await?.into_iter();
-        paused.extend(collections.filter(|one| one.auto_paused).map(|one| {
-            format!("{} ({})", one.collection_id, one.pause_reason.unwrap_or_default())
-        }));
-        Ok::<_, sqlx::Error>(paused)
+        let collections = collections.filter(|one| one.auto_paused);
+        let collections =
+            collections.map(|one| (one.collection_id, one.pause_reason, one.paused_for));
+        Ok::<_, sqlx::Error>(schedules.chain(collections).collect::<Vec<_>>())
     };
-    match found.await {
-        Ok(paused) if paused.is_empty() => Check::ok("auto-pauses", "none"),
-        Ok(paused) => Check::warn(
-            "auto-pauses",
-            paused.join("; "),
-            "do what each reason says, then resume it: `recomamp schedules resume`, `recomamp collections resume`",
-        ),
-        Err(error) => Check::broken("auto-pauses", error),
+    let paused = match found.await {
+        Ok(paused) => paused,
+        Err(error) => return Check::broken(NAME, error),
+    };
+    if paused.is_empty() {
+        return Check::ok(NAME, "none");
     }
+    let goes_on = paused.iter().all(|(_, _, paused_for)| paused_for.is_some());
+    let waits = paused.iter().any(|(_, _, paused_for)| paused_for.is_some());
+    let resume = "resume it: `recomamp schedules resume`, `recomamp collections resume`";
+    let remedy = match (goes_on, waits) {
+        (true, _) => "do what each reason says: that lets it go on".to_owned(),
+        (false, true) => format!(
+            "do what each reason says: what waits for a credential or an instance goes on then; \
+             of the rest {resume}"
+        ),
+        (false, false) => format!("do what each reason says, then {resume}"),
+    };
+    let said = |(id, reason, _): (String, Option<String>, _)| {
+        format!("{id} ({})", reason.unwrap_or_default())
+    };
+    Check::warn(NAME, paused.into_iter().map(said).collect::<Vec<_>>().join("; "), remedy)
 }
 
 pub(super) async fn results(settings: &Results) -> Check {

@@ -2,11 +2,12 @@
 
 use crate::commands::{connect, output};
 use crate::config::Database;
-use crate::jobs::refresh_token;
+use crate::jobs;
 use crate::plural::counted;
 use crate::queue::Queue;
 use crate::queue::explain::{Explanation, Reason, What};
 use crate::telemetry::Mode;
+use crate::tools::resources;
 use anyhow::{Context, Result};
 use clap::Args;
 
@@ -28,7 +29,7 @@ impl Explain {
         let explanation = Queue::new().explain(&db, self.id).await?;
         let mut explanation = explanation
             .with_context(|| format!("there is no job {}: see `recomamp jobs list`", self.id))?;
-        refresh_token::explain(&db, &mut explanation).await?;
+        jobs::explain::explain(&db, &mut explanation).await?;
         if self.json { output::json(&explanation) } else { output::line(told(&explanation)) }
     }
 }
@@ -77,6 +78,9 @@ fn remedy(reason: &Reason) -> Option<String> {
             None => set("holds N"),
         },
         What::NoProcess => Some("To see who works: recomamp status".to_owned()),
+        What::Credential if resources::instance_of_access(resource).is_some() => {
+            Some("To see the instances: recomamp instances list".to_owned())
+        }
         What::Credential => Some("To see the tokens: recomamp users list".to_owned()),
         What::NotBefore
         | What::NotDue

@@ -57,8 +57,8 @@ pub(super) fn credential(facts: &Facts, resource: &str) -> String {
     let by_itself = job.run_at.map(|at| future(at, facts.now)).unwrap_or_default();
     let said = job.last_error.as_ref().map(|error| format!(" ({error})")).unwrap_or_default();
     format!(
-        "Waits for the credential {resource}, which was refused to the attempt of {since}{said}; \
-         it goes on when the credential is renewed, and looks by itself after {by_itself}"
+        "Waits until {resource} is opened, which was refused to the attempt of {since}{said}; it looks \
+         by itself after {by_itself}"
     )
 }
 

@@ -113,6 +113,8 @@ pub struct Collection {
     pub paused_by: Option<String>,
     /// Whether the engine paused it by itself.
     pub auto_paused: bool,
+    /// The resource whose opening lets it go on by itself, if it waits for one.
+    pub paused_for: Option<String>,
     /// When it goes on by itself.
     pub resume_at: Option<DateTime<Utc>>,
     /// What last went wrong.
@@ -244,7 +246,7 @@ pub async fn by_id(
         select id, collection_id, name, workflow_version_id, instance_id, user_id, kind, grain, period_start,
             period_end, target_weeks, timezone, lag_days, week_starts_on, parameters, max_attempts_per_week,
             status, feed_order, max_queued_weeks, max_failed_weeks, max_failed_percent, failures,
-            pause_reason, paused_at, paused_by, auto_paused, resume_at, last_error, started_at, finished_at,
+            pause_reason, paused_at, paused_by, auto_paused, paused_for, resume_at, last_error, started_at, finished_at,
             created_at
         from report_data_collections
         where id = $1",
@@ -264,7 +266,7 @@ pub async fn by_collection_id(
         select id, collection_id, name, workflow_version_id, instance_id, user_id, kind, grain, period_start,
             period_end, target_weeks, timezone, lag_days, week_starts_on, parameters, max_attempts_per_week,
             status, feed_order, max_queued_weeks, max_failed_weeks, max_failed_percent, failures,
-            pause_reason, paused_at, paused_by, auto_paused, resume_at, last_error, started_at, finished_at,
+            pause_reason, paused_at, paused_by, auto_paused, paused_for, resume_at, last_error, started_at, finished_at,
             created_at
         from report_data_collections
         where collection_id = $1",
@@ -281,7 +283,7 @@ pub async fn list(db: impl PgExecutor<'_>, limit: i64) -> Result<Vec<Collection>
         select id, collection_id, name, workflow_version_id, instance_id, user_id, kind, grain, period_start,
             period_end, target_weeks, timezone, lag_days, week_starts_on, parameters, max_attempts_per_week,
             status, feed_order, max_queued_weeks, max_failed_weeks, max_failed_percent, failures,
-            pause_reason, paused_at, paused_by, auto_paused, resume_at, last_error, started_at, finished_at,
+            pause_reason, paused_at, paused_by, auto_paused, paused_for, resume_at, last_error, started_at, finished_at,
             created_at
         from report_data_collections
         order by created_at desc, id desc

@@ -83,6 +83,10 @@ pub struct Credential {
     pub token_state: TokenState,
     /// What Amazon said when it stopped working.
     pub token_error: Option<String>,
+    /// How many access tokens in a row were refused soon after they were bought.
+    pub refused_young: i32,
+    /// Seconds since the last refresh by the store's clock; none before the first.
+    pub seconds_since_refresh: Option<i64>,
 }
 
 /// The user's access token; none when the user has never been authorised.
@@ -184,7 +188,9 @@ pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Credential>, sqlx::Erro
     sqlx::query_as(
         r"-- credentials_list
         select user_id, region, lwa_client_id, refresh_token_encrypted, access_token_encrypted,
-            access_token_expires_at, token_state, token_error
+            access_token_expires_at, token_state, token_error, refused_young,
+            floor(extract(epoch from (select engine.now()) - token_refreshed_at))::bigint
+                as seconds_since_refresh
         from lwa_credentials
         order by user_id",
     )
