@@ -159,16 +159,18 @@ impl RefreshToken {
                     CONFIRMED_AFTER,
                 );
                 let state = TokenState::NeedsReauth;
+                let mut again_in = try_again_in(attempt.snoozes());
                 match refused.await? {
                     Refused::Renewed => return Ok(Outcome::Snooze(Duration::ZERO)),
-                    Refused::Unconfirmed => {}
+                    // No pause leads past the moment in which it can be believed.
+                    Refused::Unconfirmed { left } => again_in = again_in.min(left),
                     Refused::Stopped => tell(&mut transaction, &[user], state, &said).await?,
                     Refused::StoppedBefore => {
                         pause(&mut transaction, &[user], state, &said).await?;
                     }
                 }
                 transaction.commit().await?;
-                Ok(Outcome::Snooze(try_again_in(attempt.snoozes())))
+                Ok(Outcome::Snooze(again_in))
             }
             TokenClass::InvalidClient => {
                 let said = error.without_request().to_string();

@@ -228,6 +228,40 @@ async fn a_grant_that_is_refused_once_by_mistake_alarms_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_grant_is_believed_after_ten_minutes_however_the_pauses_between_tries_grow() {
+    let site = Site::new(quick()).await;
+    site.amc.revoke(&site.refresh_token(), None);
+    site.backfill(1).await;
+    let working = site.work();
+    let stopped = "select count(*) from lwa_credentials where token_state = 'needs_reauth'";
+    eventually("a person has to act", async || {
+        // Nobody looks before its time.
+        sqlx::query(
+            "with next as (
+                select run_at, pg_notify('engine_wake', queue) from engine.jobs
+                where kind = 'refresh_token' and state = 'waiting' and snoozes > 0
+            )
+            update engine.clock set moved_by = moved_by + greatest(
+                interval '0', (select run_at from next) - engine.now()
+            )
+            where exists (select from next)
+                and exists (select from lwa_credentials where token_state = 'active')",
+        )
+        .execute(site.db.pool())
+        .await
+        .expect("the clock moves");
+        site.count(stopped).await > 0
+    })
+    .await;
+    let waited =
+        "select extract(epoch from engine.now() - grant_refused_at)::bigint from lwa_credentials";
+    let waited = site.count(waited).await;
+    assert!((600..660).contains(&waited), "{waited} s");
+    assert_eq!(site.refreshes().refused, 7, "at once, and after 15, 30, 60, 120, 240 and 135 s");
+    working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_tokens_that_amc_refuses_at_once_are_bought_ever_more_seldom() {
     let site = Site::new(quick()).await;
     let refused =

@@ -89,7 +89,10 @@ pub enum Refused {
     /// Nothing: the user has logged in again meanwhile. Nothing was written.
     Renewed,
     /// It may be a mistake: it is looked at again.
-    Unconfirmed,
+    Unconfirmed {
+        /// So long from now a refusal stops the credential.
+        left: Duration,
+    },
     /// The user has to log in again.
     Stopped,
     /// The same, and that was known before.
@@ -105,7 +108,7 @@ pub async fn refuse(
     error: &str,
     confirmed_after: Duration,
 ) -> Result<Refused, sqlx::Error> {
-    let stopped: Option<(bool, bool)> = sqlx::query_as(
+    let stopped: Option<(bool, bool, f64)> = sqlx::query_as(
         r"-- credentials_refuse
         with was as (
             select user_id, token_state
@@ -124,7 +127,8 @@ pub async fn refuse(
             token_error = $3
         from was, (select engine.now() as now) as clock
         where credential.user_id = was.user_id
-        returning was.token_state = 'needs_reauth', credential.token_state = 'needs_reauth'",
+        returning was.token_state = 'needs_reauth', credential.token_state = 'needs_reauth',
+            extract(epoch from grant_refused_at + make_interval(secs => $4) - clock.now)::float8",
     )
     .bind(user)
     .bind(generation_expected)
@@ -134,9 +138,11 @@ pub async fn refuse(
     .await?;
     Ok(match stopped {
         None => Refused::Renewed,
-        Some((true, _)) => Refused::StoppedBefore,
-        Some((false, true)) => Refused::Stopped,
-        Some((false, false)) => Refused::Unconfirmed,
+        Some((true, _, _)) => Refused::StoppedBefore,
+        Some((false, true, _)) => Refused::Stopped,
+        Some((false, false, left)) => {
+            Refused::Unconfirmed { left: Duration::try_from_secs_f64(left).unwrap_or_default() }
+        }
     })
 }
 
@@ -265,23 +271,19 @@ mod tests {
     async fn a_refusal_stops_a_credential_only_when_it_is_repeated_after_a_while() {
         let house = authorised().await;
         let (db, user, minutes) = (house.db(), house.user, Duration::from_mins(10));
-        assert_eq!(
-            refuse(db, user, 0, "invalid_grant", minutes).await.unwrap(),
-            Refused::Unconfirmed
-        );
+        let left =
+            async |generation| match refuse(db, user, generation, "invalid_grant", minutes).await {
+                Ok(Refused::Unconfirmed { left }) => left,
+                other => panic!("{other:?}"),
+            };
+        assert_eq!(left(0).await, minutes);
         house.database.advance_clock(Duration::from_mins(9)).await;
-        assert_eq!(
-            refuse(db, user, 0, "invalid_grant", minutes).await.unwrap(),
-            Refused::Unconfirmed
-        );
+        assert!(left(0).await <= Duration::from_mins(1), "it is known when it can be believed");
         assert_eq!(token(&house).await.state, TokenState::Active);
         // One good answer between them, and the first refusal was a mistake.
         store_refreshed(db, user, 0, &sealed("good"), HOUR, None, 0).await.unwrap();
         house.database.advance_clock(Duration::from_mins(9)).await;
-        assert_eq!(
-            refuse(db, user, 1, "invalid_grant", minutes).await.unwrap(),
-            Refused::Unconfirmed
-        );
+        assert_eq!(left(1).await, minutes);
         house.database.advance_clock(minutes).await;
         assert_eq!(refuse(db, user, 1, "invalid_grant", minutes).await.unwrap(), Refused::Stopped);
         assert_eq!(token(&house).await.state, TokenState::NeedsReauth);
