@@ -8,6 +8,9 @@ use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use fernet::Fernet;
 
+/// What `check` and `rotate` say last.
+const OLDER: &str = "an older key is needed for";
+
 /// Makes, checks and rotates the keys that encrypt secrets at rest.
 #[derive(Debug, Subcommand)]
 pub enum Keys {
@@ -62,7 +65,7 @@ impl Check {
             output::json(&sealing)?;
         } else {
             tell("the first key alone opens", &sealing, |one| one.newest)?;
-            tell("an older key is needed for", &sealing, |one| one.older)?;
+            tell(OLDER, &sealing, |one| one.older)?;
         }
         all_open(&sealing)
     }
@@ -77,17 +80,22 @@ impl Rotate {
             output::json(&done)?;
         } else {
             tell("encrypted anew:", &done, |one| one.older)?;
-            tell("encrypted with the first key already:", &done, |one| one.newest)?;
+            if !done.said(|one| one.newest).is_empty() {
+                tell("encrypted with the first key already:", &done, |one| one.newest)?;
+            }
         }
         all_open(&done)?;
         // Processes whose first key is still the old one may have stored something meanwhile.
         let left = rotation::look(&db, &keys).await?;
-        let left = left.said(|one| one.older);
-        if !left.is_empty() {
+        let needed = left.said(|one| one.older);
+        if !needed.is_empty() {
             bail!(
-                "an older key is needed again for {left}: a process still encrypts with it; restart \
+                "an older key is needed again for {needed}: a process still encrypts with it; restart \
                  it with the new key in front, and run this once more"
             );
+        }
+        if !self.json {
+            tell(OLDER, &left, |one| one.older)?;
         }
         Ok(())
     }
