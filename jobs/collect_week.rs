@@ -159,8 +159,8 @@ impl CollectWeek {
                 let message = format!("cancelled at AMC: {why}");
                 self.end(tools, attempt, week, (WeekStatus::Cancelled, &message)).await
             }
-            status if hopeless || spent >= week.max_attempts_per_week => {
-                let message = format!("{status} after {spent} executions: {why}");
+            _ if hopeless || spent >= week.max_attempts_per_week => {
+                let message = owner::given_up(execution, spent.into());
                 self.end(tools, attempt, week, (WeekStatus::Failed, &message)).await
             }
             _ => self.begin(tools, attempt, week).await,

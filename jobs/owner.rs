@@ -12,6 +12,7 @@ use super::run_schedule::{self, RunSchedule};
 use super::submit_execution::{SubmitExecution, resources_of};
 use super::{fetch_result, poll_status, submit_execution};
 use crate::metrics;
+use crate::plural::counted;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue, Share};
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, Trouble};
 use crate::store::runs::RunStatus;
@@ -309,6 +310,16 @@ pub async fn give_up(
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;
     Ok(outcome)
+}
+
+/// Why nothing more is tried for the same purpose after so many executions, of which this is the last.
+pub fn given_up(execution: &Execution, spent: i64) -> String {
+    let (status, why) = (execution.status, execution.error_message.as_deref());
+    let why = why.unwrap_or("no reason was given");
+    if spent == 1 && execution.submit_started_at.is_none() {
+        return format!("{status}, and nothing was sent: {why}");
+    }
+    format!("{status} after {}: {why}", counted(spent, "execution", "executions"))
 }
 
 fn pause_after(attempt: i32) -> Duration {

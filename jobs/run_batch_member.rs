@@ -222,7 +222,7 @@ async fn try_again(
         {
             return begin(tools, attempt, member).await;
         }
-        ended => (WeekStatus::Failed, format!("{ended} after {spent} executions: {why}")),
+        _ => (WeekStatus::Failed, owner::given_up(execution, spent.into())),
     };
     let mut transaction = crate::transaction::begin(&tools.db).await?;
     batches::lock_of_member(&mut *transaction, member.id).await?;

@@ -361,7 +361,7 @@ async fn try_again(
         {
             return begin(tools, attempt, run).await;
         }
-        ended => (RunStatus::Failed, Some(format!("{ended} after {spent} executions: {why}"))),
+        _ => (RunStatus::Failed, Some(owner::given_up(execution, spent))),
     };
     let mut transaction = crate::transaction::begin(&tools.db).await?;
     finish(&tools.queue, &mut transaction, run.id, status, why.as_deref()).await?;

@@ -186,7 +186,8 @@ impl Unblock {
         if self.json {
             return output::json(&json!({"instance_id": name, "weeks_started_again": begun}));
         }
-        eprintln!("Started again on {name}: {}.", counted(begun, "blocked week", "blocked weeks"));
+        let (one, many) = ("week, schedule or backfill", "weeks, schedules and backfills");
+        eprintln!("Started again on {name}, having waited: {}.", counted(begun, one, many));
         Ok(())
     }
 }

@@ -76,26 +76,30 @@ pub(super) fn folder_or_url(text: &str) -> Parsed<Url> {
 
 /// A number with its unit: `500ms`, `30s`, `5m`, `12h`, `30d`.
 pub fn duration(text: &str) -> Parsed<Duration> {
-    with_unit(text, &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)])
-        .map(Duration::from_millis)
-        .ok_or_else(|| {
-            "is not a duration: write a number and ms, s, m, h or d, as in 30s or 5m".to_owned()
-        })
+    let units = [("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let wrong = "is not a duration: write a number and ms, s, m, h or d, as in 30s or 5m";
+    with_unit(text, &units, wrong).map(Duration::from_millis)
 }
 
 /// Bytes, as a number with its unit: `512B`, `64KiB`, `64MiB`, `2GiB`.
 pub(super) fn size(text: &str) -> Parsed<u64> {
-    with_unit(text, &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)]).ok_or_else(
-        || "is not a size: write a number and B, KiB, MiB or GiB, as in 64MiB".to_owned(),
-    )
+    let units = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let wrong = "is not a size: write a number and B, KiB, MiB or GiB, as in 64MiB";
+    with_unit(text, &units, wrong)
 }
 
-/// A positive whole number times its unit.
-fn with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let digits = text.find(|letter: char| !letter.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim())?;
-    number.parse::<u64>().ok()?.checked_mul(*factor).filter(|value| *value > 0)
+/// A positive whole number times its unit; `wrong` is said of what is none.
+fn with_unit(text: &str, units: &[(&str, u64)], wrong: &str) -> Parsed<u64> {
+    let read = || {
+        let digits = text.find(|letter: char| !letter.is_ascii_digit())?;
+        let (number, unit) = text.split_at(digits);
+        let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim())?;
+        number.parse::<u64>().ok()?.checked_mul(*factor)
+    };
+    match read() {
+        Some(0) => Err("is too small: write a number above 0".to_owned()),
+        read => read.ok_or_else(|| wrong.to_owned()),
+    }
 }
 
 /// A whole number above zero.
@@ -175,6 +179,13 @@ mod tests {
         }
         for text in ["", "64", "64MB", "0B", "99999999999999999GiB"] {
             assert!(size(text).is_err(), "{text:?} passed for a size");
+        }
+    }
+
+    #[test]
+    fn nothing_is_too_small_and_not_misspelt() {
+        for read in [duration("0s").map(drop), duration("0d").map(drop), size("0MiB").map(drop)] {
+            assert_eq!(read, Err("is too small: write a number above 0".to_owned()));
         }
     }
 

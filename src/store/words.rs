@@ -6,12 +6,10 @@ use serde::{Deserialize, Serialize};
 
 /// A text that is none of an enum's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no {name}: use one of {words}")]
+#[error("{text:?} is none of {words}")]
 pub struct UnknownWord {
     /// The text.
     pub text: String,
-    /// The enum's name in the database.
-    pub name: &'static str,
     /// The words it has, separated by commas.
     pub words: String,
 }
@@ -62,7 +60,6 @@ macro_rules! words {
                 Self::ALL.iter().copied().find(|word| word.as_str() == text).ok_or_else(|| {
                     $crate::store::words::UnknownWord {
                         text: text.to_owned(),
-                        name: $type_name,
                         words: Self::ALL.iter().map(|word| word.as_str()).collect::<Vec<_>>().join(", "),
                     }
                 })
@@ -134,7 +131,7 @@ mod tests {
     #[test]
     fn an_unknown_word_is_answered_with_the_known_ones() {
         let error = "us-east-1".parse::<Region>().unwrap_err();
-        assert_eq!(error.to_string(), r#""us-east-1" is no amc_region: use one of na, eu, fe"#);
+        assert_eq!(error.to_string(), r#""us-east-1" is none of na, eu, fe"#);
     }
 
     #[test]

@@ -188,7 +188,7 @@ impl Tools {
     /// A stored secret, in clear.
     pub fn unseal(&self, sealed: &Sealed) -> anyhow::Result<SecretString> {
         let clear = self.keys.decrypt(sealed.as_str()).map_err(|_| {
-            anyhow!("no key in RECOMAMP_ENCRYPTION_KEYS opens the stored token: add the key it was stored with")
+            anyhow!("no key in RECOMAMP_ENCRYPTION_KEYS opens the stored secret: add the key it was stored with")
         })?;
         Ok(SecretString::from(String::from_utf8(clear)?))
     }

@@ -27,6 +27,7 @@ async fn a_typing_error_costs_one_dry_run_and_not_an_execution_for_each_week() {
     let why =
         site.text("select string_agg(distinct error_message, '|') from report_data_weeks").await;
     assert!(why.contains("Object 'no_such_table' not found") && !why.contains('|'), "{why}");
+    assert!(why.starts_with("failed, and nothing was sent: "), "{why}");
     let event = site.text("select reason from events where entity = 'workflow_version'").await;
     assert!(event.contains("no_such_table"), "{event}");
 }

@@ -155,6 +155,8 @@ async fn a_query_that_does_not_compile_fails_its_run_at_once() {
     let working = house.work();
     assert_eq!(house.run_times("monday", 1).await, [Failed]);
     assert_eq!(house.count("select count(*) from workflow_executions").await, 1);
+    let why = house.text("select reason from events where entity = 'schedule_run'").await;
+    assert!(why.starts_with("failed after 1 execution: "), "{why}");
     working.stop().await;
 }
 
