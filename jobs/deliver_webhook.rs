@@ -9,9 +9,11 @@ use crate::store::webhooks::{self, Delivery, DeliveryState, Tried, WebhookFormat
 use crate::tools::Tools;
 use crate::webhooks::message;
 use crate::webhooks::send::Message;
+use chrono::{DateTime, Utc};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use url::Url;
 
@@ -59,6 +61,23 @@ impl Job for DeliverWebhook {
 /// The job that sends this.
 pub fn job(delivery_id: DeliveryId) -> Result<NewJob, crate::queue::Error> {
     NewJob::of(&DeliverWebhook { delivery_id })
+}
+
+/// When those of these that are to be told once more are tried next.
+pub async fn next_tries(
+    connection: &mut PgConnection,
+    deliveries: &[DeliveryId],
+) -> Result<HashMap<DeliveryId, DateTime<Utc>>, sqlx::Error> {
+    let next: Vec<(DeliveryId, DateTime<Utc>)> = sqlx::query_as(
+        "-- deliveries_next_tries
+        select delivery, run_at
+        from unnest($1::uuid[]) as delivery
+        join engine.jobs on unique_key = 'deliver_webhook:' || delivery and state = 'waiting'",
+    )
+    .bind(deliveries)
+    .fetch_all(connection)
+    .await?;
+    Ok(next.into_iter().collect())
 }
 
 /// What is to be told and that no job works on, the oldest first: what has just been noted, and should
@@ -141,8 +160,7 @@ impl DeliverWebhook {
 }
 
 async fn disable(connection: &mut PgConnection, delivery: &Delivery) -> Result<(), sqlx::Error> {
-    let why = "the receiver answered 410: it wants no more";
-    if !webhooks::disable(&mut *connection, delivery.webhook_id, Some(why)).await? {
+    if !webhooks::disable(&mut *connection, delivery.webhook_id, Some(webhooks::GONE)).await? {
         return Ok(());
     }
     let event = NewEvent {
@@ -151,7 +169,7 @@ async fn disable(connection: &mut PgConnection, delivery: &Delivery) -> Result<(
         from_status: Some(WebhookState::Active.as_str()),
         to_status: Some(WebhookState::Disabled.as_str()),
         actor: DeliverWebhook::KIND,
-        reason: Some(why),
+        reason: Some(webhooks::GONE),
         detail: &serde_json::json!({}),
     };
     events::append(connection, &event).await

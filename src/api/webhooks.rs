@@ -5,9 +5,9 @@ use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
 use crate::given;
-use crate::register::webhooks::{self, NewWebhook, event};
+use crate::register::webhooks::{self, Line, NewWebhook, event};
 use crate::store::WebhookId;
-use crate::store::webhooks::{self as store, Logged, Webhook, WebhookFormat};
+use crate::store::webhooks::{self as store, Webhook, WebhookFormat};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
@@ -29,7 +29,7 @@ type Id = Result<Path<String>, PathRejection>;
 pub struct Shown {
     #[serde(flatten)]
     webhook: Webhook,
-    deliveries: Vec<Logged>,
+    deliveries: Vec<Line>,
 }
 
 /// Every webhook.
@@ -73,12 +73,11 @@ pub async fn deliveries(
     State(api): State<Api>,
     id: Id,
     query: Given,
-) -> Result<Json<Vec<Logged>>, Problem> {
+) -> Result<Json<Vec<Line>>, Problem> {
     let (id, mut parameters) = (read_id(id)?, Parameters::of(query)?);
     let limit = parameters.limit()?;
     parameters.end()?;
-    webhooks::find(&mut *api.db.acquire().await?, id).await?;
-    Ok(Json(store::log(&api.db, id, limit).await?))
+    Ok(Json(webhooks::log(&mut *api.db.acquire().await?, id, limit).await?))
 }
 
 /// Sends a test event: 202 and the delivery's id.
@@ -132,8 +131,9 @@ pub async fn remove(State(api): State<Api>, id: Id) -> Result<StatusCode, Proble
 }
 
 async fn shown(api: &Api, id: WebhookId) -> Result<Shown, Problem> {
-    let webhook = webhooks::find(&mut *api.db.acquire().await?, id).await?;
-    Ok(Shown { webhook, deliveries: store::log(&api.db, id, LINES).await? })
+    let mut connection = api.db.acquire().await?;
+    let webhook = webhooks::find(&mut connection, id).await?;
+    Ok(Shown { webhook, deliveries: webhooks::log(&mut connection, id, LINES).await? })
 }
 
 async fn set(api: &Api, id: WebhookId, why: Option<&str>) -> Result<Json<Shown>, Problem> {

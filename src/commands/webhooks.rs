@@ -4,9 +4,9 @@ use super::{connect, input, output, wrong};
 use crate::config::{self, Database, Keys};
 use crate::given;
 use crate::queue::Queue;
-use crate::register::webhooks::{self, NewWebhook, event};
+use crate::register::webhooks::{self, Line, NewWebhook, event};
 use crate::store::WebhookId;
-use crate::store::webhooks::{self as store, Logged, Webhook, WebhookFormat};
+use crate::store::webhooks::{self as store, Webhook, WebhookFormat};
 use crate::telemetry::Mode;
 use crate::webhooks::Allowed;
 use anyhow::{Context, Result};
@@ -96,6 +96,7 @@ pub struct List {
 )]
 pub struct Disable {
     /// The webhook's id.
+    #[arg(value_parser = id)]
     id: WebhookId,
     /// Why, in a sentence for whoever finds it.
     #[arg(long, alias = "reason", value_parser = given::reason)]
@@ -106,6 +107,7 @@ pub struct Disable {
 #[derive(Debug, Args)]
 pub struct Named {
     /// The webhook's id.
+    #[arg(value_parser = id)]
     id: WebhookId,
 }
 
@@ -113,6 +115,7 @@ pub struct Named {
 #[derive(Debug, Args)]
 pub struct One {
     /// The webhook's id.
+    #[arg(value_parser = id)]
     id: WebhookId,
     /// Print JSON.
     #[arg(long)]
@@ -151,8 +154,8 @@ impl Webhooks {
                 Ok(())
             }
             Self::Deliveries(one) => {
-                known(&db, one.id).await?;
-                log(store::log(&db, one.id, LINES).await?, one.json)
+                let lines = webhooks::log(&mut *db.acquire().await?, one.id, LINES).await?;
+                log(lines, one.json)
             }
         }
     }
@@ -185,9 +188,9 @@ impl Add {
     }
 }
 
-async fn known(db: &PgPool, id: WebhookId) -> Result<Webhook> {
-    let mut connection = db.acquire().await?;
-    Ok(webhooks::find(&mut connection, id).await?)
+fn id(text: &str) -> given::Given<WebhookId> {
+    let wrong = "is no id: give the UUID that `recomamp webhooks list` shows";
+    text.parse().map_err(|_| wrong.to_owned())
 }
 
 async fn disable(db: &PgPool, id: WebhookId, why: Option<&str>) -> Result<()> {
@@ -210,8 +213,9 @@ fn cells(row: Webhook) -> [String; 6] {
 }
 
 async fn show(db: &PgPool, one: &One) -> Result<()> {
-    let webhook = known(db, one.id).await?;
-    let lines = store::log(db, one.id, LINES).await?;
+    let mut connection = db.acquire().await?;
+    let webhook = webhooks::find(&mut connection, one.id).await?;
+    let lines = webhooks::log(&mut connection, one.id, LINES).await?;
     if one.json {
         return output::json(&json!({"webhook": webhook, "deliveries": lines}));
     }
@@ -232,21 +236,25 @@ async fn test(db: &PgPool, one: &One) -> Result<()> {
     Ok(())
 }
 
-fn log(lines: Vec<Logged>, json: bool) -> Result<()> {
+fn log(lines: Vec<Line>, json: bool) -> Result<()> {
     if json {
         return output::json(&lines);
     }
-    let rows = lines.into_iter().map(|line| {
+    let rows = lines.into_iter().map(|Line { logged: line, next_try_at }| {
         let number = |number: Option<i64>| number.map(|n| n.to_string()).unwrap_or_default();
         [
-            line.at.to_rfc3339(),
+            output::time(line.at),
             line.event,
             line.state.to_string(),
             number(line.attempt.map(i64::from)),
+            output::time_if(line.tried_at),
             number(line.status.map(i64::from)),
             number(line.duration_ms),
+            output::time_if(next_try_at),
             line.error.unwrap_or_default(),
         ]
     });
-    output::table(["AT", "EVENT", "STATE", "ATTEMPT", "STATUS", "MS", "TROUBLE"], rows)
+    let headings =
+        ["AT", "EVENT", "STATE", "ATTEMPT", "TRIED AT", "STATUS", "MS", "NEXT TRY", "TROUBLE"];
+    output::table(headings, rows)
 }

@@ -4,10 +4,12 @@ use super::{RegisterError, tokens};
 use crate::config::Keys;
 use crate::jobs::deliver_webhook;
 use crate::queue::Queue;
-use crate::store::webhooks::{self, Webhook, WebhookFormat};
+use crate::store::webhooks::{self, DeliveryState, Logged, Webhook, WebhookFormat};
 use crate::store::{DeliveryId, WebhookId};
 use crate::webhooks::{Allowed, message, sign};
+use chrono::{DateTime, Utc};
 use secrecy::SecretString;
+use serde::Serialize;
 use serde_json::json;
 use sqlx::PgConnection;
 use url::Url;
@@ -68,6 +70,32 @@ pub async fn add(
     Ok((id, signs))
 }
 
+/// A line of a webhook's log, and when it is tried next if it is.
+#[derive(Debug, Serialize)]
+pub struct Line {
+    /// The line.
+    #[serde(flatten)]
+    pub logged: Logged,
+    /// When this is told once more, if it is still to be.
+    pub next_try_at: Option<DateTime<Utc>>,
+}
+
+/// The newest lines of a webhook's log.
+pub async fn log(
+    connection: &mut PgConnection,
+    webhook: WebhookId,
+    limit: i64,
+) -> Result<Vec<Line>, RegisterError> {
+    find(connection, webhook).await?;
+    let lines = webhooks::log(&mut *connection, webhook, limit).await?;
+    let pending = lines.iter().filter(|line| line.state == DeliveryState::Pending);
+    let pending: Vec<DeliveryId> = pending.map(|line| line.id).collect();
+    let mut next = deliver_webhook::next_tries(connection, &pending).await?;
+    // The newest attempt of a telling stands before its others, and the next one follows that.
+    let told = |logged: Logged| Line { next_try_at: next.remove(&logged.id), logged };
+    Ok(lines.into_iter().map(told).collect())
+}
+
 /// Sends a webhook a test event, for this reason.
 pub async fn test(
     transaction: &mut PgConnection,
@@ -75,14 +103,19 @@ pub async fn test(
     webhook: WebhookId,
     reason: &str,
 ) -> Result<DeliveryId, RegisterError> {
-    find(transaction, webhook).await?;
     let data = json!({"reason": reason});
-    let delivery = webhooks::test(&mut *transaction, webhook, &data).await?;
+    let Some(delivery) = webhooks::test(&mut *transaction, webhook, &data).await? else {
+        let why = find(transaction, webhook).await?.why.unwrap_or_default();
+        return Err(RegisterError::Refused(format!(
+            "webhook {webhook} is disabled ({why}): run `recomamp webhooks enable {webhook}` first"
+        )));
+    };
     queue.enqueue(transaction, &[deliver_webhook::job(delivery)?]).await?;
     Ok(delivery)
 }
 
-/// Tells a webhook nothing more, for this reason; none tells it again from now on.
+/// Tells a webhook nothing more, for this reason, and drops what it was still to be told; no reason tells it
+/// again from now on.
 pub async fn disable(
     transaction: &mut PgConnection,
     webhook: WebhookId,

@@ -2,6 +2,10 @@
 //!
 //! Deliveries are written by the database, in the transaction of the event that they tell of.
 
+mod standing;
+
+pub use standing::{Standing, standing};
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{FromRow, PgExecutor};
@@ -20,6 +24,9 @@ words! {
         Slack = "slack",
     }
 }
+
+/// Why a webhook is disabled whose receiver has said so itself.
+pub const GONE: &str = "the receiver answered 410: it wants no more";
 
 words! {
     /// Whether a webhook is told anything.
@@ -171,8 +178,8 @@ pub async fn by_id(
     .await
 }
 
-/// Tells a webhook nothing more, for this reason, and drops what it was still to be told; `None` tells
-/// it again from now on. False when it stood so already.
+/// Tells a webhook nothing more, for this reason, and drops what it was still to be told, also when it was
+/// disabled before; `None` tells it again from now on. False when it stood so already.
 pub async fn disable(
     db: impl PgExecutor<'_>,
     webhook: WebhookId,
@@ -193,7 +200,7 @@ pub async fn disable(
             set state = 'dropped', ended_at = (select engine.now())
             where state = 'pending'
               and $2::text is not null
-              and webhook_id in (select id from changed)
+              and webhook_id = $1
             returning id
         )
         select count(*) + 0 * (select count(*) from dropped) from changed",
@@ -217,21 +224,25 @@ pub async fn remove(db: impl PgExecutor<'_>, webhook: WebhookId) -> Result<bool,
     Ok(done.rows_affected() == 1)
 }
 
-/// Something that a webhook is to be told because a person wants to see it arrive.
+/// Something that a webhook is to be told because a person wants to see it arrive; none when there is no
+/// such webhook, or it is told nothing. Who disables it meanwhile waits, and then drops this too.
 pub async fn test(
     db: impl PgExecutor<'_>,
     webhook: WebhookId,
     data: &Value,
-) -> Result<DeliveryId, sqlx::Error> {
+) -> Result<Option<DeliveryId>, sqlx::Error> {
     sqlx::query_scalar(
         r"-- webhooks_test
+        with told as (
+            select id from webhooks where id = $1 and state = 'active' for share
+        )
         insert into webhook_deliveries (webhook_id, event, at, data)
-        values ($1, 'test', (select engine.now()), $2)
+        select id, 'test', (select engine.now()), $2 from told
         returning id",
     )
     .bind(webhook)
     .bind(data)
-    .fetch_one(db)
+    .fetch_optional(db)
     .await
 }
 

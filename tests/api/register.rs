@@ -281,8 +281,26 @@ async fn a_webhook_is_added_with_a_secret_that_is_shown_once() {
     let log: Value =
         served.get(&format!("{location}/deliveries?limit=5")).await.json().await.expect("JSON");
     assert_eq!(log[0]["id"], sent["delivery"]);
-    let disabled = post(&served, &format!("{location}/disable"), &json!({"why": "it moves"})).await;
-    assert_eq!(done(disabled, StatusCode::OK).await["state"], "disabled");
+    let next = log[0]["next_try_at"].as_str();
+    assert!(next.is_some() && log[0]["tried_at"].is_null(), "{log}");
+    let pending = "select count(*) from webhook_deliveries where state = 'pending'";
+    for _ in 0..2 {
+        assert_eq!(served.site.count(pending).await, 1);
+        let why = json!({"why": "it moves"});
+        let disabled = post(&served, &format!("{location}/disable"), &why).await;
+        assert_eq!(done(disabled, StatusCode::OK).await["state"], "disabled");
+        assert_eq!(served.site.count(pending).await, 0, "also when it was disabled before");
+        served.site.execute("update webhook_deliveries set state = 'pending'").await;
+    }
+    served.site.execute("update webhook_deliveries set state = 'dropped'").await;
+    let refused = post(&served, &format!("{location}/test"), &json!({})).await;
+    let refused = problem(refused, StatusCode::CONFLICT).await;
+    assert!(
+        refused["detail"].as_str().is_some_and(|said| said.ends_with("(it moves)")),
+        "{refused}"
+    );
+    assert!(refused["remedy"].as_str().is_some_and(|said| said.contains("webhooks enable")));
+    assert_eq!(served.site.count(pending).await, 0, "nothing is left to be sent");
     let enabled = post(&served, &format!("{location}/enable"), &json!({})).await;
     assert_eq!(done(enabled, StatusCode::OK).await["state"], "active");
     let removed = served.http.delete(served.url(&location)).send().await.expect("an answer");

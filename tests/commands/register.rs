@@ -293,6 +293,37 @@ async fn tokens_that_waited_for_a_corrected_client_secret_are_tried_again() {
 }
 
 #[tokio::test]
+async fn every_attempt_to_tell_a_webhook_is_shown_with_its_own_time_and_the_next_one() {
+    let site = Site::furnished().await;
+    let added = site.json("webhooks add --url https://hooks.example.com/ --json").await;
+    let id = added["id"].as_str().expect("an id");
+    done(site.run(&format!("webhooks test {id}")).await);
+    site.execute("update engine.jobs set run_at = '2031-01-01T00:05:00Z', due = false").await;
+    site.execute(
+        "insert into webhook_attempts (delivery_id, attempt, at, status, duration_ms, error)
+        select id, attempt, '2031-01-01T00:00:00Z'::timestamptz + make_interval(secs => attempt), 503, 7, 'no'
+        from webhook_deliveries, generate_series(1, 2) as attempt",
+    )
+    .await;
+    let told = done(site.run(&format!("webhooks deliveries {id}")).await).stdout;
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].contains("TRIED AT") && lines[0].contains("NEXT TRY"), "{told}");
+    assert!(lines[1].contains("2031-01-01 00:00:02Z") && lines[1].contains("2031-01-01 00:05:00Z"));
+    assert!(lines[2].contains("2031-01-01 00:00:01Z") && !lines[2].contains("00:05:00Z"), "{told}");
+
+    done(site.program(&["webhooks", "disable", id, "--why", "it moves"]).run().await);
+    let test = site.run(&format!("webhooks test {id}")).await;
+    let message = refused(&test, 1);
+    assert!(message.ends_with(&format!("run `recomamp webhooks enable {id}` first")), "{message}");
+    let shown = site.run("webhooks show zzz").await;
+    assert_eq!(shown.status.code(), Some(2));
+    assert!(
+        shown.stderr.contains("give the UUID that `recomamp webhooks list` shows"),
+        "{shown:?}"
+    );
+}
+
+#[tokio::test]
 async fn an_instance_that_is_unblocked_takes_up_its_weeks_again() {
     let site = Site::furnished().await;
     done(site.run("backfill --workflow campaigns --weeks 3").await);

@@ -109,6 +109,7 @@ async fn what_was_given_wrong_ends_with_2_and_what_is_refused_as_things_stand_wi
         ),
         ("workflows update campaigns --sql-file /no/such/file", 2),
         ("webhooks add --url http://hooks.example.com/", 2),
+        ("webhooks show zzz", 2),
         ("gates pause misspelt: --why x", 2),
         // There is nothing of the name, it is there already, it is not so: look.
         ("backfill --workflow nothing", 1),
