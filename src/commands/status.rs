@@ -175,7 +175,7 @@ impl Overview {
                 late,
             ]
         });
-        output::table(["QUEUE", "JOB", "STATE", "COUNT", "NO CREDENTIAL", "OLDEST DUE"], rows)
+        output::table(["QUEUE", "JOB", "STATE", "COUNT", "NOT LET IN", "OLDEST DUE"], rows)
     }
 
     fn print_resources(&self) -> Result<()> {
@@ -188,7 +188,7 @@ impl Overview {
             return Ok(());
         }
         output::line("")?;
-        output::table(["CREDENTIAL", "JOBS WAITING"], rows)
+        output::table(["NOT OPEN", "JOBS WAITING"], rows)
     }
 
     fn print_sessions(&self) -> Result<()> {

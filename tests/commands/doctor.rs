@@ -114,7 +114,8 @@ async fn what_no_key_opens_is_told_by_what_it_is_and_a_refusal_that_is_not_yet_b
     let both = format!("{other_key},{}", super::KEY);
     let rotate = ["keys", "rotate"];
     let rotated = site.program(&rotate).env("RECOMAMP_ENCRYPTION_KEYS", &both).run().await;
-    assert!(done(rotated).stdout.starts_with(&format!("encrypted anew: {all}")));
+    let rotated = done(rotated).stdout;
+    assert_eq!(rotated, format!("encrypted anew: {all}\nan older key is needed for nothing"));
 
     site.execute("update lwa_credentials set grant_refused_at = engine.now(), token_error = 'invalid_grant: x'")
         .await;
@@ -183,6 +184,58 @@ async fn what_goes_on_by_itself_is_not_to_be_resumed_and_what_amc_does_not_list_
     let backfill = site.run("backfill --workflow campaigns --weeks 4").await;
     let message = refused(&backfill, 1);
     assert!(message.contains("(IN_PROGRESS)") && message.ends_with(remedy), "{message}");
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_told_in_vain_or_wants_no_more_is_found_and_what_a_person_disabled_is_not()
+ {
+    let site = Site::furnished().await;
+    let add = "webhooks add --url https://hooks.example.com/ --json";
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let id = site.json(add).await["id"].as_str().expect("an id").to_owned();
+        done(site.run(&format!("webhooks test {id}")).await);
+        ids.push(id);
+    }
+    let (down, gone, moved, back) = (&ids[0], &ids[1], &ids[2], &ids[3]);
+    let report = site.json("doctor --json").await;
+    assert_eq!(check(&report, "webhooks").0, "ok", "{report}");
+    let try_it = async |id: &str, minute: i32, error: Option<&str>| {
+        sqlx::query(
+            "insert into webhook_attempts (delivery_id, attempt, at, duration_ms, error)
+            select id, $2, '2025-11-24T08:00:00Z'::timestamptz + make_interval(mins => $2), 1, $3
+            from webhook_deliveries where webhook_id = $1::uuid",
+        )
+        .bind(id)
+        .bind(minute)
+        .bind(error)
+        .execute(site.db.pool())
+        .await
+        .expect("tried");
+    };
+    for id in [down, moved, back] {
+        try_it(id, 1, None).await;
+        for minute in 2..5 {
+            try_it(id, minute, Some("it answered 503")).await;
+        }
+    }
+    try_it(back, 5, None).await;
+    done(site.program(&["webhooks", "disable", moved, "--why", "it moves"]).run().await);
+    let at_receivers = "the receiver answered 410: it wants no more";
+    done(site.program(&["webhooks", "disable", gone, "--why", at_receivers]).run().await);
+
+    let report = site.json("doctor --json").await;
+    let (verdict, remedy) = check(&report, "webhooks");
+    assert_eq!(verdict, "warn", "{report}");
+    assert!(remedy.contains(&format!("webhooks test {down}")), "{remedy}");
+    assert!(remedy.contains(&format!("webhooks enable {gone}")), "{remedy}");
+    assert!(![moved, back].iter().any(|id| report.to_string().contains(id.as_str())), "{report}");
+    let said = "told in vain since 2025-11-24 08:02:00Z, 3 times: it answered 503";
+    assert!(report.to_string().contains(said), "{report}");
+    assert!(done(site.run("doctor").await).stdout.ends_with(" 0 failed, 3 warnings"));
+    site.execute("delete from webhooks").await;
+    site.execute("insert into duties (duty, done_at) values ('sweep', engine.now())").await;
+    assert!(done(site.run("doctor").await).stdout.ends_with(" 0 failed, 1 warning"));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `recomamp doctor`: looks at everything the engine stands on, and names a remedy for what is wrong.
 
+mod access;
 mod database;
 mod product;
 
@@ -8,6 +9,7 @@ use crate::config::{
     AmcHosts, Database, Errors, Keys, Limits, Logging, Lwa, Polling, Process, Results, Retention,
     Serve, Settings, Submitting, Timeouts, Webhooks, Worker,
 };
+use crate::plural::counted;
 use crate::telemetry::{self, Mode};
 use crate::webhooks::Allowed;
 use anyhow::Result;
@@ -146,10 +148,11 @@ async fn stored(settings: &Database) -> Vec<Check> {
         checks.push(product::sessions(&db).await);
         checks.push(product::scheduler(&db).await);
         checks.push(product::schedules(&db).await);
-        checks.push(product::secrets(&db, Keys::load(&environment).ok().as_ref()).await);
-        checks.push(product::credentials(&db).await);
-        checks.push(product::instances(&db).await);
+        checks.push(access::secrets(&db, Keys::load(&environment).ok().as_ref()).await);
+        checks.push(access::credentials(&db).await);
+        checks.push(access::instances(&db).await);
         checks.push(product::paused(&db).await);
+        checks.push(product::webhooks(&db).await);
     }
     checks
 }
@@ -168,5 +171,7 @@ fn print(report: &Report) -> Result<()> {
     }
     let count = |verdict| report.checks.iter().filter(|check| check.verdict == verdict).count();
     let (failed, warned) = (count(Verdict::Fail), count(Verdict::Warn));
-    output::line(format!("{} checks, {failed} failed, {warned} warnings", report.checks.len()))
+    let checks = counted(report.checks.len(), "check", "checks");
+    let warnings = counted(warned, "warning", "warnings");
+    output::line(format!("{checks}, {failed} failed, {warnings}"))
 }

@@ -1,19 +1,18 @@
-//! What a doctor looks at in the product: workers, tokens, instances, and where results are kept.
+//! What a doctor looks at in the product: workers, what is paused, webhooks, and where results are kept.
 
-use super::{Check, Verdict};
+use super::Check;
 use crate::clock;
-use crate::config::{Keys, Results};
+use crate::commands::output;
+use crate::config::Results;
+use crate::plural::counted;
 use crate::queue::postgres::inspect;
 use crate::reports::files::ResultFiles;
-use crate::store::credentials::{self, Credential, TokenState};
-use crate::store::instances::{self as amc_instances, Instance, InstanceStatus};
 use crate::store::schedules::ScheduleStatus;
-use crate::store::{collections, duties, schedules, users};
-use crate::tools::{rotation, young};
+use crate::store::webhooks::{self, Standing, WebhookState};
+use crate::store::{collections, duties, schedules};
 use anyhow::{Result, ensure};
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
@@ -28,6 +27,10 @@ const SILENT_MAX_SECONDS: i64 = 60;
 
 /// A schedule that is due fires within this time.
 const OVERDUE: Duration = Duration::from_secs(60);
+
+/// So many attempts in a row to tell a webhook are no hiccup: between the second and the third there are
+/// five minutes.
+const TOLD_IN_VAIN: i64 = 3;
 
 /// The file that shows that results can be written.
 const PROBE: &str = "doctor/probe.txt";
@@ -84,114 +87,6 @@ pub(super) async fn schedules(db: &PgPool) -> Check {
     }
 }
 
-/// Whether the keys open every stored secret: tokens, and what signs for webhooks.
-pub(super) async fn secrets(db: &PgPool, keys: Option<&Keys>) -> Check {
-    const NAME: &str = "stored secrets";
-    let Some(keys) = keys else {
-        let remedy = "set RECOMAMP_ENCRYPTION_KEYS";
-        return Check::fail(NAME, "there is no key to open them", remedy);
-    };
-    let sealings = match rotation::look(db, keys).await {
-        Ok(sealings) => sealings,
-        Err(error) => return Check::broken(NAME, error),
-    };
-    let (shut, older) = (sealings.said(|one| one.shut), sealings.said(|one| one.older));
-    if !shut.is_empty() {
-        return Check::fail(
-            NAME,
-            format!("no key opens {shut}"),
-            "put the key they were encrypted with behind the others in RECOMAMP_ENCRYPTION_KEYS",
-        );
-    }
-    if !older.is_empty() {
-        return Check::warn(
-            NAME,
-            format!("an older key is needed for {older}"),
-            "recomamp keys rotate",
-        );
-    }
-    let open = sealings.said(|one| one.newest);
-    let open = if open.is_empty() { "there is none yet" } else { &open };
-    Check::ok(NAME, format!("the first key opens all: {open}"))
-}
-
-/// Whether Amazon takes every token. What stops nobody's work yet, a grant that it has refused of late and
-/// access tokens that do not last, is told too: nobody else says so.
-pub(super) async fn credentials(db: &PgPool) -> Check {
-    const NAME: &str = "credentials";
-    let looked = async {
-        let mut troubles = Vec::new();
-        for credential in credentials::list(db).await? {
-            let user = users::by_id(db, credential.user_id).await?;
-            troubles.extend(trouble(&user.map(|user| user.email).unwrap_or_default(), credential));
-        }
-        Ok::<_, sqlx::Error>(troubles)
-    };
-    let troubles = match looked.await {
-        Ok(troubles) => troubles,
-        Err(error) => return Check::broken(NAME, error),
-    };
-    let Some(verdict) = troubles.iter().map(|trouble| trouble.0).max() else {
-        return Check::ok(NAME, "Amazon refuses none");
-    };
-    let details: Vec<&str> = troubles.iter().map(|trouble| trouble.1.as_str()).collect();
-    let remedies: BTreeSet<&str> = troubles.iter().map(|trouble| trouble.2.as_str()).collect();
-    let remedies: Vec<&str> = remedies.into_iter().collect();
-    Check { verdict, ..Check::warn(NAME, details.join("; "), remedies.join("; ")) }
-}
-
-/// What is wrong with a credential, how badly, and what to do about it.
-fn trouble(email: &str, credential: Credential) -> Option<(Verdict, String, String)> {
-    let authorise = || format!("`recomamp users authorise {email}`");
-    match (credential.token_state, credential.token_error) {
-        (TokenState::NeedsReauth, _) => Some((
-            Verdict::Fail,
-            format!("{email}: needs_reauth"),
-            format!("let the user log in again, then {}", authorise()),
-        )),
-        (TokenState::ClientInvalid, _) => Some((
-            Verdict::Fail,
-            format!("{email}: client_invalid"),
-            "correct RECOMAMP_LWA_CLIENT_ID and its secret, restart the workers, then `recomamp users resume`"
-                .to_owned(),
-        )),
-        (TokenState::Active, Some(error)) => Some((
-            Verdict::Warn,
-            format!("Amazon refused the grant of {email}: {error}; it is asked again for ten minutes"),
-            format!("if the user has withdrawn the grant: {}", authorise()),
-        )),
-        (TokenState::Active, None) => {
-            let age = credential.seconds_since_refresh;
-            let trouble = young::trouble(credential.refused_young, age)?;
-            let (what, remedy) = trouble.split_once(": ")?;
-            Some((Verdict::Warn, format!("{email}: {what}"), remedy.to_owned()))
-        }
-    }
-}
-
-pub(super) async fn instances(db: &PgPool) -> Check {
-    let instances = match amc_instances::list(db).await {
-        Ok(instances) => instances,
-        Err(error) => return Check::broken("instances", error),
-    };
-    let blocked: Vec<_> =
-        instances.iter().filter(|one| one.status == InstanceStatus::Blocked).collect();
-    if blocked.is_empty() {
-        return Check::ok("instances", format!("{}, none blocked", instances.len()));
-    }
-    let said = |one: &&Instance| {
-        format!("{} ({})", one.instance_id, one.block_reason.as_deref().unwrap_or_default())
-    };
-    // One of those that a person can unblock, and one of those that AMC has to list first.
-    let first = |listed| blocked.iter().find(|one| one.is_listed == listed);
-    let remedies = [true, false].into_iter().filter_map(first).map(|one| one.remedy());
-    Check::warn(
-        "instances",
-        format!("blocked: {}", blocked.iter().map(said).collect::<Vec<_>>().join(", ")),
-        remedies.collect::<Vec<_>>().join("; "),
-    )
-}
-
 /// What the engine has paused by itself: a person has to look, or at least to know.
 pub(super) async fn paused(db: &PgPool) -> Check {
     const NAME: &str = "auto-pauses";
@@ -227,6 +122,46 @@ pub(super) async fn paused(db: &PgPool) -> Check {
         format!("{id} ({})", reason.unwrap_or_default())
     };
     Check::warn(NAME, paused.into_iter().map(said).collect::<Vec<_>>().join("; "), remedy)
+}
+
+/// Whether those who want to be told are told: a receiver that wants no more, and one that never answers, is
+/// found out by nobody else. What a person has disabled is as it should be.
+pub(super) async fn webhooks(db: &PgPool) -> Check {
+    const NAME: &str = "webhooks";
+    let standing = match webhooks::standing(db).await {
+        Ok(standing) => standing,
+        Err(error) => return Check::broken(NAME, error),
+    };
+    let (mut details, mut remedies) = (Vec::new(), Vec::new());
+    for one in &standing {
+        let Standing { id, url, failures, .. } = one;
+        match (one.state, one.failing_since) {
+            (WebhookState::Disabled, _) if one.why.as_deref() == Some(webhooks::GONE) => {
+                details.push(format!("{id} ({url}) is disabled: {}", webhooks::GONE));
+                remedies.push(format!(
+                    "once the receiver is back, `recomamp webhooks enable {id}`; or `recomamp webhooks \
+                     remove {id}`"
+                ));
+            }
+            (WebhookState::Active, Some(since)) if *failures >= TOLD_IN_VAIN => {
+                let since = output::time(since);
+                let said = one.last_error.as_deref().unwrap_or_default();
+                details.push(format!(
+                    "{id} ({url}) has been told in vain since {since}, {failures} times: {said}"
+                ));
+                remedies.push(format!(
+                    "mend the receiver, then `recomamp webhooks test {id}` and `recomamp webhooks \
+                     deliveries {id}`"
+                ));
+            }
+            _ => {}
+        }
+    }
+    if details.is_empty() {
+        let many = counted(standing.len(), "webhook", "webhooks");
+        return Check::ok(NAME, format!("{many}, none is told in vain"));
+    }
+    Check::warn(NAME, details.join("; "), remedies.join("; "))
 }
 
 pub(super) async fn results(settings: &Results) -> Check {
