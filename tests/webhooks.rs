@@ -198,6 +198,7 @@ async fn every_event_that_can_be_wanted_is_one_that_the_database_tells() {
         ("user", "active", "client_invalid", "needs_reauth"),
         ("schedule_run", "running", "failed", "run_failed"),
         ("instance", "active", "blocked", "instance_blocked"),
+        ("execution", "submit_unknown", "stuck", "stuck"),
     ];
     for (entity, from, to, event) in changes {
         let told: Option<String> = sqlx::query_scalar("select webhook_event($1, $2, $3, 'engine')")

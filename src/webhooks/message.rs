@@ -9,7 +9,7 @@ pub const LONGEST: usize = 20 * 1024;
 const REASON: usize = 1000;
 
 /// The events that a webhook can be told of; `test` is told when a person asks for it.
-pub const EVENTS: [&str; 7] = [
+pub const EVENTS: [&str; 8] = [
     "auto_paused",
     "resumed",
     "collection_finished",
@@ -17,6 +17,7 @@ pub const EVENTS: [&str; 7] = [
     "needs_reauth",
     "run_failed",
     "instance_blocked",
+    "stuck",
 ];
 
 /// The JSON of an event: its type, when it happened, and what.
