@@ -116,7 +116,17 @@ pub async fn explain(db: &PgPool, explanation: &mut Explanation) -> Result<(), s
     let Some(token) = credentials::access_token(db, asked.user_id).await? else { return Ok(()) };
     let Some(said) = token.error else { return Ok(()) };
     let email = users::by_id(db, asked.user_id).await?.map(|user| user.email).unwrap_or_default();
-    let told = match token.state {
+    let told = refusal(token.state, &email, &said);
+    if let Some(reason) = explanation.reasons.first_mut() {
+        reason.text = format!("{}. {told}", reason.text);
+        reason.why = Some(told);
+    }
+    Ok(())
+}
+
+/// What Amazon said to the token of the user with this email, and what to do about it.
+fn refusal(state: TokenState, email: &str, said: &str) -> String {
+    match state {
         TokenState::Active => format!(
             "Amazon refused the grant of {email} ({said}), which stops the user's work if it still does \
              after {} min; if the user has withdrawn it, run `recomamp users authorise {email}`",
@@ -127,15 +137,10 @@ pub async fn explain(db: &PgPool, explanation: &mut Explanation) -> Result<(), s
              `recomamp users authorise {email}`"
         ),
         TokenState::ClientInvalid => format!(
-            "Amazon refuses our client ({said}): correct RECOMAMP_LWA_CLIENT_ID and its secret, then \
-             run `recomamp users resume`"
+            "Amazon refuses our client ({said}): correct RECOMAMP_LWA_CLIENT_ID and its secret, restart, \
+             then run `recomamp users resume`"
         ),
-    };
-    if let Some(reason) = explanation.reasons.first_mut() {
-        reason.text = format!("{}. {told}", reason.text);
-        reason.why = Some(told);
     }
-    Ok(())
 }
 
 impl RefreshToken {
@@ -244,8 +249,8 @@ impl RefreshToken {
     }
 }
 
-/// Writes down of each of these users that nothing of theirs can go on, and pauses it until their tokens are
-/// good again. `why` is true of every one of them.
+/// Writes down of each of these users that nothing of theirs can go on, with the remedy, and pauses it until
+/// their tokens are good again. `why` is true of every one of them.
 async fn tell(
     transaction: &mut PgConnection,
     users: &[UserId],
@@ -254,14 +259,16 @@ async fn tell(
 ) -> Result<(), Failure> {
     for user in users {
         tracing::error!(%user, %state, why, "the user's work stops");
+        let email = users::by_id(&mut *transaction, *user).await?.map(|user| user.email);
+        let email = email.unwrap_or_default();
         let event = NewEvent {
             entity: "user",
             entity_id: &user.to_string(),
             from_status: Some(TokenState::Active.as_str()),
             to_status: Some(state.as_str()),
             actor: "engine",
-            reason: Some(why),
-            detail: &serde_json::json!({}),
+            reason: Some(&refusal(state, &email, why)),
+            detail: &serde_json::json!({"email": email}),
         };
         events::append(&mut *transaction, &event).await?;
     }
