@@ -192,6 +192,8 @@ async fn every_event_that_can_be_wanted_is_one_that_the_database_tells() {
         ("schedule", "auto_paused", "active", "resumed"),
         ("collection", "paused", "running", "resumed"),
         ("instance", "blocked", "active", "resumed"),
+        ("resource", "active", "auto_paused", "auto_paused"),
+        ("resource", "auto_paused", "active", "resumed"),
         ("collection", "running", "completed", "collection_finished"),
         ("collection", "running", "completed_with_errors", "collection_finished"),
         ("collection", "running", "failed", "collection_failed"),

@@ -19,7 +19,7 @@ Examples:
   recomamp events --entity schedule --id monday
   recomamp events --entity user --id ada@example.com --since 2026-01-31T08:00:00Z --json")]
 pub struct Events {
-    /// Only of such things: `batch`, `collection`, `execution`, `instance`, `plan`,
+    /// Only of such things: `batch`, `collection`, `execution`, `instance`, `plan`, `resource`,
     /// `schedule`, `schedule_run`, `user`, `webhook`, `workflow`, `workflow_version`.
     #[arg(long, value_parser = entity)]
     entity: Option<String>,

@@ -8,12 +8,13 @@ use sqlx::{FromRow, PgExecutor};
 use super::text;
 
 /// The kinds of things that events happen to.
-pub const ENTITIES: [&str; 11] = [
+pub const ENTITIES: [&str; 12] = [
     "batch",
     "collection",
     "execution",
     "instance",
     "plan",
+    "resource",
     "schedule",
     "schedule_run",
     "user",
@@ -99,6 +100,30 @@ pub async fn of(
     )
     .bind(entity)
     .bind(entity_id)
+    .fetch_all(db)
+    .await
+}
+
+/// The things of a kind that stand so by the last event of each.
+pub async fn standing(
+    db: impl PgExecutor<'_>,
+    entity: &str,
+    status: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- events_standing
+        select entity_id
+        from (
+            select distinct on (entity_id) entity_id, to_status
+            from events
+            where entity = $1
+            order by entity_id, id desc
+        ) as last
+        where to_status = $2
+        order by entity_id",
+    )
+    .bind(entity)
+    .bind(status)
     .fetch_all(db)
     .await
 }
