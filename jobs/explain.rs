@@ -3,11 +3,11 @@
 //!
 //! No job itself: the queue knows what a job waits for, and this what that is.
 
-use super::refresh_token::{CONFIRMED_AFTER, RefreshToken};
+use super::refresh_token::{RefreshToken, refusal};
 use crate::queue::explain::{Explanation, Reason, What};
 use crate::queue::postgres::inspect;
 use crate::queue::{Job, State};
-use crate::store::credentials::{self, TokenState};
+use crate::store::credentials;
 use crate::store::instances::{self, InstanceStatus};
 use crate::store::{UserId, users};
 use crate::tools::{resources, young};
@@ -57,21 +57,7 @@ async fn token(db: &PgPool, user: UserId) -> Result<Option<String>, sqlx::Error>
             refresh.and_then(|t| young::trouble(t.refused_young, t.seconds_since_refresh));
         return Ok(trouble.map(|trouble| format!("The token of {email}: {trouble}")));
     };
-    Ok(Some(match token.state {
-        TokenState::Active => format!(
-            "Amazon refused the grant of {email} ({said}), which stops the user's work if it still does \
-             after {} min; if the user has withdrawn it, run `recomamp users authorise {email}`",
-            CONFIRMED_AFTER.as_secs() / 60
-        ),
-        TokenState::NeedsReauth => format!(
-            "Amazon refuses the grant of {email} ({said}): let the user log in again, then run \
-             `recomamp users authorise {email}`"
-        ),
-        TokenState::ClientInvalid => format!(
-            "Amazon refuses our client ({said}): correct RECOMAMP_LWA_CLIENT_ID and its secret, restart \
-             the workers, then run `recomamp users resume`"
-        ),
-    }))
+    Ok(Some(refusal(token.state, &email, &said)))
 }
 
 /// Why Amazon does not let us in to an instance, and what to do about it.

@@ -10,7 +10,8 @@
 //!
 //! check_version, sync_workflow ── have AMC compile a version, or save it, before it is first submitted
 //!
-//! tend_executions, drop_expired ── asked for by schedulers again and again: what is stuck, what is old
+//! tend_executions, tend_breakers, drop_expired ── asked for by schedulers again and again: what is stuck,
+//! what is down, what is old
 //!
 //! refresh_token ── asked for by whoever meets an expired token; the others wait for it
 //!
@@ -44,6 +45,7 @@ pub mod run_schedule;
 pub mod submit_execution;
 pub mod sync_instances;
 pub mod sync_workflow;
+pub mod tend_breakers;
 pub mod tend_executions;
 
 use crate::queue::Catalog;
@@ -67,5 +69,6 @@ pub fn catalog() -> Catalog<Tools> {
         .add::<submit_execution::SubmitExecution>()
         .add::<sync_instances::SyncInstances>()
         .add::<sync_workflow::SyncWorkflow>()
+        .add::<tend_breakers::TendBreakers>()
         .add::<tend_executions::TendExecutions>()
 }

@@ -12,9 +12,9 @@ use super::owner;
 use crate::amc::{TokenClass, TokenError, Tokens};
 use crate::metrics;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue};
-use crate::store::UserId;
 use crate::store::credentials::{self, Refused, TokenState};
 use crate::store::events::{self, NewEvent};
+use crate::store::{UserId, users};
 use crate::tools::{Tools, resources, young};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -92,6 +92,25 @@ pub async fn hasten(
     user_id: UserId,
 ) -> Result<bool, crate::queue::Error> {
     queue.hasten(connection, RefreshToken::KIND, &user_id.to_string()).await
+}
+
+/// What Amazon said to the token of the user with this email, and what to do about it.
+pub fn refusal(state: TokenState, email: &str, said: &str) -> String {
+    match state {
+        TokenState::Active => format!(
+            "Amazon refused the grant of {email} ({said}), which stops the user's work if it still does \
+             after {} min; if the user has withdrawn it, run `recomamp users authorise {email}`",
+            CONFIRMED_AFTER.as_secs() / 60
+        ),
+        TokenState::NeedsReauth => format!(
+            "Amazon refuses the grant of {email} ({said}): let the user log in again, then run \
+             `recomamp users authorise {email}`"
+        ),
+        TokenState::ClientInvalid => format!(
+            "Amazon refuses our client ({said}): correct RECOMAMP_LWA_CLIENT_ID and its secret, restart \
+             the workers, then run `recomamp users resume`"
+        ),
+    }
 }
 
 impl RefreshToken {
@@ -202,8 +221,8 @@ impl RefreshToken {
     }
 }
 
-/// Writes down of each of these users that nothing of theirs can go on, and pauses it until their tokens are
-/// good again. `why` is true of every one of them.
+/// Writes down of each of these users that nothing of theirs can go on, with the remedy, and pauses it until
+/// their tokens are good again. `why` is true of every one of them.
 async fn tell(
     transaction: &mut PgConnection,
     users: &[UserId],
@@ -212,14 +231,16 @@ async fn tell(
 ) -> Result<(), Failure> {
     for user in users {
         tracing::error!(%user, %state, why, "the user's work stops");
+        let email = users::by_id(&mut *transaction, *user).await?.map(|user| user.email);
+        let email = email.unwrap_or_default();
         let event = NewEvent {
             entity: "user",
             entity_id: &user.to_string(),
             from_status: Some(TokenState::Active.as_str()),
             to_status: Some(state.as_str()),
             actor: "engine",
-            reason: Some(why),
-            detail: &serde_json::json!({}),
+            reason: Some(&refusal(state, &email, why)),
+            detail: &serde_json::json!({"email": email}),
         };
         events::append(&mut *transaction, &event).await?;
     }
@@ -234,7 +255,11 @@ async fn pause(
     why: &str,
 ) -> Result<(), Failure> {
     let (what, remedy) = match state {
-        TokenState::ClientInvalid => ("client id", "correct RECOMAMP_LWA_CLIENT_ID and its secret"),
+        TokenState::ClientInvalid => (
+            "client id",
+            "correct RECOMAMP_LWA_CLIENT_ID and its secret, restart the workers, then run `recomamp users \
+             resume`",
+        ),
         _ => {
             ("user's credential", "let the user log in again, then run `recomamp users authorise`")
         }

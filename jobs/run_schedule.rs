@@ -13,7 +13,7 @@ use crate::store::executions::{self, Execution, ExecutionStatus, NewExecution, O
 use crate::store::instances::{self, InstanceStatus};
 use crate::store::runs::{self, Run, RunStatus};
 use crate::store::schedules::{self, Pause, Schedule, ScheduleStatus};
-use crate::store::{ExecutionUuid, ScheduleRunUuid, UserId};
+use crate::store::{ExecutionUuid, ScheduleRunUuid, UserId, users};
 use crate::tools::{Tools, resources};
 use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
@@ -262,7 +262,7 @@ pub async fn refused(
     Ok(())
 }
 
-/// Writes down what became of a run.
+/// Writes down what became of a run, of which schedule it is and in whose name it ran.
 async fn note(
     connection: &mut PgConnection,
     run: &Run,
@@ -270,6 +270,7 @@ async fn note(
     actor: &str,
     why: Option<&str>,
 ) -> Result<(), sqlx::Error> {
+    let email = users::by_id(&mut *connection, run.user_id).await?.map(|user| user.email);
     let event = NewEvent {
         entity: "schedule_run",
         entity_id: &run.id.to_string(),
@@ -277,7 +278,9 @@ async fn note(
         to_status: Some(status.as_str()),
         actor,
         reason: why,
-        detail: &json!({"schedule": run.schedule, "scheduled_for": run.scheduled_for}),
+        detail: &json!({
+            "schedule": run.schedule, "email": email, "scheduled_for": run.scheduled_for,
+        }),
     };
     events::append(connection, &event).await
 }

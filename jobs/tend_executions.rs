@@ -1,8 +1,8 @@
 //! Looks for executions that nobody works on, that have been under way for too long, and for places at
 //! AMC that nobody has any more. There should be none: this is the net under all that may go wrong.
 //!
-//! What can be mended is mended; what a person should know becomes an event, once. The scheduler asks
-//! for it every five minutes.
+//! What can be mended is mended, and an event says so. What hangs all the same needs a person: its event is
+//! one that webhooks are told of, once. The scheduler asks for it every five minutes.
 
 use super::{owner, poll_status::PollStatus, submit_execution::SubmitExecution};
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority};
@@ -16,6 +16,9 @@ use sqlx::PgConnection;
 
 /// An execution is under way for too long when it should have moved on this long ago, in seconds.
 const TOO_LONG: f64 = 3600.0;
+
+/// Where an event says that an execution stands which hangs, whatever its own status.
+const STUCK: &str = "stuck";
 
 /// Looks after the executions that are under way.
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,6 +100,8 @@ async fn abandoned(connection: &mut PgConnection) -> Result<Vec<ExecutionUuid>, 
 struct Stuck {
     id: ExecutionUuid,
     status: executions::ExecutionStatus,
+    amc_instance_id: String,
+    amc_execution_id: Option<String>,
     hours: i64,
 }
 
@@ -105,10 +110,10 @@ struct Stuck {
 async fn overdue(connection: &mut PgConnection) -> Result<Vec<Stuck>, sqlx::Error> {
     sqlx::query_as(
         "-- overdue_executions
-        select id, status,
+        select id, status, amc_instance_id, amc_execution_id,
             (extract(epoch from (select engine.now()) - since) / 3600)::bigint as hours
         from (
-            select id, status, case
+            select id, status, amc_instance_id, amc_execution_id, case
                 when status in ('submitting', 'submit_unknown') then submit_started_at
                 else deadline_at
             end as since
@@ -145,10 +150,12 @@ async fn note(connection: &mut PgConnection, stuck: &Stuck) -> Result<(), sqlx::
         entity: "execution",
         entity_id: &stuck.id.to_string(),
         from_status: Some(stuck.status.as_str()),
-        to_status: None,
+        to_status: Some(STUCK),
         actor: TendExecutions::KIND,
         reason: Some(&reason),
-        detail: &json!({"stuck": true}),
+        detail: &json!({
+            "instance": stuck.amc_instance_id, "amc_execution_id": stuck.amc_execution_id,
+        }),
     };
     events::append(connection, &event).await
 }

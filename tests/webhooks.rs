@@ -192,12 +192,15 @@ async fn every_event_that_can_be_wanted_is_one_that_the_database_tells() {
         ("schedule", "auto_paused", "active", "resumed"),
         ("collection", "paused", "running", "resumed"),
         ("instance", "blocked", "active", "resumed"),
+        ("resource", "active", "auto_paused", "auto_paused"),
+        ("resource", "auto_paused", "active", "resumed"),
         ("collection", "running", "completed", "collection_finished"),
         ("collection", "running", "completed_with_errors", "collection_finished"),
         ("collection", "running", "failed", "collection_failed"),
         ("user", "active", "client_invalid", "needs_reauth"),
         ("schedule_run", "running", "failed", "run_failed"),
         ("instance", "active", "blocked", "instance_blocked"),
+        ("execution", "submit_unknown", "stuck", "stuck"),
     ];
     for (entity, from, to, event) in changes {
         let told: Option<String> = sqlx::query_scalar("select webhook_event($1, $2, $3, 'engine')")

@@ -35,6 +35,7 @@
 //! | `GET /v1/workflows/{id}` | one with its versions and what AMC said of them |
 //! | `PATCH /v1/workflows/{id}` | gives it another query: `sql`, `parameters`, `saved` |
 //! | `POST /v1/workflows/{id}/sync`, `/recheck` | has it saved at AMC; forgets what AMC refused |
+//! | `GET /v1/events` | the journal, page by page, the newest first: `entity`, `id`, `since`, `before`, `limit` |
 //! | `GET /v1/jobs` | jobs, page by page: `queue`, `kind`, `state`, `after`, `limit` |
 //! | `GET /v1/jobs/{id}` | one with everything that is known of it |
 //! | `GET /v1/jobs/{id}/explain` | why it is not running |
@@ -60,6 +61,7 @@ pub mod asked;
 pub mod batches;
 pub mod collections;
 pub mod error;
+pub mod events;
 pub mod fields;
 pub mod health;
 pub mod instances;
@@ -160,6 +162,7 @@ pub fn router(api: Api) -> Router {
         .route("/v1/workflows/{id}", get(workflows::show).patch(workflows::update))
         .route("/v1/workflows/{id}/sync", post(workflows::sync))
         .route("/v1/workflows/{id}/recheck", post(workflows::recheck))
+        .route("/v1/events", get(events::list))
         .route("/v1/jobs", get(jobs::list))
         .route("/v1/jobs/{id}/explain", get(jobs::explain))
         .route("/v1/resources", get(resources::list))

@@ -42,6 +42,20 @@ impl Parameters {
         })
     }
 
+    /// A text of a form that may be missing. `read` tells what is wrong with it as a phrase that follows
+    /// the parameter's name, with the remedy after a colon.
+    pub fn text<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(text) = self.optional::<String>(name, "text")? else { return Ok(None) };
+        read(&text).map(Some).map_err(|wrong| {
+            let (what, remedy) = wrong.split_once(": ").unwrap_or((&wrong, ""));
+            Problem::invalid(name, format!("{name} {what}")).with_remedy(remedy)
+        })
+    }
+
     /// Ends the reading of a list that is always whole.
     pub fn none(given: Given) -> Result<(), Problem> {
         Self::of(given)?.end()

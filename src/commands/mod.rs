@@ -14,6 +14,7 @@ mod bench;
 mod collections;
 mod demo;
 mod doctor;
+mod events;
 mod gates;
 mod jobs;
 mod keys;
@@ -97,6 +98,7 @@ enum Command {
     Jobs(jobs::Jobs),
     #[command(subcommand)]
     Gates(gates::Gates),
+    Events(events::Events),
     #[command(subcommand)]
     Webhooks(webhooks::Webhooks),
     Status(status::Status),
@@ -126,6 +128,7 @@ impl Cli {
             Command::Schedules(command) => Box::pin(command.run()).await.map(Exit::done),
             Command::Jobs(command) => command.run().await.map(Exit::done),
             Command::Gates(command) => command.run().await.map(Exit::done),
+            Command::Events(command) => command.run().await.map(Exit::done),
             Command::Webhooks(command) => command.run().await.map(Exit::done),
             Command::Status(command) => command.run().await,
             Command::Doctor(command) => command.run().await,

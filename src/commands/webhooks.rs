@@ -66,7 +66,7 @@ pub struct Add {
     #[arg(long, value_parser = given::address)]
     url: Url,
     /// Of what: `auto_paused`, `resumed`, `collection_finished`, `collection_failed`, `needs_reauth`,
-    /// `run_failed`, `instance_blocked`; everything when not given.
+    /// `run_failed`, `instance_blocked`, `stuck`; everything when not given.
     #[arg(long, value_delimiter = ',', value_parser = event)]
     events: Vec<String>,
     /// In which form: standard or slack.

@@ -4,7 +4,7 @@ use super::Desk;
 use crate::clock;
 use crate::jobs::{
     deliver_webhook, drop_expired, feed, probe_instance, refresh_token, run_batch_member,
-    run_schedule, sync_instances, tend_executions,
+    run_schedule, sync_instances, tend_breakers, tend_executions,
 };
 use crate::queue::{NewJob, postgres};
 use crate::steering;
@@ -52,6 +52,8 @@ pub enum Duty {
     SyncInstances,
     /// Ask for a look at executions that are stuck.
     TendExecutions,
+    /// Ask for a look at what Amazon keeps down.
+    TendBreakers,
     /// Ask that what has been kept long enough is dropped.
     DropExpired,
 }
@@ -71,6 +73,7 @@ impl Duty {
         Self::ProbeInstances,
         Self::SyncInstances,
         Self::TendExecutions,
+        Self::TendBreakers,
         Self::DropExpired,
     ];
 
@@ -89,6 +92,7 @@ impl Duty {
             Self::ProbeInstances => "probe_instances",
             Self::SyncInstances => "sync_instances",
             Self::TendExecutions => "tend_executions",
+            Self::TendBreakers => "tend_breakers",
             Self::DropExpired => "drop_expired",
         }
     }
@@ -100,9 +104,11 @@ impl Duty {
             Self::Prune | Self::SyncInstances | Self::DropExpired => Duration::from_secs(3600),
             Self::Sweep | Self::ResumeCollections => Duration::from_secs(15),
             Self::Rescue | Self::TellWebhooks => Duration::from_secs(5),
-            Self::TendWeeks | Self::TendRuns | Self::TendBatches | Self::TendExecutions => {
-                Duration::from_secs(300)
-            }
+            Self::TendWeeks
+            | Self::TendRuns
+            | Self::TendBatches
+            | Self::TendExecutions
+            | Self::TendBreakers => Duration::from_secs(300),
         }
     }
 
@@ -125,6 +131,7 @@ impl Duty {
             Self::ProbeInstances => probe_instances(desk).await,
             Self::SyncInstances => sync_instances(desk).await,
             Self::TendExecutions => ask(desk, tend_executions::job()?).await,
+            Self::TendBreakers => ask(desk, tend_breakers::job()?).await,
             Self::DropExpired => ask(desk, drop_expired::job()?).await,
         }
     }

@@ -121,10 +121,7 @@ pub async fn end(
 }
 
 /// Lets what waits for a verdict on an instance that has opened wait from now on.
-pub async fn wait_anew(
-    db: impl PgExecutor<'_>,
-    instance: InstanceUuid,
-) -> Result<(), sqlx::Error> {
+pub async fn wait_anew(db: impl PgExecutor<'_>, instance: InstanceUuid) -> Result<(), sqlx::Error> {
     sqlx::query(
         r"-- checks_wait_anew
         update version_checks

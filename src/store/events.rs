@@ -1,18 +1,39 @@
 //! `events`: what happened, in order. Rows are only ever added.
 
 use chrono::{DateTime, Utc};
+use serde::Serialize;
 use serde_json::Value;
 use sqlx::{FromRow, PgExecutor};
 
 use super::text;
 
+/// The kinds of things that events happen to.
+pub const ENTITIES: [&str; 12] = [
+    "batch",
+    "collection",
+    "execution",
+    "instance",
+    "plan",
+    "resource",
+    "schedule",
+    "schedule_run",
+    "user",
+    "webhook",
+    "workflow",
+    "workflow_version",
+];
+
 /// A row of `events`.
-#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow)]
 pub struct Event {
     /// Orders the events.
     pub id: i64,
     /// When it happened.
     pub at: DateTime<Utc>,
+    /// What kind of thing it happened to.
+    pub entity: String,
+    /// Which one.
+    pub entity_id: String,
     /// Where the thing stood before; none when that did not change.
     pub from_status: Option<String>,
     /// Where it stood after; none when that did not change.
@@ -28,7 +49,7 @@ pub struct Event {
 /// An event to be written down.
 #[derive(Debug, Clone, Copy)]
 pub struct NewEvent<'a> {
-    /// What kind of thing it happened to: `execution`, `week`, `collection`, `instance`, `user`…
+    /// What kind of thing it happened to, one of [`ENTITIES`].
     pub entity: &'a str,
     /// Which one.
     pub entity_id: &'a str,
@@ -71,7 +92,7 @@ pub async fn of(
 ) -> Result<Vec<Event>, sqlx::Error> {
     sqlx::query_as(
         r"-- events_of
-        select id, at, from_status, to_status, actor, reason, detail
+        select id, at, entity, entity_id, from_status, to_status, actor, reason, detail
         from events
         where entity = $1
           and entity_id = $2
@@ -83,12 +104,140 @@ pub async fn of(
     .await
 }
 
+/// The things of a kind that stand so by the last event of each.
+pub async fn standing(
+    db: impl PgExecutor<'_>,
+    entity: &str,
+    status: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- events_standing
+        select entity_id
+        from (
+            select distinct on (entity_id) entity_id, to_status
+            from events
+            where entity = $1
+            order by entity_id, id desc
+        ) as last
+        where to_status = $2
+        order by entity_id",
+    )
+    .bind(entity)
+    .bind(status)
+    .fetch_all(db)
+    .await
+}
+
+/// The kind of thing that this word means.
+///
+/// # Errors
+/// Nothing of this kind has events: a phrase that follows the name of the option or parameter.
+pub fn entity(text: &str) -> Result<String, String> {
+    if ENTITIES.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("is no kind of thing that has events: give one of {}", ENTITIES.join(", ")))
+}
+
+/// Which things' events, for those who look at the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Of {
+    /// Their kind.
+    pub entity: String,
+    /// Which one alone; a user's is also their email.
+    pub id: Option<String>,
+}
+
+/// Which events to list.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Of these things alone.
+    pub of: Option<Of>,
+    /// Of this moment and later.
+    pub since: Option<DateTime<Utc>>,
+    /// The page after the one that ended with this event.
+    pub before: Option<i64>,
+    /// At most so many.
+    pub limit: i64,
+}
+
+/// One page of the journal, the newest first.
+pub async fn page(db: impl PgExecutor<'_>, filter: &Filter) -> Result<Vec<Event>, sqlx::Error> {
+    sqlx::query_as(
+        r"-- events_page
+        select id, at, entity, entity_id, from_status, to_status, actor, reason, detail
+        from events
+        where ($1::text is null or entity = $1)
+          and ($2::text is null or entity_id = coalesce(
+              (select users.id::text from users where $1 = 'user' and email = lower($2)), $2
+          ))
+          and ($3::timestamptz is null or at >= $3)
+          and ($4::bigint is null or id < $4)
+        order by id desc
+        limit $5",
+    )
+    .bind(filter.of.as_ref().map(|of| of.entity.as_str()))
+    .bind(filter.of.as_ref().and_then(|of| of.id.as_deref()))
+    .bind(filter.since)
+    .bind(filter.before)
+    .bind(filter.limit)
+    .fetch_all(db)
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use std::time::Duration;
 
     use super::*;
     use crate::store::fixture::House;
+
+    #[tokio::test]
+    async fn the_journal_is_read_page_by_page_for_one_kind_one_thing_or_from_a_moment_on() {
+        let house = House::new().await;
+        let (db, user) = (house.db(), house.user.to_string());
+        let note = async |entity, entity_id| {
+            let event = NewEvent {
+                entity,
+                entity_id,
+                from_status: None,
+                to_status: None,
+                actor: "ada",
+                reason: None,
+                detail: &json!({}),
+            };
+            append(db, &event).await.unwrap();
+        };
+        note("user", &user).await;
+        note("user", "another").await;
+        note("schedule", "monday").await;
+        house.database.advance_clock(Duration::from_hours(2)).await;
+        let later = crate::clock::now(db).await.unwrap();
+        note("schedule", "tuesday").await;
+        note("execution", "monday").await;
+
+        let of = |entity: &str, id: Option<&str>| {
+            Some(Of { entity: entity.to_owned(), id: id.map(str::to_owned) })
+        };
+        let all = Filter { limit: 9, ..Filter::default() };
+        let ids = async |filter: &Filter| -> Vec<String> {
+            page(db, filter).await.unwrap().into_iter().map(|event| event.entity_id).collect()
+        };
+        let newest = page(db, &Filter { limit: 2, ..all.clone() }).await.unwrap();
+        let before = newest.last().map(|event| event.id);
+        assert_eq!(newest[0].entity_id, "monday");
+        assert_eq!(ids(&Filter { before, ..all.clone() }).await, ["monday", "another", &user]);
+        let schedules = Filter { of: of("schedule", None), ..all.clone() };
+        assert_eq!(ids(&schedules).await, ["tuesday", "monday"]);
+        assert_eq!(ids(&Filter { since: Some(later), ..schedules }).await, ["tuesday"]);
+        let monday = Filter { of: of("schedule", Some("monday")), ..all.clone() };
+        assert_eq!(page(db, &monday).await.unwrap().len(), 1);
+        for name in [user.as_str(), "Ana@shelf.example"] {
+            let filter = Filter { of: of("user", Some(name)), ..all.clone() };
+            assert_eq!(ids(&filter).await, [user.as_str()], "{name}");
+        }
+    }
 
     #[tokio::test]
     async fn the_journal_keeps_the_order_and_never_changes() {

@@ -16,7 +16,11 @@ pub async fn block_instance(
     reason: &str,
 ) -> Result<(), sqlx::Error> {
     if instances::block(&mut *connection, id, reason).await? {
-        note_blocked(connection, amc_instance_id, reason).await?;
+        let told = format!(
+            "Amazon does not let us in ({reason}): settle it with Amazon, then run `recomamp instances \
+             unblock {amc_instance_id}`; without that it is asked ever more seldom whether it does again"
+        );
+        note_blocked(connection, amc_instance_id, &told).await?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 mod batches;
 mod collections;
+mod events;
 mod health;
 mod jobs;
 mod register;

@@ -21,7 +21,7 @@ const LOCAL: [&str; 11] = [
 ];
 
 /// Each command's route. `ID` is an id that nothing has.
-const ROUTES: [(&str, Method, &str); 70] = [
+const ROUTES: [(&str, Method, &str); 71] = [
     ("users add", Method::POST, "users"),
     ("users authorise", Method::POST, "users/ID/authorise"),
     ("users resume", Method::POST, "users/resume"),
@@ -84,6 +84,7 @@ const ROUTES: [(&str, Method, &str); 70] = [
     ("gates pause", Method::POST, "resources/ID/pause"),
     ("gates resume", Method::POST, "resources/ID/resume"),
     ("gates trip", Method::POST, "resources/ID/trip"),
+    ("events", Method::GET, "events"),
     ("webhooks add", Method::POST, "webhooks"),
     ("webhooks list", Method::GET, "webhooks"),
     ("webhooks show", Method::GET, "webhooks/ID"),

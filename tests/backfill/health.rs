@@ -81,6 +81,11 @@ async fn a_blocked_instance_is_asked_now_and_then_and_goes_on_by_itself() {
     let told = "select string_agg(coalesce(from_status, '') || '>' || to_status, ' ' order by id)
         from events where entity = 'instance'";
     assert_eq!(site.text(told).await, "active>blocked blocked>active");
+    let why = "select reason from events where entity = 'instance' and to_status = 'blocked'";
+    let why = site.text(why).await;
+    assert!(why.contains("(Terms and conditions"), "{why}");
+    assert!(why.contains("`recomamp instances unblock amcdemous01`"), "{why}");
+    assert!(why.contains("asked"), "{why}");
     working.stop().await;
 }
 

@@ -5,7 +5,10 @@ use crate::harness::eventually::eventually;
 use recomamp::jobs::{drop_expired, tend_executions};
 use recomamp::queue::NewJob;
 use recomamp::store::executions::{self, NewExecution, Origin};
+use recomamp::store::webhooks::{self, WebhookFormat};
 use recomamp::store::{ExecutionUuid, events};
+use recomamp::webhooks::message;
+use secrecy::SecretString;
 use serde_json::json;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -54,6 +57,16 @@ impl Site {
             window_tz: "UTC",
         };
         executions::insert_queued(self.db.pool(), &execution).await.expect("inserted")
+    }
+
+    /// Somebody wants to be told everything; what they are to be told stays with us.
+    pub async fn told_everything(&self) {
+        let events = message::EVENTS.map(str::to_owned);
+        let secret = self.tools.seal(&SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
+        let url = "https://hooks.invalid/";
+        let added =
+            webhooks::insert(self.db.pool(), url, &secret, WebhookFormat::Standard, &events);
+        added.await.expect("added");
     }
 
     fn result_files(&self) -> usize {
@@ -108,6 +121,7 @@ async fn old_results_lose_their_rows_and_files_and_keep_their_counts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_place_that_nobody_has_any_more_is_given_back() {
     let site = Site::new(quick()).await;
+    site.told_everything().await;
     site.backfill(1).await;
     let open = site.by_hand().await;
     let gone = ExecutionUuid::fresh();
@@ -137,12 +151,16 @@ async fn a_place_that_nobody_has_any_more_is_given_back() {
     let told = events::of(site.db.pool(), "execution", &gone.to_string()).await.unwrap();
     assert_eq!(told.len(), 1);
     assert!(told[0].reason.as_deref().unwrap_or_default().contains("given back"));
+    // It is mended: nobody is called for it.
+    let called = "select count(*) from webhook_deliveries where data ->> 'entity' = 'execution'";
+    assert_eq!(site.count(called).await, 0);
     assert!(events::of(site.db.pool(), "execution", &open.to_string()).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_execution_that_is_stuck_is_told_of_once() {
     let site = Site::new(quick()).await;
+    site.told_everything().await;
     site.backfill(1).await;
     let stuck = site.by_hand().await;
     sqlx::query(
@@ -169,6 +187,8 @@ async fn an_execution_that_is_stuck_is_told_of_once() {
     assert_eq!(told.len(), 1, "{told:?}");
     let reason = told[0].reason.as_deref().unwrap_or_default();
     assert!(reason.starts_with("it has been submit_unknown for 3 h"), "{reason}");
+    let message = "select event || ' ' || (data ->> 'to') from webhook_deliveries";
+    assert_eq!(site.text(message).await, "stuck stuck", "somebody is called");
     let works = format!("submit_execution:{stuck}");
     let working: bool =
         sqlx::query_scalar("select exists (select from engine.jobs where unique_key = $1)")

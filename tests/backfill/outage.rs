@@ -2,10 +2,15 @@
 
 use super::site::{Site, Wish, quick};
 use crate::harness::eventually::eventually;
+use recomamp::queue::gate::breaker::{Rule, Trip};
+use recomamp::queue::{Attempt, Failure, Job, NewJob, Outcome, gate};
+use recomamp::schedule::Desk;
+use recomamp::schedule::duties::Duty;
 use recomamp::simulator::{Counts, Effect, Fault, Kind, Operation as Op};
 use recomamp::steering::{self, Because};
-use recomamp::tools::resources;
+use recomamp::tools::{Tools, resources};
 use recomamp::{jobs, transaction};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 const WEEKS: u32 = 6;
@@ -192,4 +197,93 @@ async fn a_breaker_that_a_person_has_set_stays_and_the_missing_ones_are_given_on
     .await
     .expect("read");
     assert_eq!(trips, 0);
+}
+
+/// Asks a resource once, which answers or does not.
+#[derive(Serialize, Deserialize)]
+struct Ask {
+    is_up: bool,
+}
+
+impl Job for Ask {
+    type Tools = Tools;
+    const KIND: &'static str = "ask";
+    const QUEUE: &'static str = "amc";
+    const MAX_ATTEMPTS: i16 = 1;
+
+    async fn run(&self, _: &Tools, _: &Attempt) -> Result<Outcome, Failure> {
+        match self.is_up {
+            true => Ok(Outcome::Done),
+            false => Err(Failure::transient(anyhow::anyhow!("gateway timeout"))),
+        }
+    }
+}
+
+impl Site {
+    async fn asked(&self, resource: &str, is_up: bool) {
+        let ask = NewJob::of(&Ask { is_up }).expect("JSON").using([resource.to_owned()]);
+        self.have_done(ask).await;
+    }
+
+    /// Time passes, and two schedulers do their duty.
+    async fn looked_at_after(&self, minutes: u64) {
+        self.db.advance_clock(Duration::from_mins(minutes)).await;
+        let retention = Duration::from_hours(24);
+        let desk = Desk { db: self.db.pool().clone(), queue: self.tools.queue.clone(), retention };
+        let twice = tokio::join!(
+            Duty::TendBreakers.fulfil(&desk, true),
+            Duty::TendBreakers.fulfil(&desk, true)
+        );
+        twice.0.and(twice.1).expect("done");
+        self.idle().await;
+    }
+
+    /// What somebody was told of resources.
+    async fn told(&self) -> String {
+        self.text(
+            "select coalesce(string_agg(event, ' ' order by at), '')
+            from webhook_deliveries
+            where data ->> 'entity' = 'resource' and data ->> 'entity_id' = 'amc_instance:amcdemous01'",
+        )
+        .await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outage_that_lasts_is_told_once_and_its_end_too_and_so_is_the_next() {
+    let site = Site::new(quick()).await;
+    site.told_everything().await;
+    let instance = resources::instance(&site.amc_instance_id());
+    let rule = Rule { trips: vec![Trip::Consecutive { k: 1 }], ..Rule::default() };
+    let rule = Rule { cool_downs_s: vec![60], ..rule };
+    let mut tx = transaction::begin(site.db.pool()).await.expect("begun");
+    let queue = &site.tools.queue;
+    queue.set_gate(&mut tx, &instance, gate::Rule::Breaker(Some(rule))).await.expect("set");
+    // Whoever keeps something shut knows it.
+    queue.trip(&mut tx, "host:example.com", "ana", "a test").await.expect("opened");
+    tx.commit().await.expect("committed");
+    let working = site.work_with(SLOTS, jobs::catalog().add::<Ask>());
+
+    site.asked(&instance, false).await;
+    site.looked_at_after(10).await;
+    site.asked(&instance, false).await;
+    assert_eq!(site.told().await, "", "it may be a hiccup");
+    site.looked_at_after(6).await;
+    site.looked_at_after(60).await;
+    assert_eq!(site.told().await, "auto_paused", "once, and asking in vain does not begin it anew");
+    let why = site.text("select reason from events where entity = 'resource'").await;
+    assert!(why.contains("the last time because of this (gateway timeout)"), "{why}");
+    assert!(why.ends_with("`recomamp gates show amc_instance:amcdemous01`"), "{why}");
+
+    site.asked(&instance, true).await;
+    site.looked_at_after(1).await;
+    site.looked_at_after(60).await;
+    assert_eq!(site.told().await, "auto_paused resumed");
+    site.asked(&instance, false).await;
+    site.looked_at_after(14).await;
+    assert_eq!(site.told().await, "auto_paused resumed");
+    site.looked_at_after(2).await;
+    assert_eq!(site.told().await, "auto_paused resumed auto_paused");
+    assert_eq!(site.count("select count(*) from events where entity = 'resource'").await, 3);
+    working.stop().await;
 }

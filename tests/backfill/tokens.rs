@@ -109,8 +109,13 @@ async fn a_revoked_grant_stops_the_users_work_until_it_is_good_again() {
     site.amc.revoke(&site.refresh_token(), None);
     let state = "select token_state::text from lwa_credentials";
     site.refusal_confirmed().await;
-    let reason = "select reason from events where entity = 'user'";
-    assert!(site.text(reason).await.contains("invalid_grant"));
+    let email = site.text("select email from users").await;
+    let reason = site.text("select reason from events where entity = 'user'").await;
+    assert!(reason.contains(&format!("the grant of {email} (")), "{reason}");
+    assert!(reason.contains("invalid_grant"), "{reason}");
+    assert!(reason.ends_with(&format!("`recomamp users authorise {email}`")), "{reason}");
+    let named = "select detail ->> 'email' from events where entity = 'user'";
+    assert_eq!(site.text(named).await, email);
 
     site.amc.restore(&site.refresh_token());
     eventually("it is tried again", async || {
@@ -189,10 +194,9 @@ async fn each_user_of_a_refused_client_is_told_what_is_true_of_everyone_and_nobo
     .expect("the store answers");
     assert_eq!(told.len(), 2, "{told:?}");
     for (_, reason, error) in &told {
-        assert_eq!(
-            (format!("({reason})"), format!("({error})")),
-            (said.to_owned(), said.to_owned())
-        );
+        assert_eq!(format!("({error})"), said);
+        let remedy = "correct RECOMAMP_LWA_CLIENT_ID and its secret, restart, then run `recomamp users resume`";
+        assert_eq!(reason, &format!("Amazon refuses our client {said}: {remedy}"));
     }
     let reasons: Vec<String> = sqlx::query_scalar(
         "select pause_reason from report_data_collections

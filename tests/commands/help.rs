@@ -5,7 +5,7 @@ use crate::harness::process::Program;
 use fernet::Fernet;
 
 /// Every command of one's own, and what it must offer to programs.
-pub const COMMANDS: [(&str, bool); 81] = [
+pub const COMMANDS: [(&str, bool); 82] = [
     ("serve", false),
     ("work", false),
     ("schedule", false),
@@ -73,6 +73,7 @@ pub const COMMANDS: [(&str, bool); 81] = [
     ("gates resume", false),
     ("gates trip", false),
     ("gates events", true),
+    ("events", true),
     ("jobs cancel", true),
     ("jobs discard", true),
     ("jobs replay", true),

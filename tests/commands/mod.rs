@@ -4,6 +4,7 @@ mod backfill;
 mod collections;
 mod doctor;
 mod end_to_end;
+mod events;
 mod gates;
 pub mod help;
 mod jobs;

@@ -130,6 +130,13 @@ async fn bug_13_failed_runs_in_a_row_pause_the_schedule_with_reason_and_remedy()
         house.story("monday").await.last().unwrap(),
         &("auto_paused".into(), "engine".into())
     );
+    // Whoever is told that a run failed is told of which schedule it is, and in whose name it ran.
+    let named = "select string_agg(distinct (detail ->> 'schedule') || ' ' || users.email, ',')
+        from events
+        join users on users.email = detail ->> 'email'
+        where webhook_event(entity, from_status, to_status, actor) = 'run_failed'";
+    let email = house.text("select email from users").await;
+    assert_eq!(house.text(named).await, format!("monday {email}"));
 
     house.resume("monday").await;
     assert_eq!(house.run_times("monday", 1).await.last(), Some(&Succeeded));

@@ -2,6 +2,7 @@
 
 use super::none;
 use crate::sources::{files, root};
+use recomamp::store::events::ENTITIES;
 use std::collections::BTreeSet;
 use std::fs;
 
@@ -27,6 +28,18 @@ fn every_mistake_of_the_first_version_names_tests_that_exist() {
         }
     }
     none("These tests do not exist", &violations);
+}
+
+#[test]
+fn whatever_events_happen_to_can_be_looked_for_in_the_journal() {
+    let sources = files(&["src", "jobs"], &[".rs"]);
+    let written: BTreeSet<&str> = sources
+        .iter()
+        .flat_map(|source| source.text.split("entity: \"").skip(1))
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
+    let known: BTreeSet<&str> = ENTITIES.into_iter().collect();
+    assert_eq!(written, known, "in the sources (left) and in store::events::ENTITIES (right)");
 }
 
 fn names_of_functions(text: &str) -> Vec<String> {

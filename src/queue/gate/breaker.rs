@@ -125,6 +125,18 @@ pub struct Breaker {
     /// Openings in a row: which cool-down was the last.
     #[serde(default)]
     openings: u32,
+    /// What has kept it from closing; none while it is closed, and none when only a person has opened it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    outage: Option<Outage>,
+}
+
+/// Since when a resource has failed, however often it was asked meanwhile whether it is back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outage {
+    /// When its breaker, which was closed, opened.
+    pub since: DateTime<Utc>,
+    /// What the failure said that opened it last.
+    pub last: String,
 }
 
 impl<'a> Observation<'a> {
@@ -139,7 +151,7 @@ impl Breaker {
     pub fn new(rule: Rule) -> Result<Self, Invalid> {
         rule.check()?;
         let memory = Memory::of(&rule.trips);
-        Ok(Self { rule, state: State::Closed { since: None }, memory, openings: 0 })
+        Ok(Self { rule, state: State::Closed { since: None }, memory, openings: 0, outage: None })
     }
 
     /// This rule takes the place of another, in the other's state: an open one stays open as long
@@ -155,7 +167,7 @@ impl Breaker {
                 *left = 1;
             }
         }
-        Self { state, openings: old.openings, ..self }
+        Self { state, openings: old.openings, outage: old.outage.clone(), ..self }
     }
 
     /// The rule.
@@ -166,6 +178,11 @@ impl Breaker {
     /// How it stands.
     pub fn state(&self) -> &State {
         &self.state
+    }
+
+    /// What keeps it from closing, if anything but a person does.
+    pub fn outage(&self) -> Option<&Outage> {
+        self.outage.as_ref()
     }
 
     /// How it stands, in a word.
@@ -336,7 +353,10 @@ impl Breaker {
         let wait = until.map_or("until a person resumes".to_owned(), |until| {
             format!("for {}", spell(until - now))
         });
-        let why = format!("opened {wait}: {tripped}, last: {}", shorten(error));
+        let last = shorten(error);
+        let why = format!("opened {wait}: {tripped}, last: {last}");
+        let since = self.outage.take().map_or(now, |outage| outage.since);
+        self.outage = Some(Outage { since, last });
         self.state = State::Open { since: now, until, why: why.clone(), by: None };
         self.memory = Memory::of(&self.rule.trips);
         Change { from, to: Phase::Open, why }
@@ -356,6 +376,7 @@ impl Breaker {
     fn close(&mut self, now: DateTime<Utc>, why: String) -> Change {
         let from = self.phase();
         self.state = State::Closed { since: Some(now) };
+        self.outage = None;
         self.memory = Memory::of(&self.rule.trips);
         Change { from, to: Phase::Closed, why }
     }
@@ -620,6 +641,26 @@ mod tests {
         assert_eq!(change.why, "opened by ada: the vendor is down");
         assert_eq!(breaker.allows(at(1_000_000)).0, Allows::Shut { until: None });
         assert!(matches!(breaker.state(), State::Open { by: Some(by), .. } if by == "ada"));
+    }
+
+    #[test]
+    fn an_outage_lasts_from_the_first_opening_until_it_closes_whoever_asks_meanwhile() {
+        let mut breaker = breaker(in_a_row(1, 1));
+        assert_eq!(breaker.outage(), None);
+        attempt(&mut breaker, 0, FAILED).expect("it opens");
+        let error = "gateway timeout";
+        let failed = Observation::Failed { cause: Cause::Transient, error };
+        attempt(&mut breaker, 60, failed).expect("it opens again");
+        let outage = Outage { since: at(0), last: error.to_owned() };
+        assert_eq!(breaker.outage(), Some(&outage));
+        let _ = breaker.allows(at(1_000_000));
+        assert_eq!((breaker.phase(), breaker.outage()), (Phase::HalfOpen, Some(&outage)));
+        let mut breaker = Breaker::new(in_a_row(9, 1)).expect("a rule").in_place_of(&breaker);
+        assert_eq!(breaker.outage(), Some(&outage), "another rule does not end it");
+        attempt(&mut breaker, 1_000_001, Observation::Good).expect("it closes");
+        assert_eq!(breaker.outage(), None);
+        breaker.trip(at(1_000_002), "ada", "no calls today");
+        assert_eq!(breaker.outage(), None, "what a person does is no outage");
     }
 
     #[test]

@@ -108,6 +108,22 @@ pub async fn row(
     .await
 }
 
+/// The breakers that are not closed, each with its resource, in the order of their names.
+pub async fn unclosed(
+    connection: &mut PgConnection,
+) -> Result<Vec<(String, Breaker)>, sqlx::Error> {
+    let rows: Vec<(String, Json<Breaker>)> = sqlx::query_as(
+        "-- list_unclosed_breakers
+        select name, breaker
+        from engine.resources
+        where breaker -> 'state' ->> 'is' <> 'closed'
+        order by name",
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|(name, Json(breaker))| (name, breaker)).collect())
+}
+
 /// A lane of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow)]
 pub struct LaneRow {
