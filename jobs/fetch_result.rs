@@ -48,7 +48,7 @@ impl Job for FetchResult {
         if execution.status != ExecutionStatus::Fetching {
             return Ok(Outcome::Done.unasked());
         }
-        let who = tools.sign_in(&execution).await?;
+        let who = tools.sign_in(attempt, &execution).await?;
         let declared = match describe(tools, &execution, &who).await? {
             Described::Ready(columns) => columns,
             Described::NotYet => return wait(tools, attempt, &execution).await,

@@ -64,7 +64,7 @@ impl Job for PollStatus {
         if !is_at_amc(execution.status) {
             return Ok(Outcome::Done.unasked());
         }
-        let who = tools.sign_in(&execution).await?;
+        let who = tools.sign_in(attempt, &execution).await?;
         if execution.cancel_requested_at.is_some() {
             return stop(tools, attempt, &execution, &who).await;
         }
@@ -128,7 +128,8 @@ async fn look_at_all(
     who: &SignedIn,
     open: &[OpenExecution],
 ) -> Result<bool, Failure> {
-    let fresh = tools.polling.first / 2;
+    // Whoever was refused asks again itself: nobody else has learned whether the new token is good.
+    let fresh = if who.bearer.is_renewed { Duration::ZERO } else { tools.polling.first / 2 };
     if !instances::begin_listing(&tools.db, &execution.amc_instance_id, fresh).await? {
         return Ok(false);
     }

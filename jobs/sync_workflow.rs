@@ -62,7 +62,7 @@ impl Job for SyncWorkflow {
             }
         };
         let place = Place::of(&instance, self.user_id);
-        let who = tools.sign_in(place).await?;
+        let who = tools.sign_in(attempt, place).await?;
         let mut saved = tools.amc.create_workflow(&who.caller, &who.instance, &workflow).await;
         if let Ok(Created::Existing) = saved {
             saved = tools

@@ -6,7 +6,7 @@ mod judge;
 pub mod resources;
 pub mod rotation;
 
-pub use access::{Pass, Place, SignedIn};
+pub use access::{Bearer, Pass, Place, SignedIn};
 pub use judge::{block_instance, note_blocked};
 
 use crate::config::{
