@@ -119,7 +119,7 @@ impl CheckVersion {
         attempt: &Attempt,
         execution: &Execution,
     ) -> Result<Outcome, Failure> {
-        let who = tools.sign_in(execution).await?;
+        let who = tools.sign_in(attempt, execution).await?;
         let name = format!("dry-{}-{}", self.version_id.0.simple(), attempt.claim_number());
         let mut request = match request(execution, &name) {
             Ok(request) => request,
@@ -133,7 +133,7 @@ impl CheckVersion {
                 checks::sent(&tools.db, self.version_id, self.instance_id, id).await?;
                 Ok(Outcome::Snooze(pause(tools)))
             }
-            Err(error) => match error.class() {
+            Err(error) => match who.bearer.class(&error) {
                 Class::Permanent if is_about_the_query(error.reason()) => {
                     let verdict = (CheckVerdict::Failed, Some(error.reason()));
                     self.end(tools, attempt, verdict, Outcome::Done).await
@@ -153,7 +153,7 @@ impl CheckVersion {
         execution: &Execution,
         id: &str,
     ) -> Result<Outcome, Failure> {
-        let who = tools.sign_in(execution).await?;
+        let who = tools.sign_in(attempt, execution).await?;
         let id = AmcExecutionId::new(id).map_err(Failure::permanent)?;
         let found: amc::Execution = match tools.amc.execution(&who.caller, &who.instance, &id).await
         {

@@ -48,7 +48,7 @@ impl Job for FetchResult {
         if execution.status != ExecutionStatus::Fetching {
             return Ok(Outcome::Done.unasked());
         }
-        let who = tools.sign_in(&execution).await?;
+        let who = tools.sign_in(attempt, &execution).await?;
         let declared = match describe(tools, &execution, &who).await? {
             Described::Ready(columns) => columns,
             Described::NotYet => return wait(tools, attempt, &execution).await,
@@ -92,6 +92,7 @@ async fn describe(
     let id = amc_id(execution)?;
     let found = match tools.amc.execution(&who.caller, &who.instance, &id).await {
         Ok(found) => found,
+        Err(error) if error.class() == Class::NotFoundYet => return Ok(Described::NotYet),
         Err(error) => return Err(tools.judge(who, execution, error).await),
     };
     if let Some(channel) = found.download_channel() {
@@ -127,7 +128,9 @@ async fn download(
     let urls = match tools.amc.download_urls(&who.caller, &who.instance, &id).await {
         Ok(urls) if urls.files.is_empty() => return Ok(None),
         Ok(urls) => urls,
-        Err(error) if error.class() == Class::NotReady => return Ok(None),
+        Err(error) if matches!(error.class(), Class::NotReady | Class::NotFoundYet) => {
+            return Ok(None);
+        }
         Err(error) => return Err(tools.judge(who, execution, error).await),
     };
     let mut files = Vec::new();
@@ -239,7 +242,7 @@ fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }
 
-/// Not ready yet; not for ever, though.
+/// Not ready yet, or not known to AMC any more; not for ever, though.
 async fn wait(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result<Outcome, Failure> {
     if executions::not_ready(&tools.db, execution.id).await? {
         return fail(tools, attempt, execution, "AMC never made the result available").await;

@@ -285,7 +285,7 @@ pub async fn give_up(
 ) -> Result<Outcome, Failure> {
     if matches!(execution.status, ExecutionStatus::Pending | ExecutionStatus::Running) {
         // It may run on at AMC, where its place is about to be given to another.
-        let who = tools.sign_in(execution).await?;
+        let who = tools.sign_in(attempt, execution).await?;
         poll_status::cancel(tools, execution, &who).await?;
     }
     let mut transaction = crate::transaction::begin(&tools.db).await?;

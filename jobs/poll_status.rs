@@ -23,8 +23,12 @@ use std::time::Duration;
 
 /// With more open executions than this on an instance, one list call replaces a call for each.
 const FEW: usize = 5;
-/// How long AMC lets an execution run by default, and some margin.
-const MAY_RUN: Duration = Duration::from_secs(6 * 3600 + 1800);
+/// How long AMC lets an execution run when its answer does not say. Our requests name no limit, and
+/// Amazon's own example of such a request is answered with `workflowExecutionTimeoutSeconds` 21600
+/// (github.com/amzn/ads-advanced-tools-docs, `postman/Amazon_Ads_API.postman_collection.json`).
+const RUNS_AT_MOST: Duration = Duration::from_secs(6 * 3600);
+/// How much later than that AMC may tell that it has ended.
+const MARGIN: Duration = Duration::from_secs(1800);
 /// How long its result may take to be fetched.
 const MAY_FETCH: Duration = Duration::from_secs(2 * 3600);
 /// The pause before AMC is asked again whether it has stopped an execution.
@@ -60,7 +64,7 @@ impl Job for PollStatus {
         if !is_at_amc(execution.status) {
             return Ok(Outcome::Done.unasked());
         }
-        let who = tools.sign_in(&execution).await?;
+        let who = tools.sign_in(attempt, &execution).await?;
         if execution.cancel_requested_at.is_some() {
             return stop(tools, attempt, &execution, &who).await;
         }
@@ -124,7 +128,8 @@ async fn look_at_all(
     who: &SignedIn,
     open: &[OpenExecution],
 ) -> Result<bool, Failure> {
-    let fresh = tools.polling.first / 2;
+    // Whoever was refused asks again itself: nobody else has learned whether the new token is good.
+    let fresh = if who.bearer.is_renewed { Duration::ZERO } else { tools.polling.first / 2 };
     if !instances::begin_listing(&tools.db, &execution.amc_instance_id, fresh).await? {
         return Ok(false);
     }
@@ -180,7 +185,7 @@ async fn note(
                 amc_status: word,
                 reason: found.status_reason.as_deref(),
                 running: matches!(other, Status::Running | Status::Publishing),
-                may_run: MAY_RUN,
+                may_run: may_run(found),
             };
             executions::observe(&mut *transaction, execution, &observation).await?;
             if is_news {
@@ -199,6 +204,12 @@ async fn note(
     }
     transaction.commit().await?;
     Ok(())
+}
+
+/// How long it may run, counted from when AMC is seen to run it: AMC's own limit, and a margin.
+fn may_run(found: &amc::Execution) -> Duration {
+    let limit = found.workflow_execution_timeout_seconds.map(|seconds| seconds.into());
+    limit.map_or(RUNS_AT_MOST, Duration::from_secs) + MARGIN
 }
 
 fn trouble(found: &amc::Execution) -> Trouble<'_> {
@@ -296,4 +307,22 @@ async fn give_up(
 fn amc_id(execution: &Execution) -> Result<AmcExecutionId, Failure> {
     let id = execution.amc_execution_id.as_deref().unwrap_or_default();
     AmcExecutionId::new(id).map_err(Failure::permanent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn an_execution_may_run_as_long_as_amc_says_and_half_an_hour_more() {
+        let hours = |limit: serde_json::Value| {
+            let id = "b3a77999-7c8e-4289-9bf9-5da8f178536c";
+            let told = json!({"workflowExecutionId": id, "workflowExecutionTimeoutSeconds": limit});
+            may_run(&serde_json::from_value(told).unwrap()).as_secs_f64() / 3600.0
+        };
+        for (limit, allowed) in [(json!(86_400), 24.5), (json!(900), 0.75), (json!(null), 6.5)] {
+            assert!((hours(limit) - allowed).abs() < 1e-9, "{allowed}");
+        }
+    }
 }

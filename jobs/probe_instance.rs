@@ -36,7 +36,8 @@ impl Job for ProbeInstance {
         if place.status != InstanceStatus::Blocked {
             return Ok(Outcome::Done);
         }
-        let pass = tools.pass(place.user_id, place.region, place.endpoint_url.as_deref()).await?;
+        let pass =
+            tools.pass(attempt, place.user_id, place.region, place.endpoint_url.as_deref()).await?;
         let named = |error: IdError| Failure::permanent(error);
         let instance = AmcInstanceId::new(&place.instance_id).map_err(named)?;
         let caller = Caller {
@@ -49,7 +50,7 @@ impl Job for ProbeInstance {
             Err(error)
                 if matches!(error.class(), Class::Throttled { .. } | Class::Unauthorized) =>
             {
-                Err(tools.judge_call(pass.user, pass.generation, &pass.host, error).await)
+                Err(tools.judge_call(&pass.bearer, error).await)
             }
             Err(error) => {
                 let refused =

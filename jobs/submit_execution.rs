@@ -164,7 +164,7 @@ async fn send(tools: &Tools, attempt: &Attempt, execution: &Execution) -> Result
         let reason = execution.block_reason.as_deref().unwrap_or("the instance is disabled");
         return block(tools, attempt, execution, reason).await;
     }
-    let who = tools.sign_in(execution).await?;
+    let who = tools.sign_in(attempt, execution).await?;
     let client_ref = format!("{}{}-{}", mark(execution), attempt.job_id(), attempt.claim_number());
     let request = match ready(tools, attempt, execution, &client_ref).await? {
         Ready::Send(request) => request,
@@ -242,7 +242,7 @@ async fn refused(
     who: &SignedIn,
     error: amc::Error,
 ) -> Result<Outcome, Failure> {
-    match error.class() {
+    match who.bearer.class(&error) {
         Class::Blocked => block(tools, attempt, execution, error.reason()).await,
         // Somebody has deleted the saved copy: it is saved again first.
         Class::Permanent if is_lost(execution, error.reason()) => {
@@ -254,10 +254,6 @@ async fn refused(
             let code = error.code().unwrap_or("refused").to_owned();
             let why = error.to_string();
             refuse_for_good(tools, attempt, execution, &code, &why, Outcome::Done).await
-        }
-        // A token that was new and is still refused: a person has to look.
-        Class::Forbidden if attempt.denials() > 0 => {
-            block(tools, attempt, execution, error.reason()).await
         }
         _ => Err(tools.judge(who, execution, error).await),
     }
@@ -346,7 +342,7 @@ async fn reconcile(
     attempt: &Attempt,
     execution: &Execution,
 ) -> Result<Outcome, Failure> {
-    let who = tools.sign_in(execution).await?;
+    let who = tools.sign_in(attempt, execution).await?;
     let Some(sent_at) = execution.submit_started_at else {
         return Err(Failure::permanent(anyhow!("the intent of the submit was not written down")));
     };

@@ -42,7 +42,7 @@ impl Job for SyncInstances {
         let Some(credential) = credentials::refresh_token(&tools.db, self.user_id).await? else {
             return Err(Failure::permanent(anyhow::anyhow!("the user has no credential")));
         };
-        let answer = self.ask(tools, credential.region).await?;
+        let answer = self.ask(tools, attempt, credential.region).await?;
         let mut transaction = crate::transaction::begin(&tools.db).await?;
         let mut offered = BTreeSet::new();
         for account in &answer.listed {
@@ -91,8 +91,8 @@ struct Answer {
 
 impl SyncInstances {
     /// Lists everything before anything is written: half a list would block what is on the other half.
-    async fn ask(&self, tools: &Tools, home: Region) -> Result<Answer, Failure> {
-        let pass = tools.pass(self.user_id, home, None).await?;
+    async fn ask(&self, tools: &Tools, attempt: &Attempt, home: Region) -> Result<Answer, Failure> {
+        let pass = tools.pass(attempt, self.user_id, home, None).await?;
         let accounts = match tools.amc.accounts(&pass.access).await {
             Ok(accounts) => accounts,
             Err(error) => return Err(judged(tools, &pass, error).await),
@@ -260,7 +260,7 @@ fn own(region: amc::Region) -> Region {
 }
 
 async fn judged(tools: &Tools, pass: &Pass, error: Error) -> Failure {
-    tools.judge_call(pass.user, pass.generation, &pass.host, error).await
+    tools.judge_call(&pass.bearer, error).await
 }
 
 #[cfg(test)]

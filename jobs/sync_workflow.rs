@@ -62,7 +62,7 @@ impl Job for SyncWorkflow {
             }
         };
         let place = Place::of(&instance, self.user_id);
-        let who = tools.sign_in(place).await?;
+        let who = tools.sign_in(attempt, place).await?;
         let mut saved = tools.amc.create_workflow(&who.caller, &who.instance, &workflow).await;
         if let Ok(Created::Existing) = saved {
             saved = tools
@@ -85,9 +85,10 @@ impl Job for SyncWorkflow {
 /// saved.
 pub async fn standing(tools: &Tools, execution: &Execution) -> Result<Standing, Failure> {
     let (version, instance) = (execution.workflow_version_id, execution.instance_id);
+    let url = tools.api_url(execution.region, execution.endpoint_url.as_deref())?;
+    let (place, host) = ((instance, execution.user_id), Some(resources::host(&url)));
     let mut transaction = crate::transaction::begin(&tools.db).await?;
-    let status =
-        ask(&tools.queue, &mut transaction, version, (instance, execution.user_id)).await?;
+    let status = ask(&tools.queue, &mut transaction, version, place, host).await?;
     transaction.commit().await?;
     Ok(match status {
         Some((SyncStatus::Synced, _)) => Standing::Fit,
@@ -97,12 +98,13 @@ pub async fn standing(tools: &Tools, execution: &Execution) -> Result<Standing, 
 }
 
 /// Asks for a copy in the caller's transaction, unless there is one already. How it stands; none when
-/// there is no such version.
-pub async fn ask(
+/// there is no such version. Only workers know which host will be called.
+async fn ask(
     queue: &Queue,
     connection: &mut PgConnection,
     version: VersionId,
     (instance, user): (InstanceUuid, UserId),
+    host: Option<String>,
 ) -> Result<Option<(SyncStatus, Option<String>)>, crate::queue::Error> {
     match copies::of(&mut *connection, version, instance).await? {
         Some(copy) if copy.status != SyncStatus::Syncing => {
@@ -127,6 +129,7 @@ pub async fn ask(
             resources::instance(&address.amc_instance_id),
             resources::account(&address.entity_id),
         ]);
+        job = job.using(host);
     }
     queue.enqueue(connection, &[job]).await?;
     Ok(Some((SyncStatus::Syncing, None)))
@@ -145,7 +148,9 @@ pub async fn again(
     copies::forget(&mut *connection, workflow.id).await?;
     copies::lose(&mut *connection, version, workflow.instance_id).await?;
     let place = (workflow.instance_id, workflow.user_id);
-    let Some((status, _)) = ask(queue, connection, version, place).await? else { return Ok(None) };
+    let Some((status, _)) = ask(queue, connection, version, place, None).await? else {
+        return Ok(None);
+    };
     let event = NewEvent {
         entity: "workflow",
         entity_id: &workflow.workflow_id,

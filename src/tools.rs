@@ -7,7 +7,7 @@ pub mod resources;
 pub mod rotation;
 pub mod young;
 
-pub use access::{Pass, Place, SignedIn};
+pub use access::{Bearer, Pass, Place, SignedIn};
 pub use judge::{block_instance, note_blocked};
 
 use crate::config::{

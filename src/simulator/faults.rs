@@ -94,12 +94,19 @@ pub enum Kind {
     },
     /// 403, terms and conditions not accepted.
     TermsNotAccepted,
+    /// 403 that does not say why.
+    Forbidden,
     /// Login with Amazon answers `invalid_grant`.
     InvalidGrant,
     /// Login with Amazon answers `invalid_client`.
     InvalidClient,
     /// Executions are shown with this status, whatever it is in truth.
     Status {
+        /// The word.
+        word: String,
+    },
+    /// Instances are listed with this `creationStatus`.
+    CreationStatus {
         /// The word.
         word: String,
     },

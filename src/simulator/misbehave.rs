@@ -58,8 +58,10 @@ impl Kind {
             Self::Unauthorized
             | Self::ForgetTokens
             | Self::Revoke { .. }
-            | Self::TermsNotAccepted => !matches!(operation, Op::Token | Op::Download),
+            | Self::TermsNotAccepted
+            | Self::Forbidden => !matches!(operation, Op::Token | Op::Download),
             Self::Status { .. } => matches!(operation, Op::GetExecution | Op::ListExecutions),
+            Self::CreationStatus { .. } => operation == Op::ListInstances,
             Self::NotReady | Self::NoUrls => operation == Op::DownloadUrls,
             Self::UrlExpired => operation == Op::Download,
             Self::EndAs { .. } | Self::RunFor { .. } | Self::EmptyResult => {
@@ -89,6 +91,7 @@ pub(crate) fn instead(world: &mut World, call: &Call, kind: &Kind) -> Option<Del
             access::unauthorized()
         }
         Kind::TermsNotAccepted => access::terms(),
+        Kind::Forbidden => Answer::error(403, "Forbidden"),
         Kind::InvalidGrant => tokens::invalid_grant(),
         Kind::InvalidClient => tokens::invalid_client(),
         Kind::NotReady => results::not_ready(world, &call.id),
@@ -118,6 +121,16 @@ pub(crate) fn afterwards(call: &Call, kind: Option<&Kind>, mut answer: Answer) -
         Some(Kind::Status { word }) => {
             if let Payload::Json(body) = &mut answer.body {
                 put_status(body, word);
+            }
+            Delivery::whole(answer)
+        }
+        Some(Kind::CreationStatus { word }) => {
+            if let Payload::Json(body) = &mut answer.body
+                && let Some(Value::Array(instances)) = body.get_mut("instances")
+            {
+                for instance in instances {
+                    instance["creationStatus"] = json!(word);
+                }
             }
             Delivery::whole(answer)
         }

@@ -2,7 +2,7 @@
 
 use super::{Tools, resources};
 use crate::amc::{Access, AmcInstanceId, Caller, EntityId, MarketplaceId, TokenError, Tokens};
-use crate::queue::Failure;
+use crate::queue::{Attempt, Failure};
 use crate::store::credentials::{self, TokenState};
 use crate::store::executions::Execution;
 use crate::store::instances::Address;
@@ -21,11 +21,20 @@ pub struct SignedIn {
     /// Which instance is called.
     pub instance: AmcInstanceId,
     /// Whose token it is.
+    pub bearer: Bearer,
+}
+
+/// Whose token a call shows, and to which host.
+#[derive(Debug, Clone)]
+pub struct Bearer {
+    /// Whose token it is.
     pub user: UserId,
     /// Which of the user's tokens it is.
     pub generation: i64,
     /// The host that is called.
     pub host: String,
+    /// Whether the job has waited for it, because it was refused, or had none, before.
+    pub is_renewed: bool,
 }
 
 /// Where Amazon is called, in whose name, and for which execution if for one.
@@ -85,18 +94,18 @@ pub struct Pass {
     /// Where to call, and with which token.
     pub access: Access,
     /// Whose token it is.
-    pub user: UserId,
-    /// Which of the user's tokens it is.
-    pub generation: i64,
-    /// The host that is called.
-    pub host: String,
+    pub bearer: Bearer,
 }
 
 impl Tools {
     /// Signs in. Without a live token it asks for one, and the job waits for it.
-    pub async fn sign_in<'a>(&self, place: impl Into<Place<'a>>) -> Result<SignedIn, Failure> {
+    pub async fn sign_in<'a>(
+        &self,
+        attempt: &Attempt,
+        place: impl Into<Place<'a>>,
+    ) -> Result<SignedIn, Failure> {
         let place = place.into();
-        let pass = self.pass(place.user, place.region, place.endpoint_url).await?;
+        let pass = self.pass(attempt, place.user, place.region, place.endpoint_url).await?;
         let named = |error: crate::amc::IdError| Failure::permanent(error);
         Ok(SignedIn {
             caller: Caller {
@@ -105,15 +114,14 @@ impl Tools {
                 marketplace_id: MarketplaceId::new(place.marketplace_id).map_err(named)?,
             },
             instance: AmcInstanceId::new(place.amc_instance_id).map_err(named)?,
-            user: pass.user,
-            generation: pass.generation,
-            host: pass.host,
+            bearer: pass.bearer,
         })
     }
 
     /// A live access token of this user. Without one it asks for one, and the job waits for it.
     pub async fn pass(
         &self,
+        attempt: &Attempt,
         user: UserId,
         region: Region,
         endpoint: Option<&str>,
@@ -141,7 +149,8 @@ impl Tools {
         let base_url = self.api_url(region, endpoint)?;
         let host = resources::host(&base_url);
         let access = Access { base_url, client_id: self.lwa.client_id.clone(), access_token };
-        Ok(Pass { access, user, generation, host })
+        let bearer = Bearer { user, generation, host, is_renewed: attempt.denials() > 0 };
+        Ok(Pass { access, bearer })
     }
 
     /// Asks for one refresh, however many ask, and gives the failure with which the job waits for it.

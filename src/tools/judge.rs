@@ -1,11 +1,11 @@
 //! What a failed call to Amazon means for the job that made it.
 
-use super::{Place, SignedIn, Tools, resources};
+use super::{Bearer, Place, SignedIn, Tools, resources};
 use crate::amc::{Class, Error};
 use crate::queue::Failure;
 use crate::store::events::{self, NewEvent};
 use crate::store::instances::{self, InstanceStatus};
-use crate::store::{ExecutionUuid, InstanceUuid, UserId, unexpected_answers};
+use crate::store::{ExecutionUuid, InstanceUuid, unexpected_answers};
 use sqlx::PgConnection;
 
 /// Blocks an instance, by our id and AMC's, because Amazon refuses us there, with its event. Nothing
@@ -44,6 +44,17 @@ pub async fn note_blocked(
     events::append(connection, &event).await
 }
 
+impl Bearer {
+    /// What a failed call asks for. A refusal that may be about an old token is about us when the token
+    /// is a new one: another would not help, and a person has to look.
+    pub fn class(&self, error: &Error) -> Class {
+        match error.class() {
+            Class::Forbidden if self.is_renewed => Class::Blocked,
+            class => class,
+        }
+    }
+}
+
 impl Tools {
     /// The failure with which the job ends its attempt. A refused token is renewed, once for all who
     /// meet it; an answer that nobody expected is kept; an instance that we are kept out of is
@@ -58,32 +69,28 @@ impl Tools {
         if let Err(failure) = self.keep_unexpected(place.execution, &error).await {
             return failure;
         }
-        match error.class() {
+        match who.bearer.class(&error) {
             Class::Throttled { retry_after } => {
                 // A 429 or 503 speaks for the host; a limit named in a refusal is the instance's own.
                 let host_speaks = matches!(error.status(), Some(429 | 503) | None);
                 let instance = resources::instance(place.amc_instance_id);
-                let resource = if host_speaks { who.host.clone() } else { instance };
+                let resource = if host_speaks { who.bearer.host.clone() } else { instance };
                 Failure::throttled(error, retry_after, resource)
             }
             Class::Blocked => self.block(place, error).await,
-            _ => self.judge_call(who.user, who.generation, &who.host, error).await,
+            _ => self.judge_call(&who.bearer, error).await,
         }
     }
 
     /// The same for a call that has no execution. Where a refusal names no token, the caller decides.
-    pub async fn judge_call(
-        &self,
-        user: UserId,
-        generation: i64,
-        host: &str,
-        error: Error,
-    ) -> Failure {
-        match error.class() {
-            Class::Throttled { retry_after } => Failure::throttled(error, retry_after, host),
+    pub async fn judge_call(&self, bearer: &Bearer, error: Error) -> Failure {
+        match bearer.class(&error) {
+            Class::Throttled { retry_after } => {
+                Failure::throttled(error, retry_after, &*bearer.host)
+            }
             Class::Unauthorized | Class::Forbidden => {
                 let why = error.to_string();
-                match self.ask_for_token(user, generation, &why).await {
+                match self.ask_for_token(bearer.user, bearer.generation, &why).await {
                     Ok(failure) | Err(failure) => failure,
                 }
             }

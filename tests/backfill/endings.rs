@@ -193,3 +193,31 @@ async fn an_execution_past_its_deadline_is_cancelled_and_run_again() {
     assert_eq!(site.amc.counts().calls_of(Op::CancelExecution), 1);
     assert_eq!(site.amc.counts().submits_of(&site.amc_instance_id(), &window), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_result_of_which_amc_knows_nothing_any_more_is_given_up_in_time_and_run_again() {
+    let site = Site::new(quick()).await;
+    let not_yet = site.amc.set_fault(Fault::new(Kind::NotReady));
+    let collection = site.backfill(1).await;
+    let working = site.work();
+    site.until_met(not_yet, 1).await;
+    let forgotten = "update workflow_executions set amc_execution_id = 'forgotten'";
+    sqlx::query(forgotten).execute(site.db.pool()).await.expect("the store answers");
+    site.amc.lift_fault(not_yet);
+    let given_up = "select count(*) from workflow_executions where status = 'failed'";
+    // Time in which nobody looks does not count: so somebody looks every half hour.
+    eventually("it is given up", async || {
+        let looks = site.amc.counts().calls_of(Op::GetExecution);
+        site.db.advance_clock(Duration::from_mins(30)).await;
+        eventually("somebody has looked", async || {
+            site.skip_pauses("fetch_result").await;
+            site.count(given_up).await == 1 || site.amc.counts().calls_of(Op::GetExecution) > looks
+        })
+        .await;
+        site.count(given_up).await == 1
+    })
+    .await;
+    site.assert_ended(collection, CollectionStatus::Completed, 1).await;
+    working.stop().await;
+    assert_eq!(site.amc.counts().accepted(), 2);
+}

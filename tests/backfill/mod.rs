@@ -12,6 +12,7 @@ mod keys;
 mod outage;
 mod parameters;
 mod plans;
+mod refusals;
 mod reuse;
 mod saved;
 mod sharing;

@@ -50,6 +50,24 @@ async fn a_saved_workflow_is_saved_once_and_run_by_its_name_with_the_values_of_e
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_an_execution_waits_for_uses_what_the_execution_uses() {
+    let site = Site::saving().await;
+    let hold = Fault::new(Kind::Hold { effect: Effect::Before }).on([Operation::CreateWorkflow]);
+    let hold = site.amc.set_fault(hold);
+    let collection = site.ask_with(SQL, &brand(), json!({"brand": "a"})).await;
+    let working = site.work();
+    site.until_met(hold, 1).await;
+    let used = "select string_agg(distinct split_part(used ->> 'resource', ':', 1), ' ')
+        from engine.jobs
+        cross join jsonb_array_elements(uses) as used
+        where kind = 'sync_workflow'";
+    assert_eq!(site.text(used).await, "amc_account amc_instance host");
+    site.amc.lift_fault(hold);
+    site.assert_complete(collection, 2).await;
+    working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_is_there_already_is_replaced_and_lost_answers_do_no_harm() {
     let site = Site::new(quick()).await;
     let lost = Kind::Reset { effect: Effect::After };

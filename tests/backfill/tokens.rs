@@ -26,9 +26,9 @@ impl Job for Look {
     const KIND: &'static str = "look";
     const QUEUE: &'static str = "looks";
 
-    async fn run(&self, tools: &Tools, _: &Attempt) -> Result<Outcome, Failure> {
+    async fn run(&self, tools: &Tools, attempt: &Attempt) -> Result<Outcome, Failure> {
         let execution = executions::by_id(&tools.db, self.execution).await?.expect("it is there");
-        let who = tools.sign_in(&execution).await?;
+        let who = tools.sign_in(attempt, &execution).await?;
         let id = execution.amc_execution_id.as_deref().expect("AMC has it");
         let id = AmcExecutionId::new(id).map_err(Failure::permanent)?;
         match tools.amc.execution(&who.caller, &who.instance, &id).await {
