@@ -4,7 +4,7 @@ use super::site::{Site, quick};
 use crate::harness::eventually::eventually;
 use recomamp::simulator::{Fault, Kind, Operation as Op};
 use recomamp::store::executions::SubmitMode;
-use recomamp::store::workflows;
+use serde_json::json;
 
 impl Site {
     fn refuse(&self, calls: impl IntoIterator<Item = Op>) -> u64 {
@@ -73,11 +73,10 @@ async fn a_refused_list_blocks_the_instance_though_one_list_answers_for_all() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_workflow_that_may_not_be_saved_blocks_its_instance_and_is_saved_when_that_ends() {
     let site = Site::new(quick()).await;
-    let workflow = workflows::by_workflow_id(site.db.pool(), "weekly-campaigns").await;
-    let workflow = workflow.expect("the store answers").expect("there is one").id;
-    workflows::submit_as(site.db.pool(), workflow, SubmitMode::Saved).await.expect("saved");
     let refused = site.refuse([Op::CreateWorkflow]);
-    let collection = site.backfill(2).await;
+    let sql =
+        "select campaign, sum(impressions) as impressions from dsp_impressions group by campaign";
+    let collection = site.ask_as(SubmitMode::Saved, sql, &json!([]), json!({})).await;
     let working = site.work();
     site.is_blocked().await;
     assert!(site.bought() <= 2, "{} tokens", site.bought());

@@ -51,10 +51,10 @@ async fn a_saved_workflow_is_saved_once_and_run_by_its_name_with_the_values_of_e
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_that_an_execution_waits_for_uses_what_the_execution_uses() {
-    let site = Site::saving().await;
+    let site = Site::new(quick()).await;
     let hold = Fault::new(Kind::Hold { effect: Effect::Before }).on([Operation::CreateWorkflow]);
     let hold = site.amc.set_fault(hold);
-    let collection = site.ask_with(SQL, &brand(), json!({"brand": "a"})).await;
+    let collection = site.ask_saved(SQL, &brand(), json!({"brand": "a"})).await;
     let working = site.work();
     site.until_met(hold, 1).await;
     let used = "select string_agg(distinct split_part(used ->> 'resource', ':', 1), ' ')
