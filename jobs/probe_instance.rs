@@ -1,8 +1,9 @@
-//! Asks a blocked instance with one cheap call whether Amazon lets us in again. If so, all that waited
-//! goes on; if not, it is asked again later, ever more seldom.
+//! Asks with one cheap call whether Amazon lets us in to a blocked instance again. If so, all that waited
+//! goes on; if not, it is asked again later, ever more seldom. Of an instance that AMC is still creating
+//! it is the account's list that tells: what the instance itself would answer is not documented.
 
-use super::collect_week;
-use crate::amc::{AmcInstanceId, Caller, Class, EntityId, IdError, MarketplaceId};
+use super::{collect_week, sync_instances};
+use crate::amc::{AmcInstanceId, Caller, Class, EntityId, Error, IdError, MarketplaceId};
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
 use crate::store::InstanceUuid;
 use crate::store::events::{self, NewEvent};
@@ -36,8 +37,9 @@ impl Job for ProbeInstance {
         if place.status != InstanceStatus::Blocked {
             return Ok(Outcome::Done);
         }
-        let pass =
-            tools.pass(attempt, place.user_id, place.region, place.endpoint_url.as_deref()).await?;
+        // What an account has, its region's host tells.
+        let endpoint = place.endpoint_url.as_deref().filter(|_| place.is_listed);
+        let pass = tools.pass(attempt, place.user_id, place.region, endpoint).await?;
         let named = |error: IdError| Failure::permanent(error);
         let instance = AmcInstanceId::new(&place.instance_id).map_err(named)?;
         let caller = Caller {
@@ -45,8 +47,9 @@ impl Job for ProbeInstance {
             entity_id: EntityId::new(&place.entity_id).map_err(named)?,
             marketplace_id: MarketplaceId::new(&place.marketplace_id).map_err(named)?,
         };
-        match tools.amc.knock(&caller, &instance).await {
-            Ok(()) => open(tools, attempt, &place).await,
+        match ask(tools, &place, &caller, &instance).await {
+            Ok(None) => open(tools, attempt, &place).await,
+            Ok(Some(why)) => self.in_vain(tools, &place, Some(&why)).await,
             Err(error)
                 if matches!(error.class(), Class::Throttled { .. } | Class::Unauthorized) =>
             {
@@ -56,13 +59,43 @@ impl Job for ProbeInstance {
                 let refused =
                     matches!(error.class(), Class::Blocked | Class::Forbidden | Class::Permanent);
                 // What is down says nothing about why we are kept out.
-                let reason = if refused { Some(error.reason()) } else { None };
-                health::probed_in_vain(&tools.db, self.instance_id, place.probes, reason).await?;
-                tracing::info!(instance = place.instance_id, %error, "it is still blocked");
-                Ok(Outcome::Done)
+                let reason = (refused && place.is_listed).then(|| error.reason());
+                tracing::info!(instance = place.instance_id, %error, "no answer that opens it");
+                self.in_vain(tools, &place, reason).await
             }
         }
     }
+}
+
+impl ProbeInstance {
+    /// It stays blocked, for this reason if that is known.
+    async fn in_vain(
+        &self,
+        tools: &Tools,
+        place: &Place,
+        reason: Option<&str>,
+    ) -> Result<Outcome, Failure> {
+        health::probed_in_vain(&tools.db, self.instance_id, place.probes, reason).await?;
+        tracing::info!(instance = place.instance_id, reason, "it is still blocked");
+        Ok(Outcome::Done)
+    }
+}
+
+/// Why the instance cannot be used, when Amazon tells us; nothing when it lets us in.
+async fn ask(
+    tools: &Tools,
+    place: &Place,
+    caller: &Caller,
+    instance: &AmcInstanceId,
+) -> Result<Option<String>, Error> {
+    if place.is_listed {
+        return tools.amc.knock(caller, instance).await.map(|()| None);
+    }
+    let listed = tools.amc.instances(caller).await?;
+    Ok(match listed.iter().find(|found| found.instance_id == *instance) {
+        None => Some("AMC does not list it any more".to_owned()),
+        Some(found) => sync_instances::unusable(found).map(|unusable| unusable.why),
+    })
 }
 
 /// The job that asks this instance.

@@ -2,10 +2,11 @@
 //!
 //! What is new is added, ready for use: nothing runs on an instance before somebody asks for it, and who
 //! syncs wants to see what there is. Nothing is ever deleted: what AMC does not list any more, or has not
-//! finished creating, is blocked with that reason, and goes on when AMC lists it as ready.
+//! finished creating, is blocked with that reason, and goes on when AMC lists it as ready. An account whose
+//! instances AMC does not tell keeps them as they are, and stands in no other's way.
 
 use super::{collect_week, probe_instance};
-use crate::amc::{self, Caller, EntityId, Error, MarketplaceId};
+use crate::amc::{self, Caller, Class, EntityId, MarketplaceId};
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Queue};
 use crate::store::accounts::{self, NewAccount};
 use crate::store::credentials;
@@ -17,7 +18,7 @@ use crate::tools::{Pass, Tools, gates, note_blocked};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who writes the events.
 const ACTOR: &str = "sync_instances";
@@ -48,7 +49,10 @@ impl Job for SyncInstances {
         for account in &answer.listed {
             self.take_over(tools, &mut transaction, account, &mut offered).await?;
         }
-        self.withdraw_others(&mut transaction, &offered, &answer.nowhere).await?;
+        for (account, why) in &answer.untold {
+            self.tell(&mut transaction, account, Some(why)).await?;
+        }
+        self.withdraw_others(&mut transaction, &offered, &answer.untold).await?;
         credentials::synced(&mut *transaction, self.user_id).await?;
         let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
         transaction.commit().await?;
@@ -85,8 +89,8 @@ struct Listed {
 /// What AMC lists.
 struct Answer {
     listed: Vec<Listed>,
-    /// Accounts without a marketplace, whose instances AMC cannot be asked for.
-    nowhere: BTreeSet<String>,
+    /// Accounts whose instances AMC does not tell, and why.
+    untold: BTreeMap<String, String>,
 }
 
 impl SyncInstances {
@@ -95,32 +99,20 @@ impl SyncInstances {
         let pass = tools.pass(attempt, self.user_id, home, None).await?;
         let accounts = match tools.amc.accounts(&pass.access).await {
             Ok(accounts) => accounts,
-            Err(error) => return Err(judged(tools, &pass, error).await),
+            Err(error) => return Err(tools.judge_call(&pass.bearer, error).await),
         };
-        let (mut listed, mut nowhere) = (Vec::new(), BTreeSet::new());
+        let (mut listed, mut untold) = (Vec::new(), BTreeMap::new());
         for account in accounts {
-            let Some(marketplace_id) = account.marketplace_id else {
-                tracing::warn!(account = %account.account_id, "AMC lists it without a marketplace");
-                nowhere.insert(account.account_id.to_string());
-                continue;
-            };
-            let region = marketplace_id.region().map_or(home, own);
-            let mut access = pass.access.clone();
-            access.base_url = tools.api_url(region, None)?;
-            let caller = Caller {
-                access,
-                entity_id: account.account_id.clone(),
-                marketplace_id: marketplace_id.clone(),
-            };
-            let instances = match tools.amc.instances(&caller).await {
-                Ok(instances) => instances,
-                Err(error) => return Err(judged(tools, &pass, error).await),
-            };
-            let name = account.account_name.unwrap_or_else(|| account.account_id.to_string());
-            let account_id = account.account_id;
-            listed.push(Listed { account_id, name, marketplace_id, region, instances });
+            let id = account.account_id.to_string();
+            match ask_for(tools, &pass, account, home).await? {
+                Ok(account) => listed.push(account),
+                Err(why) => {
+                    tracing::warn!(account = id, why, "AMC does not tell its instances");
+                    untold.insert(id, why);
+                }
+            }
         }
-        Ok(Answer { listed, nowhere })
+        Ok(Answer { listed, untold })
     }
 
     async fn take_over(
@@ -149,6 +141,7 @@ impl SyncInstances {
                 accounts::insert(&mut *connection, &account).await?
             }
         };
+        self.tell(&mut *connection, listed.account_id.as_str(), None).await?;
         for instance in &listed.instances {
             offered.insert(instance.instance_id.to_string());
             take_over_instance(tools, connection, listed, account, instance).await?;
@@ -156,24 +149,90 @@ impl SyncInstances {
         Ok(())
     }
 
-    /// What this user had and AMC does not list any more. Of accounts that are `nowhere` nothing is known:
+    /// Tells why AMC does not tell an account's instances, or that it does again: not with every sync, and
+    /// nothing of an account that another user brought.
+    async fn tell(
+        &self,
+        connection: &mut PgConnection,
+        account: &str,
+        why_not: Option<&str>,
+    ) -> Result<(), sqlx::Error> {
+        let known = accounts::by_account_id(&mut *connection, account).await?;
+        if known.is_some_and(|known| known.user_id != self.user_id) {
+            return Ok(());
+        }
+        let told = events::of(&mut *connection, "account", account).await?;
+        let last = told.into_iter().rev().find(|event| event.actor == ACTOR);
+        let last = last.and_then(|event| event.reason);
+        let reason = match why_not {
+            Some(why) => format!("AMC does not tell its instances, which stay as they are: {why}"),
+            None if last.is_none() => return Ok(()),
+            None => "AMC tells its instances again".to_owned(),
+        };
+        if last.as_ref() == Some(&reason) {
+            return Ok(());
+        }
+        let event = NewEvent {
+            entity: "account",
+            entity_id: account,
+            from_status: None,
+            to_status: None,
+            actor: ACTOR,
+            reason: Some(&reason),
+            detail: &json!({"user": self.user_id}),
+        };
+        events::append(connection, &event).await
+    }
+
+    /// What this user had and AMC does not list any more. Of accounts that are `untold` nothing is known:
     /// their instances stay as they are.
     async fn withdraw_others(
         &self,
         connection: &mut PgConnection,
         offered: &BTreeSet<String>,
-        nowhere: &BTreeSet<String>,
+        untold: &BTreeMap<String, String>,
     ) -> Result<(), Failure> {
         let mine = health::of_user(&mut *connection, self.user_id).await?;
         let seen = |place: &&Place| {
-            offered.contains(&place.instance_id) || nowhere.contains(&place.entity_id)
+            offered.contains(&place.instance_id) || untold.contains_key(&place.entity_id)
         };
         for place in mine.iter().filter(|place| !seen(place)) {
             let why = "AMC does not list it any more: it was deleted, or the user may not use it";
-            withdraw(connection, place, why).await?;
+            let gone = Unusable { why: why.to_owned(), may_come: false };
+            withdraw(connection, place, &gone).await?;
         }
         Ok(())
     }
+}
+
+/// Asks for an account's instances, or says why AMC does not tell them. What goes wrong on the way ends
+/// the attempt; a refusal is this account's own.
+async fn ask_for(
+    tools: &Tools,
+    pass: &Pass,
+    account: amc::Account,
+    home: Region,
+) -> Result<Result<Listed, String>, Failure> {
+    let Some(marketplace_id) = account.marketplace_id else {
+        return Ok(Err("AMC lists it without a marketplace".to_owned()));
+    };
+    let region = marketplace_id.region().map_or(home, own);
+    let pass = pass.at(tools.api_url(region, None)?);
+    let account_id = account.account_id;
+    let caller = Caller {
+        access: pass.access,
+        entity_id: account_id.clone(),
+        marketplace_id: marketplace_id.clone(),
+    };
+    let instances = match tools.amc.instances(&caller).await {
+        Ok(instances) => instances,
+        Err(error) if matches!(pass.bearer.class(&error), Class::Blocked | Class::Permanent) => {
+            return Ok(Err(error.reason().to_owned()));
+        }
+        Err(error) => return Err(tools.judge_call(&pass.bearer, error).await),
+    };
+    let name = account.account_name.unwrap_or_else(|| account_id.to_string());
+    Ok(Ok(Listed { account_id, name, marketplace_id, region, instances }))
 }
 
 async fn take_over_instance(
@@ -194,8 +253,8 @@ async fn take_over_instance(
         None => add(tools, connection, listed, account, (id, name)).await?,
     };
     let Some(place) = health::place(&mut *connection, instance).await? else { return Ok(()) };
-    if let Some(why) = unusable(found.creation_status.as_deref()) {
-        return withdraw(connection, &place, &why).await;
+    if let Some(unusable) = unusable(found) {
+        return withdraw(connection, &place, &unusable).await;
     }
     health::listed(&mut *connection, instance, name).await?;
     if place.status == InstanceStatus::Blocked && !place.is_listed {
@@ -235,20 +294,33 @@ async fn add(
     Ok(instance)
 }
 
-async fn withdraw(connection: &mut PgConnection, place: &Place, why: &str) -> Result<(), Failure> {
-    if health::withdraw(&mut *connection, place.id, why).await? {
+async fn withdraw(
+    connection: &mut PgConnection,
+    place: &Place,
+    Unusable { why, may_come }: &Unusable,
+) -> Result<(), Failure> {
+    if health::withdraw(&mut *connection, place.id, why, *may_come).await? {
         note_blocked(connection, &place.instance_id, why).await?;
     }
     Ok(())
 }
 
-/// Why an instance with this creation status cannot be used, if so.
-fn unusable(creation_status: Option<&str>) -> Option<String> {
-    match creation_status {
-        None | Some("COMPLETED" | "SUCCEEDED") => None,
-        Some("FAILED") => Some("AMC failed to create it: create another one there".to_owned()),
-        Some(status) => Some(format!("AMC is still creating it ({status}): sync again later")),
-    }
+/// Why an instance cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unusable {
+    pub why: String,
+    /// Whether that will pass by itself.
+    pub may_come: bool,
+}
+
+/// Whether and why an instance that AMC lists cannot be used.
+pub(super) fn unusable(listed: &amc::Instance) -> Option<Unusable> {
+    let (why, may_come) = match listed.creation_status.as_deref() {
+        None | Some("COMPLETED" | "SUCCEEDED") => return None,
+        Some("FAILED") => ("AMC failed to create it: create another one there".to_owned(), false),
+        Some(status) => (format!("AMC is still creating it ({status})"), true),
+    };
+    Some(Unusable { why, may_come })
 }
 
 fn own(region: amc::Region) -> Region {
@@ -259,21 +331,23 @@ fn own(region: amc::Region) -> Region {
     }
 }
 
-async fn judged(tools: &Tools, pass: &Pass, error: Error) -> Failure {
-    tools.judge_call(&pass.bearer, error).await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_what_amc_has_finished_creating_can_be_used() {
+        let listed = |status: Option<&str>| {
+            let told = json!({"instanceId": "amcnew01", "creationStatus": status});
+            unusable(&serde_json::from_value(told).unwrap())
+        };
         for ready in [None, Some("COMPLETED"), Some("SUCCEEDED")] {
-            assert_eq!(unusable(ready), None);
+            assert_eq!(listed(ready), None);
         }
-        for (status, said) in [("IN_PROGRESS", "still creating"), ("FAILED", "failed to create")] {
-            assert!(unusable(Some(status)).is_some_and(|why| why.contains(said)));
-        }
+        let why = |status| listed(Some(status)).unwrap();
+        let creating = why("IN_PROGRESS");
+        assert!(creating.may_come && creating.why.contains("still creating"), "{creating:?}");
+        let failed = why("FAILED");
+        assert!(!failed.may_come && failed.why.contains("failed to create"), "{failed:?}");
     }
 }

@@ -245,12 +245,14 @@ pub async fn block(
     Ok(done.rows_affected() == 1)
 }
 
-/// Lets work on a blocked instance start again; says whether it was blocked.
+/// Lets work on a blocked instance start again, which takes it for one that AMC lists; says whether it
+/// was blocked.
 pub async fn unblock(db: impl PgExecutor<'_>, instance: InstanceUuid) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         r"-- instances_unblock
         update amc_instances
-        set status = 'active', block_reason = null, next_probe_at = null, probes = 0
+        set status = 'active', block_reason = null, next_probe_at = null, probes = 0,
+            is_listed = true
         where id = $1
           and status = 'blocked'",
     )

@@ -97,6 +97,17 @@ pub struct Pass {
     pub bearer: Bearer,
 }
 
+impl Pass {
+    /// The same token, shown to another host.
+    pub fn at(&self, base_url: Url) -> Self {
+        let host = resources::host(&base_url);
+        Self {
+            access: Access { base_url, ..self.access.clone() },
+            bearer: Bearer { host, ..self.bearer.clone() },
+        }
+    }
+}
+
 impl Tools {
     /// Signs in. Without a live token it asks for one, and the job waits for it.
     pub async fn sign_in<'a>(

@@ -169,3 +169,97 @@ async fn half_a_list_blocks_nothing() {
     assert_eq!(site.text(STATUS).await, "active ");
     working.stop().await;
 }
+
+impl Site {
+    /// What was told of accounts, the first first.
+    async fn told_of_accounts(&self) -> String {
+        let told = "select coalesce(string_agg(reason, '; ' order by id), '') from events
+            where entity = 'account'";
+        self.text(told).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_whose_instances_amc_does_not_tell_keeps_them_and_stands_in_no_others_way() {
+    let site = Site::new(quick()).await;
+    let listed: usize =
+        site.amc.settings().accounts.iter().map(|account| account.instances.len()).sum();
+    let own = site.amc.settings().accounts[0].instances.len();
+    site.add_instance("amcgone01").await;
+    let working = site.work();
+    let refused = "AMC does not tell its instances, which stay as they are: \
+        Terms and conditions must be accepted to continue.";
+    for _ in 0..2 {
+        // The account that is asked first is the one that the site's instance belongs to.
+        site.faults([Fault::new(Kind::TermsNotAccepted).on([Op::ListInstances]).times(1)]);
+        site.synced().await;
+        let active = "select count(*) from amc_instances where status = 'active'";
+        let others = i64::try_from(listed - own).expect("few");
+        assert_eq!(site.count(active).await, others + 2, "the others', and both that were there");
+        assert_eq!(site.told_of_accounts().await, refused, "told once");
+    }
+    site.synced().await;
+    let blocked = "select string_agg(instance_id, ' ') from amc_instances where status = 'blocked'";
+    assert_eq!(site.text(blocked).await, "amcgone01");
+    let told = format!("{refused}; AMC tells its instances again");
+    assert_eq!(site.told_of_accounts().await, told);
+    site.synced().await;
+    assert_eq!(site.told_of_accounts().await, told);
+    working.stop().await;
+    site.assert_faults_met();
+    let ended = "select string_agg(distinct state::text, ' ') from engine.jobs_history
+        where kind = 'sync_instances'";
+    assert_eq!(site.text(ended).await, "done");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_is_refused_without_a_reason_is_asked_for_with_a_new_token_before_it_is_left() {
+    let site = Site::new(quick()).await;
+    site.add_instance("amcgone01").await;
+    site.faults([Fault::new(Kind::Forbidden).on([Op::ListInstances]).times(2)]);
+    let working = site.work();
+    let mut connection = site.db.pool().acquire().await.expect("a connection");
+    let asked = jobs::sync_instances::ask_now(&site.tools.queue, &mut connection, site.user);
+    asked.await.expect("asked");
+    let done = "select count(*) from engine.jobs_history where kind = 'sync_instances'";
+    eventually("it is synced", async || {
+        site.age_tokens().await;
+        site.skip_pauses("refresh_token").await;
+        site.count(done).await == 1
+    })
+    .await;
+    working.stop().await;
+    site.assert_faults_met();
+    let blocked = "select count(*) from amc_instances where status = 'blocked'";
+    assert_eq!(site.count(blocked).await, 0);
+    assert!(site.told_of_accounts().await.ends_with(": Forbidden"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_instance_that_amc_is_still_creating_is_asked_now_and_then_until_it_is_ready() {
+    let site = Site::new(quick()).await;
+    let word = "IN_PROGRESS".to_owned();
+    let creating = site.amc.set_fault(Fault::new(Kind::CreationStatus { word }));
+    let working = site.work();
+    site.synced().await;
+    let why = "blocked AMC is still creating it (IN_PROGRESS)";
+    assert_eq!(site.text(STATUS).await, why);
+    let others = "update amc_instances set status = 'disabled', block_reason = null
+        where instance_id <> 'amcdemous01'";
+    sqlx::query(others).execute(site.db.pool()).await.expect("switched off");
+    for (minutes, probes) in [(6, 1), (6, 1), (6, 2)] {
+        site.db.advance_clock(Duration::from_mins(minutes)).await;
+        site.fulfil(Duty::ProbeInstances).await;
+        site.probed(probes).await;
+        assert_eq!(site.text(STATUS).await, why);
+    }
+    site.amc.lift_fault(creating);
+    site.db.advance_clock(Duration::from_mins(25)).await;
+    site.fulfil(Duty::ProbeInstances).await;
+    site.probed(3).await;
+    assert_eq!(site.text(STATUS).await, "active ");
+    assert_eq!(site.amc.counts().calls_of(Op::ListWorkflows), 0, "the list tells");
+    let known = "select count(*) from amc_instances where status = 'active' and is_listed";
+    assert_eq!(site.count(known).await, 1);
+    working.stop().await;
+}

@@ -35,7 +35,7 @@ pub struct Place {
     pub block_reason: Option<String>,
     /// How often it was asked in vain since it was blocked.
     pub probes: i32,
-    /// Whether AMC listed it when it was last asked.
+    /// Whether AMC listed it, as ready for use, when it was last asked.
     pub is_listed: bool,
     /// Amazon's id of the account.
     pub entity_id: String,
@@ -130,17 +130,26 @@ pub async fn probed_in_vain(
     Ok(())
 }
 
-/// AMC does not offer the instance: it is blocked for that reason, and not asked again before it is
-/// listed. One that a person has switched off stays so. True if that is news.
+/// AMC does not offer the instance: it is blocked for that reason. It is asked again now and then if it
+/// `may_come`; if not, only once it is listed. One that a person has switched off stays so. True if that
+/// is news.
 pub async fn withdraw(
     db: impl PgExecutor<'_>,
     instance: InstanceUuid,
     reason: &str,
+    may_come: bool,
 ) -> Result<bool, sqlx::Error> {
     let news: Option<bool> = sqlx::query_scalar(
         r"-- instances_withdraw
         update amc_instances as instance
-        set is_listed = false, next_probe_at = null,
+        set is_listed = false,
+            next_probe_at = case
+                when $3 and before.status <> 'disabled'
+                then coalesce(
+                    instance.next_probe_at,
+                    (select engine.now()) + make_interval(secs => $4)
+                )
+            end,
             status = case when before.status = 'active' then 'blocked' else before.status end,
             block_reason = case when before.status = 'disabled' then null else $2 end
         from (select id, status from amc_instances where id = $1 for update) as before
@@ -149,6 +158,8 @@ pub async fn withdraw(
     )
     .bind(instance)
     .bind(text::message(reason))
+    .bind(may_come)
+    .bind(pause_after(0).as_secs_f64())
     .fetch_optional(db)
     .await?;
     Ok(news.unwrap_or(false))
@@ -224,7 +235,30 @@ mod tests {
         assert_eq!(due_probes(db, 9).await.unwrap(), [], "nobody could ask");
         credentials::authorise(db, user, Region::Na, None, &token).await.unwrap();
         assert_eq!(due_probes(db, 9).await.unwrap(), [instance]);
-        assert!(!withdraw(db, instance, "no longer listed").await.unwrap());
+        assert!(!withdraw(db, instance, "being created", true).await.unwrap());
+        assert_eq!(due_probes(db, 9).await.unwrap(), [instance], "it may have come");
+        assert!(!withdraw(db, instance, "no longer listed", false).await.unwrap());
         assert_eq!(due_probes(db, 9).await.unwrap(), [], "AMC does not have it");
+    }
+
+    #[tokio::test]
+    async fn what_amc_is_still_creating_is_asked_now_and_then_however_often_it_is_listed_so() {
+        let house = House::new().await;
+        let (db, user, instance) = (house.db(), house.user, house.instance);
+        let token = Sealed::new("gAAAAABnrefresh");
+        credentials::authorise(db, user, Region::Na, None, &token).await.unwrap();
+        assert!(withdraw(db, instance, "being created", true).await.unwrap());
+        house.database.advance_clock(Duration::from_mins(3)).await;
+        assert!(!withdraw(db, instance, "being created", true).await.unwrap());
+        assert_eq!(due_probes(db, 9).await.unwrap(), [], "not at once");
+        house.database.advance_clock(Duration::from_mins(3)).await;
+        assert_eq!(due_probes(db, 9).await.unwrap(), [instance], "counted from the first time");
+
+        let switch_off = "update amc_instances set status = 'disabled', block_reason = null";
+        sqlx::query(switch_off).execute(db).await.unwrap();
+        assert!(!withdraw(db, instance, "being created", true).await.unwrap());
+        let asked = "select count(*) from amc_instances where next_probe_at is not null";
+        let asked: i64 = sqlx::query_scalar(asked).fetch_one(db).await.unwrap();
+        assert_eq!(asked, 0, "a person has switched it off");
     }
 }
