@@ -1,5 +1,5 @@
-//! Drops what has been kept long enough: rows and files of results, runs beyond what their schedule
-//! keeps, events, unexpected answers. The scheduler asks for it every hour.
+//! Drops what has been kept long enough: rows and files of results, runs that are old or beyond what their
+//! schedule keeps, events, unexpected answers. The scheduler asks for it every hour.
 //!
 //! It works in batches and stops after so many: what is left is dropped the next time. Files go
 //! before the word of where they lie, so one that dies in between does the same again.
@@ -92,7 +92,7 @@ fn file(first: &str, number: i64) -> String {
 }
 
 async fn drop_runs(tools: &Tools) -> Result<u64, Failure> {
-    let runs = retention::old_runs(&tools.db, BATCH).await?;
+    let runs = retention::old_runs(&tools.db, tools.retention.runs, BATCH).await?;
     if runs.is_empty() {
         return Ok(0);
     }

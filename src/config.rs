@@ -80,6 +80,7 @@ pub const VARIABLES: &[Variable] = &[
     defaulted("RECOMAMP_POLLING_ONLY", "false", "whether to look for work by polling alone, which a transaction pooler such as PgBouncer needs"),
     defaulted("RECOMAMP_HISTORY_RETENTION", "30d", "how long finished jobs are kept"),
     defaulted("RECOMAMP_RESULT_RETENTION", "400d", "how long the rows and files of results are kept; what was counted and summed stays"),
+    defaulted("RECOMAMP_RUN_RETENTION", "400d", "how long runs of schedules are kept that have ended, with their results; a schedule's own --keep-runs goes first"),
     defaulted("RECOMAMP_EVENT_RETENTION", "400d", "how long the journal of events is kept"),
     defaulted("RECOMAMP_ANSWER_RETENTION", "90d", "how long answers of Amazon that nobody expected are kept"),
     defaulted("RECOMAMP_HTTP_ADDR", "127.0.0.1:8080", "the address on which `recomamp serve` listens"),
@@ -366,6 +367,8 @@ pub struct Retention {
     pub history: Duration,
     /// Rows and files of results.
     pub results: Duration,
+    /// Runs of schedules that do not say how many they keep.
+    pub runs: Duration,
     /// The journal.
     pub events: Duration,
     /// Answers that nobody expected.
@@ -376,9 +379,16 @@ impl Settings for Retention {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let history = from.parsed("RECOMAMP_HISTORY_RETENTION", parse::duration);
         let results = from.parsed("RECOMAMP_RESULT_RETENTION", parse::duration);
+        let runs = from.parsed("RECOMAMP_RUN_RETENTION", parse::duration);
         let events = from.parsed("RECOMAMP_EVENT_RETENTION", parse::duration);
         let answers = from.parsed("RECOMAMP_ANSWER_RETENTION", parse::duration);
-        Some(Self { history: history?, results: results?, events: events?, answers: answers? })
+        Some(Self {
+            history: history?,
+            results: results?,
+            runs: runs?,
+            events: events?,
+            answers: answers?,
+        })
     }
 }
 

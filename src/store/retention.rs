@@ -17,7 +17,7 @@ pub struct OldResult {
     pub file_count: i64,
 }
 
-/// Results that are older than the retention, or that belong to runs beyond what their schedule keeps.
+/// Results that are older than the retention.
 pub async fn old_results(
     db: impl PgExecutor<'_>,
     retention: Duration,
@@ -71,27 +71,39 @@ pub async fn expire(db: impl PgExecutor<'_>, execution: ExecutionUuid) -> Result
     Ok(())
 }
 
-/// Runs that have ended and are more than their schedule keeps, the oldest beyond its limit.
+/// Runs that have ended and are more than their schedule keeps or, of a schedule that does not say how many it
+/// keeps, ended longer ago than the retention.
 pub async fn old_runs(
     db: impl PgExecutor<'_>,
+    retention: Duration,
     at_most: i64,
 ) -> Result<Vec<ScheduleRunUuid>, sqlx::Error> {
     sqlx::query_scalar(
         r"-- retention_old_runs
         select run.id
         from workflow_schedules schedule
-        join lateral (
+        cross join lateral (
+            (
+                select id
+                from schedule_runs
+                where schedule.execution_history_limit is not null
+                  and schedule_id = schedule.id
+                  and status not in ('pending', 'running')
+                order by created_at desc, id desc
+                offset schedule.execution_history_limit
+                limit $2
+            )
+            union all
             select id
             from schedule_runs
-            where schedule_id = schedule.id
-              and status not in ('pending', 'running')
-            order by created_at desc, id desc
-            offset schedule.execution_history_limit
-            limit $1
-        ) as run on true
-        where schedule.execution_history_limit is not null
-          -- One whose execution is still being stopped at AMC is needed until it is.
-          and not exists (
+            where schedule.execution_history_limit is null
+              and schedule_id = schedule.id
+              and finished_at < (select engine.now()) - make_interval(secs => $1)
+              -- Says nothing new, but has an index.
+              and created_at < (select engine.now()) - make_interval(secs => $1)
+        ) as run
+        -- One whose execution is still being stopped at AMC is needed until it is.
+        where not exists (
               select
               from workflow_executions
               where schedule_run_id = run.id
@@ -105,8 +117,9 @@ pub async fn old_runs(
               where own.schedule_run_id = run.id
                 and taker.schedule_run_id is distinct from run.id
           )
-        limit $1",
+        limit $2",
     )
+    .bind(retention.as_secs_f64())
     .bind(at_most)
     .fetch_all(db)
     .await
@@ -241,6 +254,60 @@ mod tests {
         let left = results::by_execution(db, execution).await.unwrap().expect("it is there");
         assert_eq!((left.row_count, left.storage_uri), (3, None));
         assert!(results::rows(db, execution).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn old_runs_are_found_in_batches_unless_their_schedule_says_how_many_it_keeps() {
+        let house = House::new().await;
+        let db = house.db();
+        sqlx::query(
+            "insert into workflow_schedules (schedule_id, name, workflow_id, user_id, schedule_type,
+                cron_expression, timezone, settled_until, next_run_at, execution_history_limit)
+            select name, name, $1, $2, 'cron', '* * * * *', 'UTC', engine.now(), engine.now(), keeps
+            from (values ('all', null), ('four', 4)) as one (name, keeps)",
+        )
+        .bind(house.workflow)
+        .bind(house.user)
+        .execute(db)
+        .await
+        .unwrap();
+        let fire = async |status: &str| {
+            sqlx::query(
+                "insert into schedule_runs (schedule_id, kind, status, created_at, finished_at)
+                select id, 'manual', $1::run_status, clock.now,
+                    case when $1 not in ('pending', 'running') then clock.now end
+                from workflow_schedules, (select engine.now() as now) as clock",
+            )
+            .bind(status)
+            .execute(db)
+            .await
+            .unwrap();
+        };
+        for status in ["running", "succeeded", "failed", "skipped", "missed"] {
+            fire(status).await;
+        }
+        assert_eq!(old_runs(db, DAY, 9).await.unwrap(), []);
+        house.database.advance_clock(DAY * 2).await;
+        fire("succeeded").await;
+        let mut connection = db.acquire().await.unwrap();
+        let mut deleted = Vec::new();
+        for _ in 0..4 {
+            let old = old_runs(db, DAY, 2).await.unwrap();
+            deleted.push(delete_runs(&mut connection, &old).await.unwrap());
+        }
+        assert_eq!(deleted, [2, 2, 1, 0]);
+        let left: Vec<(String, i64)> = sqlx::query_as(
+            "select schedule.schedule_id, count(*)
+            from schedule_runs
+            join workflow_schedules schedule on schedule.id = schedule_runs.schedule_id
+            group by 1
+            order by 1",
+        )
+        .fetch_all(db)
+        .await
+        .unwrap();
+        // One that runs and one that has just ended; one that runs and the four that the other keeps.
+        assert_eq!(left, [("all".to_owned(), 2), ("four".to_owned(), 5)]);
     }
 
     #[tokio::test]

@@ -66,7 +66,8 @@ pub struct Add {
     /// How many failed runs in a row pause it; 0 for never.
     #[arg(long, default_value_t = 3)]
     failure_threshold: i32,
-    /// How many runs that have ended are kept, with their results; all when not given.
+    /// How many runs that have ended are kept, with their results; for as long as `RECOMAMP_RUN_RETENTION`
+    /// says when not given.
     #[arg(long, value_name = "RUNS", value_parser = clap::value_parser!(i32).range(1..=65_535))]
     keep_runs: Option<i32>,
     /// Of which of its events webhooks are told, as in `run_failed,auto_paused`; of all that they want

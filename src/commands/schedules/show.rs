@@ -102,9 +102,10 @@ impl Show {
             field("parameters", schedule.parameters.to_string()),
             field(
                 "keeps",
-                schedule
-                    .keep_runs
-                    .map_or("all runs".to_owned(), |runs| counted(runs, "run", "runs")),
+                schedule.keep_runs.map_or(
+                    "all runs, for as long as RECOMAMP_RUN_RETENTION says".to_owned(),
+                    |runs| counted(runs, "run", "runs"),
+                ),
             ),
             field(
                 "webhooks hear",

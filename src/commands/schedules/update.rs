@@ -76,7 +76,8 @@ pub struct Update {
     /// How many failed runs in a row pause it; 0 for never.
     #[arg(long)]
     failure_threshold: Option<i32>,
-    /// How many runs that have ended are kept, with their results; or all.
+    /// How many runs that have ended are kept, with their results; or all, for as long as
+    /// `RECOMAMP_RUN_RETENTION` says.
     #[arg(long, value_name = "RUNS|all", value_parser = keep_runs)]
     keep_runs: Option<Wanted<i32>>,
     /// Of which of its events webhooks are told; all for all that they want.
