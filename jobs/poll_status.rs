@@ -208,7 +208,7 @@ async fn note(
 
 /// How long it may run, counted from when AMC is seen to run it: AMC's own limit, and a margin.
 fn may_run(found: &amc::Execution) -> Duration {
-    let limit = found.workflow_execution_timeout_seconds.map(|seconds| seconds.into());
+    let limit = found.workflow_execution_timeout_seconds.map(Into::into);
     limit.map_or(RUNS_AT_MOST, Duration::from_secs) + MARGIN
 }
 

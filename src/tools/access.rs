@@ -99,6 +99,7 @@ pub struct Pass {
 
 impl Pass {
     /// The same token, shown to another host.
+    #[must_use]
     pub fn at(&self, base_url: Url) -> Self {
         let host = resources::host(&base_url);
         Self {

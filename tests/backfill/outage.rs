@@ -212,9 +212,10 @@ impl Job for Ask {
     const MAX_ATTEMPTS: i16 = 1;
 
     async fn run(&self, _: &Tools, _: &Attempt) -> Result<Outcome, Failure> {
-        match self.is_up {
-            true => Ok(Outcome::Done),
-            false => Err(Failure::transient(anyhow::anyhow!("gateway timeout"))),
+        if self.is_up {
+            Ok(Outcome::Done)
+        } else {
+            Err(Failure::transient(anyhow::anyhow!("gateway timeout")))
         }
     }
 }
