@@ -2,7 +2,8 @@
 //! goes on; if not, it is asked again later, ever more seldom. Of an instance that AMC is still creating
 //! it is the account's list that tells: what the instance itself would answer is not documented.
 
-use super::{collect_week, sync_instances};
+use super::collect_week;
+use super::sync_instances::listing::unusable;
 use crate::amc::{AmcInstanceId, Caller, Class, EntityId, Error, IdError, MarketplaceId};
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
 use crate::store::InstanceUuid;
@@ -94,7 +95,7 @@ async fn ask(
     let listed = tools.amc.instances(caller).await?;
     Ok(match listed.iter().find(|found| found.instance_id == *instance) {
         None => Some("AMC does not list it any more".to_owned()),
-        Some(found) => sync_instances::unusable(found).map(|unusable| unusable.why),
+        Some(found) => unusable(found).map(|unusable| unusable.why),
     })
 }
 

@@ -5,16 +5,19 @@
 //! finished creating, is blocked with that reason, and goes on when AMC lists it as ready. An account whose
 //! instances AMC does not tell keeps them as they are, and stands in no other's way.
 
+pub(super) mod listing;
+
+use self::listing::{Listed, Unusable, unusable};
 use super::{collect_week, probe_instance};
-use crate::amc::{self, Caller, Class, EntityId, MarketplaceId};
+use crate::amc;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Queue};
 use crate::store::accounts::{self, NewAccount};
 use crate::store::credentials;
 use crate::store::events::{self, NewEvent};
 use crate::store::instances::health::{self, Place};
 use crate::store::instances::{self, InstanceStatus, NewInstance};
-use crate::store::{AccountUuid, InstanceUuid, Region, UserId};
-use crate::tools::{Pass, Tools, gates, note_blocked};
+use crate::store::{AccountUuid, InstanceUuid, UserId};
+use crate::tools::{Tools, gates, note_blocked};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -43,7 +46,7 @@ impl Job for SyncInstances {
         let Some(credential) = credentials::refresh_token(&tools.db, self.user_id).await? else {
             return Err(Failure::permanent(anyhow::anyhow!("the user has no credential")));
         };
-        let answer = self.ask(tools, attempt, credential.region).await?;
+        let answer = listing::ask(tools, attempt, self.user_id, credential.region).await?;
         let mut transaction = crate::transaction::begin(&tools.db).await?;
         let mut offered = BTreeSet::new();
         for account in &answer.listed {
@@ -77,44 +80,7 @@ pub async fn ask_now(
     Ok(())
 }
 
-/// An account as AMC lists it, with its instances.
-struct Listed {
-    account_id: EntityId,
-    name: String,
-    marketplace_id: MarketplaceId,
-    region: Region,
-    instances: Vec<amc::Instance>,
-}
-
-/// What AMC lists.
-struct Answer {
-    listed: Vec<Listed>,
-    /// Accounts whose instances AMC does not tell, and why.
-    untold: BTreeMap<String, String>,
-}
-
 impl SyncInstances {
-    /// Lists everything before anything is written: half a list would block what is on the other half.
-    async fn ask(&self, tools: &Tools, attempt: &Attempt, home: Region) -> Result<Answer, Failure> {
-        let pass = tools.pass(attempt, self.user_id, home, None).await?;
-        let accounts = match tools.amc.accounts(&pass.access).await {
-            Ok(accounts) => accounts,
-            Err(error) => return Err(tools.judge_call(&pass.bearer, error).await),
-        };
-        let (mut listed, mut untold) = (Vec::new(), BTreeMap::new());
-        for account in accounts {
-            let id = account.account_id.to_string();
-            match ask_for(tools, &pass, account, home).await? {
-                Ok(account) => listed.push(account),
-                Err(why) => {
-                    tracing::warn!(account = id, why, "AMC does not tell its instances");
-                    untold.insert(id, why);
-                }
-            }
-        }
-        Ok(Answer { listed, untold })
-    }
-
     async fn take_over(
         &self,
         tools: &Tools,
@@ -205,36 +171,6 @@ impl SyncInstances {
     }
 }
 
-/// Asks for an account's instances, or says why AMC does not tell them. What goes wrong on the way ends
-/// the attempt; a refusal is this account's own.
-async fn ask_for(
-    tools: &Tools,
-    pass: &Pass,
-    account: amc::Account,
-    home: Region,
-) -> Result<Result<Listed, String>, Failure> {
-    let Some(marketplace_id) = account.marketplace_id else {
-        return Ok(Err("AMC lists it without a marketplace".to_owned()));
-    };
-    let region = marketplace_id.region().map_or(home, own);
-    let pass = pass.at(tools.api_url(region, None)?);
-    let account_id = account.account_id;
-    let caller = Caller {
-        access: pass.access,
-        entity_id: account_id.clone(),
-        marketplace_id: marketplace_id.clone(),
-    };
-    let instances = match tools.amc.instances(&caller).await {
-        Ok(instances) => instances,
-        Err(error) if matches!(pass.bearer.class(&error), Class::Blocked | Class::Permanent) => {
-            return Ok(Err(error.reason().to_owned()));
-        }
-        Err(error) => return Err(tools.judge_call(&pass.bearer, error).await),
-    };
-    let name = account.account_name.unwrap_or_else(|| account_id.to_string());
-    Ok(Ok(Listed { account_id, name, marketplace_id, region, instances }))
-}
-
 async fn take_over_instance(
     tools: &Tools,
     connection: &mut PgConnection,
@@ -303,51 +239,4 @@ async fn withdraw(
         note_blocked(connection, &place.instance_id, why).await?;
     }
     Ok(())
-}
-
-/// Why an instance cannot be used.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Unusable {
-    pub why: String,
-    /// Whether that will pass by itself.
-    pub may_come: bool,
-}
-
-/// Whether and why an instance that AMC lists cannot be used.
-pub(super) fn unusable(listed: &amc::Instance) -> Option<Unusable> {
-    let (why, may_come) = match listed.creation_status.as_deref() {
-        None | Some("COMPLETED" | "SUCCEEDED") => return None,
-        Some("FAILED") => ("AMC failed to create it: create another one there".to_owned(), false),
-        Some(status) => (format!("AMC is still creating it ({status})"), true),
-    };
-    Some(Unusable { why, may_come })
-}
-
-fn own(region: amc::Region) -> Region {
-    match region {
-        amc::Region::Na => Region::Na,
-        amc::Region::Eu => Region::Eu,
-        amc::Region::Fe => Region::Fe,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_amc_has_finished_creating_can_be_used() {
-        let listed = |status: Option<&str>| {
-            let told = json!({"instanceId": "amcnew01", "creationStatus": status});
-            unusable(&serde_json::from_value(told).unwrap())
-        };
-        for ready in [None, Some("COMPLETED"), Some("SUCCEEDED")] {
-            assert_eq!(listed(ready), None);
-        }
-        let why = |status| listed(Some(status)).unwrap();
-        let creating = why("IN_PROGRESS");
-        assert!(creating.may_come && creating.why.contains("still creating"), "{creating:?}");
-        let failed = why("FAILED");
-        assert!(!failed.may_come && failed.why.contains("failed to create"), "{failed:?}");
-    }
 }
