@@ -261,3 +261,55 @@ async fn tend_runs(desk: &Desk) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::harness::database::TestDatabase;
+    use crate::store::UserId;
+    use std::collections::BTreeMap;
+
+    /// How many seconds before the end of their tokens users are first asked to renew them.
+    async fn renewed(database: &TestDatabase) -> BTreeMap<UserId, u32> {
+        let mut first = BTreeMap::new();
+        for left in (14 * 60..=24 * 60).rev().step_by(10) {
+            sqlx::query(
+                "update engine.clock
+                set moved_by = expires_at - clock_timestamp() - make_interval(secs => $1)
+                from (select max(access_token_expires_at) as expires_at from lwa_credentials) as token",
+            )
+            .bind(f64::from(left))
+            .execute(database.pool())
+            .await
+            .unwrap();
+            for user in credentials::expiring_before(database.pool(), TOKEN_MARGIN).await.unwrap() {
+                first.entry(user).or_insert(left);
+            }
+        }
+        first
+    }
+
+    #[tokio::test]
+    async fn tokens_that_end_together_are_renewed_apart_and_each_always_at_the_same_moment() {
+        let database = TestDatabase::new().await;
+        // The moments follow from the names, which are such that no step is close to one.
+        sqlx::raw_sql(
+            "insert into users (id, email, name) values
+                ('01900000-0000-7000-8000-000000000002', 'ada@shelf.example', 'Ada'),
+                ('01900000-0000-7000-8000-000000000003', 'bob@shelf.example', 'Bob');
+            insert into lwa_credentials (user_id, region, refresh_token_encrypted,
+                access_token_encrypted, access_token_expires_at, token_generation)
+            select id, 'na', 'gAAAAABnrefresh', 'gAAAAABnaccess', now() + interval '1 hour', 1
+            from users",
+        )
+        .execute(database.pool())
+        .await
+        .unwrap();
+        let moments = renewed(&database).await;
+        let left: Vec<u32> = moments.values().copied().collect();
+        assert_eq!(left.len(), 2, "{left:?}");
+        assert!(left.iter().all(|left| (15 * 60..=23 * 60).contains(left)), "{left:?}");
+        assert_ne!(left[0], left[1]);
+        assert_eq!(renewed(&database).await, moments);
+    }
+}
