@@ -102,6 +102,7 @@ struct Stuck {
     status: executions::ExecutionStatus,
     amc_instance_id: String,
     amc_execution_id: Option<String>,
+    job_id: Option<i64>,
     hours: i64,
 }
 
@@ -111,6 +112,14 @@ async fn overdue(connection: &mut PgConnection) -> Result<Vec<Stuck>, sqlx::Erro
     sqlx::query_as(
         "-- overdue_executions
         select id, status, amc_instance_id, amc_execution_id,
+            (
+                select min(job.id) from engine.jobs as job
+                where unique_key in (
+                    'submit_execution:' || execution.id,
+                    'poll_status:' || execution.id,
+                    'fetch_result:' || execution.id
+                )
+            ) as job_id,
             (extract(epoch from (select engine.now()) - since) / 3600)::bigint as hours
         from (
             select id, status, amc_instance_id, amc_execution_id, case
@@ -139,11 +148,13 @@ async fn overdue(connection: &mut PgConnection) -> Result<Vec<Stuck>, sqlx::Erro
 }
 
 async fn note(connection: &mut PgConnection, stuck: &Stuck) -> Result<(), sqlx::Error> {
+    let look = match stuck.job_id {
+        Some(job_id) => format!("jobs explain {job_id}"),
+        None => format!("jobs list --kind {}", working_kind(stuck.status)),
+    };
     let reason = format!(
-        "it has been {} for {} h longer than it should: look at `recomamp jobs list --kind {}`",
-        stuck.status,
-        stuck.hours,
-        working_kind(stuck.status)
+        "it has been {} for {} h longer than it should: look at `recomamp {look}`",
+        stuck.status, stuck.hours
     );
     tracing::error!(execution = %stuck.id, reason, "an execution is stuck");
     let event = NewEvent {

@@ -187,6 +187,7 @@ async fn an_execution_that_is_stuck_is_told_of_once() {
     assert_eq!(told.len(), 1, "{told:?}");
     let reason = told[0].reason.as_deref().unwrap_or_default();
     assert!(reason.starts_with("it has been submit_unknown for 3 h"), "{reason}");
+    assert!(reason.contains("`recomamp jobs explain "), "{reason}");
     let message = "select event || ' ' || (data ->> 'to') from webhook_deliveries";
     assert_eq!(site.text(message).await, "stuck stuck", "somebody is called");
     let works = format!("submit_execution:{stuck}");
