@@ -193,9 +193,9 @@ async fn each_user_of_a_refused_client_is_told_what_is_true_of_everyone_and_nobo
     .await
     .expect("the store answers");
     assert_eq!(told.len(), 2, "{told:?}");
+    let remedy = "correct RECOMAMP_LWA_CLIENT_ID and its secret, restart the workers, then run `recomamp users resume`";
     for (_, reason, error) in &told {
         assert_eq!(format!("({error})"), said);
-        let remedy = "correct RECOMAMP_LWA_CLIENT_ID and its secret, restart, then run `recomamp users resume`";
         assert_eq!(reason, &format!("Amazon refuses our client {said}: {remedy}"));
     }
     let reasons: Vec<String> = sqlx::query_scalar(
@@ -206,7 +206,6 @@ async fn each_user_of_a_refused_client_is_told_what_is_true_of_everyone_and_nobo
     .fetch_all(site.db.pool())
     .await
     .expect("the store answers");
-    let remedy = "correct RECOMAMP_LWA_CLIENT_ID and its secret";
     assert_eq!(reasons, vec![format!("Amazon refuses the client id {said}: {remedy}"); 4]);
     let spared = "select schedule_id from workflow_schedules where status = 'active'";
     assert_eq!(site.text(spared).await, "eve@example.com");
