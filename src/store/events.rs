@@ -8,7 +8,8 @@ use sqlx::{FromRow, PgExecutor};
 use super::text;
 
 /// The kinds of things that events happen to.
-pub const ENTITIES: [&str; 12] = [
+pub const ENTITIES: [&str; 13] = [
+    "account",
     "batch",
     "collection",
     "execution",
