@@ -1,4 +1,4 @@
-//! What a verb that steers is told, and how it answers: the same for collections, plans and batches.
+//! What a verb that steers is told, and how it answers: the same for whatever is steered.
 
 use super::error::Problem;
 use super::fields::Fields;
@@ -13,7 +13,8 @@ use sqlx::{Postgres, Transaction};
 /// What is to be steered, and the fields of the body that only this verb understands.
 #[derive(Debug)]
 pub struct Asked {
-    id: String,
+    /// The public id of what is to be steered.
+    pub id: String,
     /// Read them before [`Asked::end`].
     pub fields: Fields,
 }

@@ -1,6 +1,7 @@
 //! `/v1/resources`: outside things, queues and kinds with their gates, looked at, set and paused.
 
 use super::Api;
+use super::asked::Asked;
 use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
@@ -14,18 +15,20 @@ use crate::queue::gate::quota::Quota;
 use crate::queue::gate::rate::Rate;
 use crate::queue::postgres::inspect::gates::{self, GatesRow, WholeGates};
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use serde::Serialize;
 use std::time::Duration;
 
 /// As long as any real name, and short enough for an index.
 const NAME_MAX: usize = 512;
 
-type Name = Result<Path<String>, PathRejection>;
-type Body = Result<Bytes, BytesRejection>;
+/// Which resource, who asks, and why: a gate that says nothing is a riddle at night.
+struct Told {
+    name: String,
+    by: String,
+    why: String,
+}
 
 /// A page of resources.
 #[derive(Debug, Serialize)]
@@ -50,23 +53,18 @@ pub async fn list(State(api): State<Api>, query: Given) -> Result<Json<Page>, Pr
 }
 
 /// One resource with all that hangs on it.
-pub async fn show(State(api): State<Api>, name: Name) -> Result<Json<WholeGates>, Problem> {
+pub async fn show(
+    State(api): State<Api>,
+    name: Result<Path<String>, PathRejection>,
+) -> Result<Json<WholeGates>, Problem> {
+    let Path(name) = name.map_err(|_| Problem::not_found("the name is not text"))?;
     found(&api, &resource(name)?).await
 }
 
 /// Stops the jobs that use it from starting.
-pub async fn pause(
-    State(api): State<Api>,
-    name: Name,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<WholeGates>, Problem> {
-    let name = resource(name)?;
-    let mut fields = Fields::from_request(&headers, body)?;
-    let why = fields.required_text("why", "a sentence", given::sentence)?;
-    let by = fields.who()?;
-    let lasts = duration(&mut fields, "for")?;
-    fields.end()?;
+pub async fn pause(State(api): State<Api>, mut asked: Asked) -> Result<Json<WholeGates>, Problem> {
+    let lasts = duration(&mut asked.fields, "for")?;
+    let Told { name, by, why } = told(asked)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     api.queue.pause(&mut tx, &name, &by, &why, lasts).await?;
     tx.commit().await?;
@@ -75,17 +73,8 @@ pub async fn pause(
 }
 
 /// Opens its breaker until it is resumed. Then probes ask first whether it is back.
-pub async fn trip(
-    State(api): State<Api>,
-    name: Name,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<WholeGates>, Problem> {
-    let name = resource(name)?;
-    let mut fields = Fields::from_request(&headers, body)?;
-    let why = fields.required_text("why", "a sentence", given::sentence)?;
-    let by = fields.who()?;
-    fields.end()?;
+pub async fn trip(State(api): State<Api>, asked: Asked) -> Result<Json<WholeGates>, Problem> {
+    let Told { name, by, why } = told(asked)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     api.queue.trip(&mut tx, &name, &by, &why).await?;
     tx.commit().await?;
@@ -94,17 +83,8 @@ pub async fn trip(
 }
 
 /// Ends a pause, and lets an open breaker ask whether it is back.
-pub async fn resume(
-    State(api): State<Api>,
-    name: Name,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Json<WholeGates>, Problem> {
-    let name = resource(name)?;
-    let mut fields = Fields::from_request(&headers, body)?;
-    let why = fields.required_text("why", "a sentence", given::sentence)?;
-    let by = fields.who()?;
-    fields.end()?;
+pub async fn resume(State(api): State<Api>, asked: Asked) -> Result<Json<WholeGates>, Problem> {
+    let Told { name, by, why } = told(asked)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     if !api.queue.resume_because(&mut tx, &name, &by, &why).await? {
         let detail = format!("{name} is neither paused nor is its breaker open");
@@ -118,16 +98,10 @@ pub async fn resume(
 /// Gives it exactly these gates; one that is null or missing is taken away.
 pub async fn set_gates(
     State(api): State<Api>,
-    name: Name,
-    headers: HeaderMap,
-    body: Body,
+    mut asked: Asked,
 ) -> Result<Json<WholeGates>, Problem> {
-    let name = resource(name)?;
-    let mut fields = Fields::from_request(&headers, body)?;
-    let why = fields.required_text("why", "a sentence", given::sentence)?;
-    let by = fields.who()?;
-    let rules = rules(&mut fields)?;
-    fields.end()?;
+    let rules = rules(&mut asked.fields)?;
+    let Told { name, by, why } = told(asked)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     for rule in rules {
         let set = api.queue.set_gate_by(&mut tx, &name, rule, &by, &why).await;
@@ -195,8 +169,16 @@ fn refused(invalid: &Invalid) -> Problem {
         .with_remedy(&*invalid.remedy)
 }
 
-fn resource(name: Name) -> Result<String, Problem> {
-    let Path(name) = name.map_err(|_| Problem::not_found("the name is not text"))?;
+/// Reads what every verb is told. Any other field is refused.
+fn told(mut asked: Asked) -> Result<Told, Problem> {
+    let name = resource(asked.id)?;
+    let why = asked.fields.required_text("why", "a sentence", given::sentence)?;
+    let by = asked.fields.who()?;
+    asked.fields.end()?;
+    Ok(Told { name, by, why })
+}
+
+fn resource(name: String) -> Result<String, Problem> {
     if name.contains('\0') || name.len() > NAME_MAX {
         return Err(Problem::not_found("no resource has a name like that"));
     }
