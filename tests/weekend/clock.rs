@@ -16,27 +16,29 @@ const LONGEST: TimeDelta = TimeDelta::minutes(10);
 /// Far longer than anything takes, so that only what is wrong runs into it.
 const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Whether somebody works, or has a job to start right now.
-const BUSY: &str = "
-    select exists (
-        select from engine.jobs as job
-        left join engine.lanes as lane on lane.id = job.lane
-        cross join (select engine.now() as now) as clock
-        where state = 'running'
-           or (
-               state = 'waiting' and blocked_by is null and run_at <= now
-               and (lane.shut_by is null or lane.opens_at <= now)
-           )
-    )";
-
-/// When something is due next.
-const NEXT: &str = "
-    select least(
-        (select min(run_at) from engine.jobs where state = 'waiting' and run_at > engine.now()),
-        (select min(opens_at) from engine.lanes where opens_at > engine.now()),
-        (select min(next_run_at) from workflow_schedules where status = 'active'),
-        (select min(resume_at) from workflow_schedules where resume_at is not null)
-    )";
+/// Whether somebody works, or has something to begin right now; and when something is due next. Both of the
+/// same moment: what a scheduler fires between two questions would be missed by both.
+const STANDING: &str = "
+    select
+        exists (
+            select from engine.jobs as job
+            left join engine.lanes as lane on lane.id = job.lane
+            where state = 'running'
+               or (
+                   state = 'waiting' and blocked_by is null and run_at <= now
+                   and (lane.shut_by is null or lane.opens_at <= now)
+               )
+        )
+        -- Also one that a scheduler fires in a transaction that nobody sees yet.
+        or exists (select from workflow_schedules where status = 'active' and next_run_at <= now)
+            as busy,
+        least(
+            (select min(run_at) from engine.jobs where state = 'waiting' and run_at > now),
+            (select min(opens_at) from engine.lanes where opens_at > now),
+            (select min(next_run_at) from workflow_schedules where status = 'active'),
+            (select min(resume_at) from workflow_schedules where resume_at is not null)
+        ) as next
+    from (select engine.now() as now) as clock";
 
 impl House {
     /// Lets time pass until this moment.
@@ -47,14 +49,11 @@ impl House {
             retention: Duration::from_hours(24 * 30),
         };
         loop {
-            fire::due_now(&desk.db, &desk.queue).await.expect("the store answers");
-            self.settled().await;
+            let next = self.settled(&desk).await;
             let now = self.now().await;
             if now >= moment {
                 return;
             }
-            let next: Option<DateTime<Utc>> =
-                sqlx::query_scalar(NEXT).fetch_one(&desk.db).await.expect("the store answers");
             let next = next.unwrap_or(moment).clamp(now + GRAIN, now + LONGEST).min(moment);
             self.move_to(next).await;
             self.steps += 1;
@@ -106,14 +105,43 @@ impl House {
         tx.commit().await.expect("the store answers");
     }
 
-    /// Waits until nobody has anything to do at this moment.
-    async fn settled(&self) {
+    /// Waits until nobody has anything to do at this moment. When somebody has, next.
+    async fn settled(&self, desk: &Desk) -> Option<DateTime<Utc>> {
         let began = Instant::now();
-        while sqlx::query_scalar(BUSY).fetch_one(self.db.pool()).await.expect("the store answers") {
+        loop {
+            fire::due_now(&desk.db, &desk.queue).await.expect("the store answers");
+            let (busy, next): (bool, Option<DateTime<Utc>>) = self.ask(STANDING).await;
+            if !busy {
+                return next;
+            }
             let late = began.elapsed() > DEADLINE;
             assert!(!late, "still busy after {DEADLINE:?}: {}", self.what_is_left().await);
             tokio::time::sleep(Duration::from_millis(4)).await;
         }
+    }
+
+    /// The jobs, attempts and gates of this time, in their order.
+    pub async fn what_happened(&self, from: DateTime<Utc>, until: DateTime<Utc>) -> String {
+        let lines: Vec<String> = sqlx::query_scalar(
+            "select concat_ws(' ', at, what) from (
+                select began_at as at, concat_ws(' ', job_id, kind, outcome, 'until', ended_at, causes) as what
+                from engine.attempts
+                union all
+                select claimed_at, concat_ws(' ', id, kind, state, 'created', created_at, 'until', finished_at,
+                    'snoozes', snoozes, 'denials', denials, args, last_error)
+                from engine.jobs_history
+                union all
+                select at, concat_ws(' ', resource, what, by, why) from engine.events
+            ) as line
+            where at between $1 and $2
+            order by at",
+        )
+        .bind(from)
+        .bind(until)
+        .fetch_all(self.db.pool())
+        .await
+        .expect("the store answers");
+        lines.join("\n")
     }
 
     async fn what_is_left(&self) -> String {
