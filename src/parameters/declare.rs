@@ -111,7 +111,8 @@ fn read(value: &Value) -> Result<Declaration, Invalid> {
     let (kind, data_type) = match (&written.kind, &written.data_type) {
         (Some(word), None) => {
             let Some(kind) = Kind::named(word) else {
-                let remedy = format!("give one of {}", Kind::WORDS);
+                let remedy = Kind::instead_of(word).map(str::to_owned);
+                let remedy = remedy.unwrap_or_else(|| format!("give one of {}", Kind::WORDS));
                 return wrong(&format!("has the unknown type {word:?}"), &remedy);
             };
             (kind, kind.data_type())

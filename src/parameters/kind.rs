@@ -63,6 +63,19 @@ impl Kind {
         })
     }
 
+    /// What to declare instead of a word of the first version's that names no kind of value.
+    pub fn instead_of(word: &str) -> Option<&'static str> {
+        Some(match word {
+            "date_expression" => {
+                "give date or date_range, with the days themselves; the days of the window need no \
+                 parameter: write {{week_start}} and {{week_end}} in the query"
+            }
+            "campaign_filter" => "give campaign_list, or string for a part of a name",
+            "mapped_from_node" => "give the kind of the value, and the value with each run",
+            _ => return None,
+        })
+    }
+
     /// The kind of what AMC calls a `dataType`. What we know nothing about is a text.
     pub fn of_data_type(data_type: &Value) -> Self {
         match data_type.as_str() {
@@ -319,6 +332,8 @@ mod tests {
             assert_eq!(back.is_list(), kind.is_list(), "{word}");
             assert_eq!(back.is_number(), kind.is_number(), "{word}");
         }
-        assert_eq!(Kind::named("mapped_from_node"), None);
+        for word in ["date_expression", "campaign_filter", "mapped_from_node"] {
+            assert!(Kind::named(word).is_none() && Kind::instead_of(word).is_some(), "{word}");
+        }
     }
 }
