@@ -1,6 +1,7 @@
 //! Reads the parameters of an address one by one, so that an error names the one that is wrong.
 
 use super::error::Problem;
+use crate::given;
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
 use std::collections::BTreeMap;
@@ -54,6 +55,11 @@ impl Parameters {
             let (what, remedy) = wrong.split_once(": ").unwrap_or((&wrong, ""));
             Problem::invalid(name, format!("{name} {what}")).with_remedy(remedy)
         })
+    }
+
+    /// Who asks: `by`; `api` when nobody says.
+    pub fn who(&mut self) -> Result<String, Problem> {
+        Ok(self.text("by", given::name)?.unwrap_or_else(|| "api".to_owned()))
     }
 
     /// Ends the reading of a list that is always whole.

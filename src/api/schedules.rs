@@ -171,10 +171,13 @@ pub async fn cancel(State(api): State<Api>, asked: Asked) -> Result<impl IntoRes
 }
 
 /// Takes a schedule away and cancels its unfinished runs; its past runs stay: 204.
-pub async fn remove(State(api): State<Api>, id: Id) -> Result<StatusCode, Problem> {
+pub async fn remove(State(api): State<Api>, id: Id, query: Given) -> Result<StatusCode, Problem> {
     let id = read_id(id)?;
+    let mut parameters = Parameters::of(query)?;
+    let by = parameters.who()?;
+    parameters.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    manage::remove(&mut tx, &api.queue, &id, "api").await.map_err(explained)?;
+    manage::remove(&mut tx, &api.queue, &id, &by).await.map_err(explained)?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

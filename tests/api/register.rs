@@ -95,9 +95,16 @@ async fn a_schedule_that_a_new_query_breaks_is_named_and_can_be_taken_away() {
     let answer = post(&served, "/v1/schedules/monday/cancel", &json!({"by": "ada"})).await;
     assert_eq!(done(answer, StatusCode::OK).await["cancelled"], 1);
     let path = "/v1/schedules/monday";
-    let removed = served.http.delete(served.url(path)).send().await.expect("an answer");
+    let misspelt = served.url("/v1/schedules/monday?who=ada");
+    let refused = served.http.delete(misspelt).send().await.expect("an answer");
+    problem(refused, StatusCode::UNPROCESSABLE_ENTITY).await;
+    let signed = served.url("/v1/schedules/monday?by=ada");
+    let removed = served.http.delete(signed).send().await.expect("an answer");
     assert_eq!(removed.status(), StatusCode::NO_CONTENT);
     problem(served.get(path).await, StatusCode::NOT_FOUND).await;
+    let events: Value =
+        served.get("/v1/events?entity=schedule&limit=1").await.json().await.expect("JSON");
+    assert_eq!(events["events"][0]["actor"], "ada", "{events}");
     let removed = served.http.delete(served.url(path)).send().await.expect("an answer");
     problem(removed, StatusCode::NOT_FOUND).await;
 }
