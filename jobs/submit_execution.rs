@@ -244,13 +244,12 @@ async fn refused(
 ) -> Result<Outcome, Failure> {
     match who.bearer.class(&error) {
         Class::Blocked => block(tools, attempt, execution, error.reason()).await,
-        // Somebody has deleted the saved copy: it is saved again first.
-        Class::Permanent if is_lost(execution, error.reason()) => {
-            let (version, instance) = (execution.workflow_version_id, execution.instance_id);
-            copies::lose(&tools.db, version, instance).await?;
-            Err(Failure::transient(error))
-        }
         Class::Permanent => {
+            if let Some(name) = lost_copy(execution, error.reason()) {
+                // Somebody has deleted it: it is saved again first.
+                copies::lose(&tools.db, execution.instance_id, name).await?;
+                return Err(Failure::transient(error).blameless());
+            }
             let code = error.code().unwrap_or("refused").to_owned();
             let why = error.to_string();
             refuse_for_good(tools, attempt, execution, &code, &why, Outcome::Done).await
@@ -259,10 +258,15 @@ async fn refused(
     }
 }
 
-/// Whether AMC no longer has the saved copy that the execution runs.
-fn is_lost(execution: &Execution, reason: &str) -> bool {
+/// The saved copy that the execution runs, when AMC says that it has it no longer.
+fn lost_copy<'a>(execution: &'a Execution, reason: &str) -> Option<&'a str> {
     let name = execution.amc_workflow_id.as_deref();
-    name.is_some_and(|name| reason.contains(name) && reason.contains("does not exist"))
+    name.filter(|name| reason.contains(name) && reason.contains("does not exist"))
+}
+
+/// The workflow that the request named, whatever has become of its copy since.
+fn named(execution: &Execution) -> Option<&str> {
+    execution.request_body.as_ref()?.get("workflowId")?.as_str()
 }
 
 async fn refuse_for_good(
@@ -417,7 +421,7 @@ async fn ours_among(
         .filter(|found| {
             let workflow = found.workflow_id.as_deref().unwrap_or_default();
             let same_query = match execution.submit_mode {
-                SubmitMode::Saved => found.workflow_id == execution.amc_workflow_id,
+                SubmitMode::Saved => found.workflow_id.as_deref() == named(execution),
                 // AMC may have given it a name of its own; one that bears another mark is not ours.
                 SubmitMode::Inline => workflow.starts_with("transient_") && same_sql(found),
             };

@@ -106,20 +106,15 @@ async fn ask(
     (instance, user): (InstanceUuid, UserId),
     host: Option<String>,
 ) -> Result<Option<(SyncStatus, Option<String>)>, crate::queue::Error> {
-    match copies::of(&mut *connection, version, instance).await? {
-        Some(copy) if copy.status != SyncStatus::Syncing => {
-            return Ok(Some((copy.status, copy.reason)));
-        }
-        Some(_) => {}
-        None => {
-            let Some(found) = versions::named(&mut *connection, version).await? else {
-                return Ok(None);
-            };
-            let name = copies::name(&found.workflow, &found.sha256);
-            if copies::ask(&mut *connection, version, instance, &name).await? {
-                copies::show(&mut *connection, version, instance).await?;
-            }
-        }
+    let mut copy = copies::of(&mut *connection, version, instance).await?;
+    if copy.is_none() {
+        let Some(name) = name(&mut *connection, version).await? else { return Ok(None) };
+        copies::ask(&mut *connection, version, instance, &name).await?;
+        copies::show(&mut *connection, version, instance).await?;
+        copy = copies::of(&mut *connection, version, instance).await?;
+    }
+    if let Some(copy) = copy.filter(|copy| copy.status != SyncStatus::Syncing) {
+        return Ok(Some((copy.status, copy.reason)));
     }
     // Also for one that is under way: should its job be lost, whoever waits for it has it done.
     let job = SyncWorkflow { version_id: version, instance_id: instance, user_id: user };
@@ -146,7 +141,9 @@ pub async fn again(
 ) -> Result<Option<SyncStatus>, crate::queue::Error> {
     let Some(version) = workflow.current_version_id else { return Ok(None) };
     copies::forget(&mut *connection, workflow.id).await?;
-    copies::lose(&mut *connection, version, workflow.instance_id).await?;
+    if let Some(name) = name(&mut *connection, version).await? {
+        copies::lose(&mut *connection, workflow.instance_id, &name).await?;
+    }
     let place = (workflow.instance_id, workflow.user_id);
     let Some((status, _)) = ask(queue, connection, version, place, None).await? else {
         return Ok(None);
@@ -162,6 +159,15 @@ pub async fn again(
     };
     events::append(connection, &event).await?;
     Ok(Some(status))
+}
+
+/// The name that AMC keeps a version under; none when there is no such version.
+async fn name(
+    connection: &mut PgConnection,
+    version: VersionId,
+) -> Result<Option<String>, sqlx::Error> {
+    let found = versions::named(connection, version).await?;
+    Ok(found.map(|found| copies::name(&found.workflow, &found.sha256)))
 }
 
 /// The definition as AMC keeps it: every placeholder is one of its own.

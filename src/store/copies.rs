@@ -24,25 +24,38 @@ pub fn name(workflow_id: &str, sha256: &Sha256) -> String {
     format!("rec-{workflow_id}-{}", hex::encode(&sha256[..8]))
 }
 
-/// Asks for a copy, and says whether nobody has asked before.
+/// Asks for a copy. One of the same wording, which another version sends along, is taken over as it stands.
 pub async fn ask(
-    db: impl PgExecutor<'_>,
+    connection: &mut PgConnection,
     version: VersionId,
     instance: InstanceUuid,
     amc_workflow_id: &str,
-) -> Result<bool, sqlx::Error> {
-    let done = sqlx::query(
-        r"-- copies_ask
-        insert into saved_copies (workflow_version_id, instance_id, amc_workflow_id, asked_at)
-        values ($1, $2, $3, (select engine.now()))
-        on conflict (workflow_version_id, instance_id) do nothing",
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- copies_take_over
+        update saved_copies
+        set workflow_version_id = $1
+        where instance_id = $2
+          and amc_workflow_id = $3",
     )
     .bind(version)
     .bind(instance)
     .bind(amc_workflow_id)
-    .execute(db)
+    .execute(&mut *connection)
     .await?;
-    Ok(done.rows_affected() == 1)
+    // One that somebody else has just asked for is taken over by whoever asks next.
+    sqlx::query(
+        r"-- copies_ask
+        insert into saved_copies (workflow_version_id, instance_id, amc_workflow_id, asked_at)
+        values ($1, $2, $3, (select engine.now()))
+        on conflict do nothing",
+    )
+    .bind(version)
+    .bind(instance)
+    .bind(amc_workflow_id)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// How the copy stands; none when nobody has asked.
@@ -121,21 +134,21 @@ pub async fn show(
     Ok(())
 }
 
-/// Forgets the copy of a version, so that it is asked for again; one that is under way stays.
+/// Forgets the copy of this name, so that it is asked for again; one that is under way stays.
 pub async fn lose(
     db: impl PgExecutor<'_>,
-    version: VersionId,
     instance: InstanceUuid,
+    amc_workflow_id: &str,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         r"-- copies_lose
         delete from saved_copies
-        where workflow_version_id = $1
-          and instance_id = $2
+        where instance_id = $1
+          and amc_workflow_id = $2
           and status <> 'syncing'",
     )
-    .bind(version)
     .bind(instance)
+    .bind(amc_workflow_id)
     .execute(db)
     .await?;
     Ok(())
@@ -183,8 +196,8 @@ mod tests {
             let workflow = workflows::by_workflow_id(db, "wf_campaigns").await.unwrap();
             workflow.expect("it was inserted")
         };
-        assert!(ask(db, version, instance, "rec-1").await.unwrap());
-        assert!(!ask(db, version, instance, "rec-1").await.unwrap());
+        ask(&mut connection, version, instance, "rec-1").await.unwrap();
+        ask(&mut connection, version, instance, "rec-1").await.unwrap();
         show(db, version, instance).await.unwrap();
         assert_eq!(shown().await.amc_sync_status, SyncStatus::Syncing);
         assert!(end(&mut connection, version, instance, Some("no table")).await.unwrap());
@@ -195,7 +208,7 @@ mod tests {
         );
 
         assert_eq!(forget(db, house.workflow).await.unwrap(), 1);
-        assert!(ask(db, version, instance, "rec-1").await.unwrap());
+        ask(&mut connection, version, instance, "rec-1").await.unwrap();
         assert!(end(&mut connection, version, instance, None).await.unwrap());
         assert!(!end(&mut connection, version, instance, None).await.unwrap());
         let stored = versions::by_id(db, version).await.unwrap().expect("it exists");

@@ -202,3 +202,59 @@ async fn who_began_with_a_query_that_is_sent_along_goes_on_so_when_the_next_one_
     let along = site.submitted().iter().filter(|body| body.get("workflow").is_some()).count();
     assert_eq!((along, site.submitted().len()), (2, 4));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wording_that_is_saved_for_a_person_and_for_its_runs_has_one_copy() {
+    let site = Site::new(quick()).await;
+    let again = async || {
+        let mut connection = site.db.pool().acquire().await.expect("a connection");
+        let (workflow, queue) = (site.workflow_now().await, &site.tools.queue);
+        sync_workflow::again(queue, &mut connection, &workflow, "ana").await.expect("asked")
+    };
+    // Sent along, but somebody wants to see it at AMC.
+    let along = site.ask_with(SQL, &brand(), json!({"brand": "a"})).await;
+    assert_eq!(again().await, Some(SyncStatus::Syncing));
+    let working = site.work();
+    site.assert_completed(along, 2).await;
+    // The same query, saved from now on.
+    let saved = site.ask_saved(SQL, &brand(), json!({"brand": "b"})).await;
+    site.assert_completed(saved, 2).await;
+    // And sent along again.
+    let along = site.ask_with(SQL, &brand(), json!({"brand": "c"})).await;
+    site.assert_completed(along, 2).await;
+    assert_eq!(again().await, Some(SyncStatus::Syncing));
+    site.idle().await;
+    working.stop().await;
+    assert_eq!(site.workflow_now().await.amc_sync_status, SyncStatus::Synced);
+    assert_eq!(site.count("select count(*) from saved_copies").await, 1);
+    assert_eq!(site.amc.counts().calls_of(Operation::CreateWorkflow), 2);
+    assert_eq!(site.amc.counts().calls_of(Operation::UpdateWorkflow), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unanswered_submit_of_a_saved_query_is_found_also_when_its_copy_is_saved_anew() {
+    let site = Site::new(quick()).await;
+    let lost = Fault::new(Kind::Reset { effect: Effect::After }).on([Operation::CreateExecution]);
+    site.faults([lost.times(1)]);
+    let collection = site.ask_saved(SQL, &brand(), json!({"brand": "a"})).await;
+    let working = site.work();
+    let unknown = "select count(*) from workflow_executions where status = 'submit_unknown'";
+    eventually("a submit is not answered", async || site.count(unknown).await == 1).await;
+    // Somebody has the query saved anew, which takes longer than AMC's list.
+    site.faults(
+        [Fault::new(Kind::Hold { effect: Effect::Before }).on([Operation::CreateWorkflow])],
+    );
+    sqlx::query("delete from saved_copies")
+        .execute(site.db.pool())
+        .await
+        .expect("the store answers");
+    eventually("it is found", async || {
+        site.skip_pauses("submit_execution").await;
+        site.count(unknown).await == 0
+    })
+    .await;
+    site.amc.lift_faults();
+    site.assert_completed(collection, 2).await;
+    working.stop().await;
+    assert_eq!(site.submitted().len(), 2, "none was sent twice");
+}
