@@ -47,6 +47,10 @@ impl Job for DeliverWebhook {
         if delivery.state != DeliveryState::Pending {
             return Ok(Outcome::Done);
         }
+        if delivery.webhook_state == WebhookState::Disabled {
+            webhooks::forget(&tools.db, delivery.id).await?;
+            return Ok(Outcome::Done);
+        }
         let began = Instant::now();
         let (status, error) = match send(tools, &delivery).await {
             Ok(status) => (Some(status), refusal(status)),
@@ -113,7 +117,7 @@ async fn send(tools: &Tools, delivery: &Delivery) -> Result<u16, String> {
         // Its address is its secret.
         WebhookFormat::Slack => (secret.expose_secret(), message::slack(event, data), None),
     };
-    let url = Url::parse(address).map_err(|error| error.to_string())?;
+    let url = Url::parse(address).map_err(|_| webhooks::MOVED.to_owned())?;
     let id = delivery.id.to_string();
     let message = Message { url: &url, id: &id, at: delivery.now, body: &body, secret };
     tools.webhooks.send(&message).await.map_err(|error| error.to_string())
@@ -133,9 +137,10 @@ impl DeliverWebhook {
         tried: &Tried<'_>,
     ) -> Result<Outcome, Failure> {
         let pause = usize::try_from(delivery.attempts).ok().and_then(|n| PAUSES.get(n));
+        let hopeless = hopeless(tried);
         let (state, outcome) = match (tried.error, pause) {
             (None, _) => (DeliveryState::Delivered, Outcome::Done),
-            (Some(_), _) if tried.status == Some(410) => (DeliveryState::Failed, Outcome::Done),
+            (Some(_), _) if hopeless.is_some() => (DeliveryState::Failed, Outcome::Done),
             (Some(why), Some(pause)) => {
                 let pause = Duration::from_secs(*pause);
                 (DeliveryState::Pending, Outcome::Doubt(pause, why.to_owned()))
@@ -144,8 +149,8 @@ impl DeliverWebhook {
         };
         let mut transaction = crate::transaction::begin(&tools.db).await?;
         webhooks::tried(&mut *transaction, delivery.id, tried, state).await?;
-        if tried.status == Some(410) {
-            disable(&mut transaction, delivery).await?;
+        if let Some(why) = hopeless {
+            disable(&mut transaction, delivery, why).await?;
         }
         let outcome = attempt.complete_in(&mut transaction, outcome).await?;
         transaction.commit().await?;
@@ -159,8 +164,21 @@ impl DeliverWebhook {
     }
 }
 
-async fn disable(connection: &mut PgConnection, delivery: &Delivery) -> Result<(), sqlx::Error> {
-    if !webhooks::disable(&mut *connection, delivery.webhook_id, Some(webhooks::GONE)).await? {
+/// Why there is no use in telling this webhook anything more.
+fn hopeless(tried: &Tried<'_>) -> Option<&'static str> {
+    match (tried.status, tried.error) {
+        (Some(410), _) => Some(webhooks::GONE),
+        (None, Some(webhooks::MOVED)) => Some(webhooks::MOVED),
+        _ => None,
+    }
+}
+
+async fn disable(
+    connection: &mut PgConnection,
+    delivery: &Delivery,
+    why: &str,
+) -> Result<(), sqlx::Error> {
+    if !webhooks::disable(&mut *connection, delivery.webhook_id, Some(why)).await? {
         return Ok(());
     }
     let event = NewEvent {
@@ -169,7 +187,7 @@ async fn disable(connection: &mut PgConnection, delivery: &Delivery) -> Result<(
         from_status: Some(WebhookState::Active.as_str()),
         to_status: Some(WebhookState::Disabled.as_str()),
         actor: DeliverWebhook::KIND,
-        reason: Some(webhooks::GONE),
+        reason: Some(why),
         detail: &serde_json::json!({}),
     };
     events::append(connection, &event).await

@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Router, routing::post};
 use recomamp::queue::Queue;
+use recomamp::register;
 use recomamp::schedule::Desk;
 use recomamp::schedule::duties::Duty;
 use recomamp::store::WebhookId;
@@ -160,6 +161,40 @@ async fn slack_is_told_a_line_and_a_receiver_that_is_gone_is_told_no_more() {
     site.idle().await;
     assert_eq!(receiver.came().len(), 2);
     working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slack_webhook_without_its_address_is_to_be_added_anew_and_is_told_nothing_more() {
+    let site = site().await;
+    let (receiver, url) = Receiver::start(&[]).await;
+    let id = site.webhook(&url, WebhookFormat::Slack, &["needs_reauth"]).await;
+    // As it was kept when addresses were kept in clear.
+    let secret = site.tools.seal(&SecretString::from(SECRET));
+    sqlx::query("update webhooks set secret_encrypted = $1")
+        .bind(secret)
+        .execute(site.db.pool())
+        .await
+        .expect("the store answers");
+    let working = site.work();
+    site.happens("user", "ada", "active", "needs_reauth").await;
+    site.delivery_is("failed").await;
+    let webhook = webhooks::by_id(site.db.pool(), id).await.expect("read").expect("there");
+    assert_eq!(webhook.why.as_deref(), Some(webhooks::MOVED));
+    let mut connection = site.db.pool().acquire().await.expect("a connection");
+    let enabled = register::webhooks::disable(&mut connection, id, None).await;
+    assert!(enabled.expect_err("refused").to_string().contains("add it anew"));
+
+    // Noted while somebody disabled it.
+    sqlx::query(
+        "update webhook_deliveries set state = 'pending', ended_at = null, at = engine.now()",
+    )
+    .execute(site.db.pool())
+    .await
+    .expect("the store answers");
+    site.tell().await;
+    site.delivery_is("dropped").await;
+    working.stop().await;
+    assert_eq!(receiver.came().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

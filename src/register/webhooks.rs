@@ -106,6 +106,9 @@ pub async fn test(
     let data = json!({"reason": reason});
     let Some(delivery) = webhooks::test(&mut *transaction, webhook, &data).await? else {
         let why = find(transaction, webhook).await?.why.unwrap_or_default();
+        if why == webhooks::MOVED {
+            return Err(RegisterError::Refused(format!("webhook {webhook}: {why}")));
+        }
         return Err(RegisterError::Refused(format!(
             "webhook {webhook} is disabled ({why}): run `recomamp webhooks enable {webhook}` first"
         )));
@@ -121,7 +124,10 @@ pub async fn disable(
     webhook: WebhookId,
     why: Option<&str>,
 ) -> Result<Webhook, RegisterError> {
-    find(transaction, webhook).await?;
+    let before = find(transaction, webhook).await?;
+    if why.is_none() && before.why.as_deref() == Some(webhooks::MOVED) {
+        return Err(RegisterError::Refused(format!("webhook {webhook}: {}", webhooks::MOVED)));
+    }
     webhooks::disable(&mut *transaction, webhook, why).await?;
     find(transaction, webhook).await
 }

@@ -27,6 +27,9 @@ words! {
 
 /// Why a webhook is disabled whose receiver has said so itself.
 pub const GONE: &str = "the receiver answered 410: it wants no more";
+/// Why a webhook for Slack is disabled that was added when addresses were kept in clear, and has none any
+/// more. Migration 0086 says the same.
+pub const MOVED: &str = "its address is kept encrypted from now on: remove it and add it anew";
 
 words! {
     /// Whether a webhook is told anything.
@@ -83,6 +86,8 @@ pub struct Delivery {
     pub secret: Sealed,
     /// In which form.
     pub format: WebhookFormat,
+    /// Whether the webhook is told anything.
+    pub webhook_state: WebhookState,
     /// Which kind of event.
     pub event: String,
     /// When it happened.
@@ -225,7 +230,7 @@ pub async fn remove(db: impl PgExecutor<'_>, webhook: WebhookId) -> Result<bool,
 }
 
 /// Something that a webhook is to be told because a person wants to see it arrive; none when there is no
-/// such webhook, or it is told nothing. Who disables it meanwhile waits, and then drops this too.
+/// such webhook, or it is told nothing.
 pub async fn test(
     db: impl PgExecutor<'_>,
     webhook: WebhookId,
@@ -234,7 +239,7 @@ pub async fn test(
     sqlx::query_scalar(
         r"-- webhooks_test
         with told as (
-            select id from webhooks where id = $1 and state = 'active' for share
+            select id from webhooks where id = $1 and state = 'active'
         )
         insert into webhook_deliveries (webhook_id, event, at, data)
         select id, 'test', (select engine.now()), $2 from told
@@ -254,7 +259,7 @@ pub async fn delivery(
     sqlx::query_as(
         r"-- webhooks_delivery
         select delivery.id, delivery.webhook_id, webhook.url, webhook.secret_encrypted,
-            webhook.format, delivery.event, delivery.at, delivery.data, delivery.state,
+            webhook.format, webhook.state as webhook_state, delivery.event, delivery.at, delivery.data, delivery.state,
             delivery.attempts, engine.now() as now
         from webhook_deliveries as delivery
         join webhooks as webhook on webhook.id = delivery.webhook_id
@@ -263,6 +268,21 @@ pub async fn delivery(
     .bind(delivery)
     .fetch_optional(db)
     .await
+}
+
+/// Drops what was noted for a webhook while somebody disabled it.
+pub async fn forget(db: impl PgExecutor<'_>, delivery: DeliveryId) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- webhooks_forget
+        update webhook_deliveries
+        set state = 'dropped', ended_at = (select engine.now())
+        where id = $1
+          and state = 'pending'",
+    )
+    .bind(delivery)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// Writes an attempt into the log, and what became of the delivery.

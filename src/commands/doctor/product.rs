@@ -136,6 +136,12 @@ pub(super) async fn webhooks(db: &PgPool) -> Check {
     for one in &standing {
         let Standing { id, url, failures, .. } = one;
         match (one.state, one.failing_since) {
+            (WebhookState::Disabled, _) if one.why.as_deref() == Some(webhooks::MOVED) => {
+                details.push(format!("{id} ({url}) is disabled: {}", webhooks::MOVED));
+                remedies.push(format!(
+                    "`recomamp webhooks remove {id}`, then `recomamp webhooks add` with its address"
+                ));
+            }
             (WebhookState::Disabled, _) if one.why.as_deref() == Some(webhooks::GONE) => {
                 details.push(format!("{id} ({url}) is disabled: {}", webhooks::GONE));
                 remedies.push(format!(
