@@ -128,8 +128,8 @@ async fn look_at_all(
     who: &SignedIn,
     open: &[OpenExecution],
 ) -> Result<bool, Failure> {
-    // Whoever was refused asks again itself: nobody else has learned whether the new token is good.
-    let fresh = if who.bearer.is_renewed { Duration::ZERO } else { tools.polling.first / 2 };
+    // Whoever was denied asks again itself: nobody else has learned whether that is over.
+    let fresh = if who.bearer.was_denied() { Duration::ZERO } else { tools.polling.first / 2 };
     if !instances::begin_listing(&tools.db, &execution.amc_instance_id, fresh).await? {
         return Ok(false);
     }

@@ -9,6 +9,7 @@ use crate::store::instances::Address;
 use crate::store::{ExecutionUuid, InstanceUuid, Region, Sealed, UserId};
 use anyhow::anyhow;
 use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// An access token that ends sooner than this is not used any more. Seconds.
@@ -33,8 +34,38 @@ pub struct Bearer {
     pub generation: i64,
     /// The host that is called.
     pub host: String,
-    /// Whether the job has waited for it, because it was refused, or had none, before.
-    pub is_renewed: bool,
+    /// The token that the job showed when it was refused last, if it has waited for another since.
+    refused: Option<i64>,
+    attempt: Attempt,
+}
+
+/// What a job remembers of a token that was refused: its cursor.
+#[derive(Debug, Serialize, Deserialize)]
+struct Refused {
+    refused_token: i64,
+}
+
+impl Bearer {
+    /// Whether the job has got a newer token since one was refused to it.
+    pub fn is_renewed(&self) -> bool {
+        self.refused.is_some_and(|refused| self.generation > refused)
+    }
+
+    /// Whether the job's last attempt was denied: a token, or the instance.
+    pub fn was_denied(&self) -> bool {
+        self.attempt.denials() > 0
+    }
+
+    /// Remembers that this token was refused, for the attempt that comes after.
+    pub(super) async fn remember(&self) -> Result<(), Failure> {
+        let refused = Refused { refused_token: self.generation };
+        Ok(self.attempt.save_cursor(&Some(refused)).await?)
+    }
+
+    /// Forgets it: the next refusal may be about an old token again.
+    pub(super) async fn forget(&self) -> Result<(), Failure> {
+        Ok(self.attempt.save_cursor(&None::<Refused>).await?)
+    }
 }
 
 /// Where Amazon is called, in whose name, and for which execution if for one.
@@ -161,7 +192,12 @@ impl Tools {
         let base_url = self.api_url(region, endpoint)?;
         let host = resources::host(&base_url);
         let access = Access { base_url, client_id: self.lwa.client_id.clone(), access_token };
-        let bearer = Bearer { user, generation, host, is_renewed: attempt.denials() > 0 };
+        // A job that went on since then may meet a token that has grown old meanwhile.
+        let refused = match attempt.denials() {
+            0 => None,
+            _ => attempt.cursor::<Refused>().await?.map(|refused| refused.refused_token),
+        };
+        let bearer = Bearer { user, generation, host, refused, attempt: attempt.clone() };
         Ok(Pass { access, bearer })
     }
 

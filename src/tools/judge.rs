@@ -49,7 +49,7 @@ impl Bearer {
     /// is a new one: another would not help, and a person has to look.
     pub fn class(&self, error: &Error) -> Class {
         match error.class() {
-            Class::Forbidden if self.is_renewed => Class::Blocked,
+            Class::Forbidden if self.is_renewed() => Class::Blocked,
             class => class,
         }
     }
@@ -77,7 +77,7 @@ impl Tools {
                 let resource = if host_speaks { who.bearer.host.clone() } else { instance };
                 Failure::throttled(error, retry_after, resource)
             }
-            Class::Blocked => self.block(place, error).await,
+            Class::Blocked => self.block(&who.bearer, place, error).await,
             _ => self.judge_call(&who.bearer, error).await,
         }
     }
@@ -90,7 +90,11 @@ impl Tools {
             }
             Class::Unauthorized | Class::Forbidden => {
                 let why = error.to_string();
-                match self.ask_for_token(bearer.user, bearer.generation, &why).await {
+                let asked = async {
+                    bearer.remember().await?;
+                    self.ask_for_token(bearer.user, bearer.generation, &why).await
+                };
+                match asked.await {
                     Ok(failure) | Err(failure) => failure,
                 }
             }
@@ -104,15 +108,17 @@ impl Tools {
     }
 
     /// What is open there stays open, keeps its place and is asked about again later.
-    async fn block(&self, place: Place<'_>, error: Error) -> Failure {
+    async fn block(&self, bearer: &Bearer, place: Place<'_>, error: Error) -> Failure {
         let instance = (place.instance, place.amc_instance_id);
         let blocked = async {
+            bearer.forget().await?;
             let mut transaction = crate::transaction::begin(&self.db).await?;
             block_instance(&mut transaction, instance, error.reason()).await?;
-            transaction.commit().await
+            transaction.commit().await?;
+            Ok::<_, Failure>(())
         };
-        if let Err(error) = blocked.await {
-            return error.into();
+        if let Err(failure) = blocked.await {
+            return failure;
         }
         Failure::unauthorized(error, resources::access(place.amc_instance_id))
     }

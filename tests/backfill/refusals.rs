@@ -2,7 +2,7 @@
 
 use super::site::{Site, quick};
 use crate::harness::eventually::eventually;
-use recomamp::simulator::{Fault, Kind, Operation as Op};
+use recomamp::simulator::{Effect, Fault, Kind, Operation as Op};
 use recomamp::store::executions::SubmitMode;
 use serde_json::json;
 
@@ -108,5 +108,41 @@ async fn a_refusal_that_a_new_token_cures_blocks_nothing() {
     working.stop().await;
     site.assert_faults_met();
     assert_eq!(site.bought(), 2);
+    assert_eq!(site.count("select count(*) from events where entity = 'instance'").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_token_blocks_nothing_however_long_no_other_can_be_bought() {
+    let site = Site::new(quick()).await;
+    let refused = site.refuse([Op::GetExecution, Op::ListExecutions]);
+    let collection = site.backfill(2).await;
+    let working = site.work();
+    let open = "select count(*) from workflow_executions where status = 'pending'";
+    eventually("AMC has all of them", async || site.count(open).await == 2).await;
+    let down = Kind::ServerError { status: 503, effect: Effect::Before };
+    let down = site.amc.set_fault(Fault::new(down).on([Op::Token]));
+    // Whoever was refused looks by itself now and then, whether there is another token or not.
+    let denied = "select count(*) from engine.jobs where kind = 'poll_status' and denials >= 3";
+    eventually("the same token is refused again and again", async || {
+        site.skip_pauses("poll_status").await;
+        let mut connection = site.db.pool().acquire().await.expect("a connection");
+        site.tools.queue.sweep(&mut connection).await.expect("swept");
+        site.count(denied).await > 0
+    })
+    .await;
+    assert_eq!(site.count("select count(*) from events where entity = 'instance'").await, 0);
+    assert_eq!(site.bought(), 1);
+    for fault in [refused, down] {
+        site.amc.lift_fault(fault);
+    }
+    eventually("all is collected", async || {
+        site.age_tokens().await;
+        site.skip_pauses("refresh_token").await;
+        site.skip_all_pauses().await;
+        site.progress(collection).await.status.is_terminal()
+    })
+    .await;
+    site.assert_complete(collection, 2).await;
+    working.stop().await;
     assert_eq!(site.count("select count(*) from events where entity = 'instance'").await, 0);
 }
