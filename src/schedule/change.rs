@@ -148,7 +148,7 @@ async fn retime(
     let timezone = changes.timezone.unwrap_or(before.timezone);
     let timing = Timing { timezone, ..changes.timing.unwrap_or(before) };
     due::of(&timing)?;
-    schedules::retime(transaction, schedule.id, &timing).await?;
+    schedules::retime(transaction, schedule.id, &timing, schedule.now).await?;
     Ok(shown(&timing))
 }
 
@@ -156,6 +156,8 @@ fn shown(timing: &Timing<'_>) -> Value {
     json!({
         "cron": timing.cron_expression,
         "interval_days": timing.interval_days,
+        "anchor_date": timing.anchor_date,
+        "anchor_time": timing.anchor_time,
         "timezone": timing.timezone,
     })
 }

@@ -1,6 +1,7 @@
 //! What can be changed of a schedule: when it is due, how it runs, how many of its runs are kept, and of
 //! which events others are told.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgExecutor;
 
@@ -123,11 +124,12 @@ pub async fn notify(
     Ok(())
 }
 
-/// Lets a schedule be due at other times from now on. What was due before has to be settled before.
+/// Lets a schedule be due at other times from this moment on, until which it has to be settled.
 pub async fn retime(
     db: impl PgExecutor<'_>,
     schedule: ScheduleUuid,
     timing: &Timing<'_>,
+    from: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         r"-- schedules_retime
@@ -138,9 +140,8 @@ pub async fn retime(
             anchor_date = $5,
             anchor_time = $6,
             timezone = $7,
-            settled_until = clock.now,
-            next_run_at = case status when 'active' then clock.now end
-        from (select engine.now() as now) as clock
+            settled_until = $8::timestamptz,
+            next_run_at = case status when 'active' then $8::timestamptz end
         where id = $1
           and removed_at is null",
     )
@@ -151,6 +152,7 @@ pub async fn retime(
     .bind(timing.anchor_date)
     .bind(timing.anchor_time)
     .bind(timing.timezone)
+    .bind(from)
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
