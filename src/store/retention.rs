@@ -91,7 +91,6 @@ pub async fn old_runs(
                   and status not in ('pending', 'running')
                 order by created_at desc, id desc
                 offset schedule.execution_history_limit
-                limit $2
             )
             union all
             select id
