@@ -90,7 +90,7 @@ async fn tell_down(
 
 async fn tell_up(connection: &mut PgConnection, resource: &str) -> Result<(), sqlx::Error> {
     tracing::info!(resource, "a resource is back");
-    let reason = "it answers again, and what waited for it goes on";
+    let reason = "nothing keeps it shut any more, and what waited for it goes on";
     note(connection, resource, (DOWN, UP), reason, &json!({})).await
 }
 

@@ -96,7 +96,8 @@ pub async fn add(
         user_id: user.id,
     };
     accounts::insert(transaction, &account).await.map_err(|error| {
-        let taken = format!("there is an account {} already", new.account_id);
+        let taken =
+            format!("there is an account {} already: see `recomamp accounts list`", new.account_id);
         RegisterError::of_insert(error, taken)
     })
 }

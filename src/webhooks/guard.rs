@@ -21,7 +21,9 @@ enum Entry {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// It is no address for a webhook.
-    #[error("a webhook's address is https://host/path, without a user name or password")]
+    #[error(
+        "this is no address for a webhook: give https://host/path, without a user name or password"
+    )]
     Form,
     /// It is not encrypted.
     #[error("http is not encrypted: use https, or list the host in RECOMAMP_WEBHOOK_ALLOW")]
