@@ -10,6 +10,7 @@ use super::{feed, owner, run_batch_member, submit_execution};
 use crate::backfill::week::Week;
 use crate::queue::{Attempt, Failure, Job, Outcome, Queue, Share};
 use crate::store::collections::{self, CollectionStatus};
+use crate::store::events::{self, NewEvent};
 use crate::store::executions::{self, Execution, ExecutionStatus, NewExecution, Origin};
 use crate::store::instances::InstanceStatus;
 use crate::store::weeks::{self, WeekInCollection, WeekStatus};
@@ -18,6 +19,7 @@ use crate::tools::{Tools, resources};
 use chrono::NaiveDateTime;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sqlx::PgConnection;
 use std::time::Duration;
 
@@ -74,23 +76,39 @@ impl Job for CollectWeek {
 
 /// Lets work on an instance go on once Amazon lets us in again: whoever waits to ask about an
 /// execution asks, and its blocked weeks begin again and the schedules that waited
-/// for it go on. Harmless when it is not blocked. How many weeks, members of batches, collections and
-/// schedules.
+/// for it go on. How many weeks, members of batches, collections and schedules; none when it is not
+/// blocked, and nothing waits for it either. `actor` did it, for this reason.
 pub async fn unblock(
     queue: &Queue,
     connection: &mut PgConnection,
     instance: InstanceUuid,
-) -> Result<usize, crate::queue::Error> {
-    let Some(found) = instances::by_id(&mut *connection, instance).await? else { return Ok(0) };
-    instances::unblock(&mut *connection, instance).await?;
+    (actor, reason): (&str, Option<&str>),
+) -> Result<Option<usize>, crate::queue::Error> {
+    let Some(found) = instances::by_id(&mut *connection, instance).await? else { return Ok(None) };
+    let was_blocked = instances::unblock(&mut *connection, instance).await?;
     let access = resources::access(&found.instance_id);
     let resumed = owner::opened(queue, &mut *connection, &access).await?;
     checks::wait_anew(&mut *connection, instance).await?;
     queue.open(connection, &access).await?;
     let members = run_batch_member::opened(queue, &mut *connection, instance).await?;
     let weeks = weeks::blocked_on(&mut *connection, instance).await?;
-    feed::look_after(queue, connection, &weeks).await?;
-    Ok(weeks.len() + members + resumed)
+    feed::look_after(queue, &mut *connection, &weeks).await?;
+    let begun = weeks.len() + members + resumed;
+    if !was_blocked && begun == 0 {
+        return Ok(None);
+    }
+    let status = |status: InstanceStatus| was_blocked.then_some(status.as_str());
+    let event = NewEvent {
+        entity: "instance",
+        entity_id: &found.instance_id,
+        from_status: status(InstanceStatus::Blocked),
+        to_status: status(InstanceStatus::Active),
+        actor,
+        reason,
+        detail: &json!({"weeks": begun}),
+    };
+    events::append(connection, &event).await?;
+    Ok(Some(begun))
 }
 
 fn is_over(week: &WeekInCollection) -> bool {

@@ -97,7 +97,7 @@ pub async fn after_week(
     if let Some((failed, why)) = failures
         && let Some(reason) = budget::spent(&found, failed, &why)
     {
-        return auto_pause(connection, &found, &reason).await;
+        return auto_pause(connection, &found, &reason, None).await;
     }
     top_up(queue, connection, collection).await?;
     Ok(())
@@ -150,13 +150,29 @@ async fn note(
     events::append(connection, &event).await
 }
 
-/// Too many weeks failed: nothing further begins until a person has looked. What AMC has goes on.
+/// Amazon does not let the week's collection in: nothing further of it begins until this resource is opened.
+pub async fn keep_out(
+    connection: &mut PgConnection,
+    week: WeekId,
+    reason: &str,
+    opens: &str,
+) -> Result<(), Failure> {
+    let Some(week) = weeks::by_id(&mut *connection, week).await? else { return Ok(()) };
+    let collection = collections::by_id(&mut *connection, week.week.collection_id).await?;
+    match collection {
+        Some(collection) => auto_pause(connection, &collection, reason, Some(opens)).await,
+        None => Ok(()),
+    }
+}
+
+/// Nothing further begins until a person has looked, or until this resource is opened. What AMC has goes on.
 async fn auto_pause(
     connection: &mut PgConnection,
     collection: &Collection,
     reason: &str,
+    paused_for: Option<&str>,
 ) -> Result<(), Failure> {
-    let pause = Pause { reason, by: ENGINE, auto: true, resume_at: None };
+    let pause = Pause { reason, by: ENGINE, auto: true, paused_for, resume_at: None };
     if !collections::pause(&mut *connection, collection.id, &pause).await? {
         return Ok(());
     }

@@ -7,13 +7,10 @@ use super::sync_instances::listing::unusable;
 use crate::amc::{AmcInstanceId, Caller, Class, EntityId, Error, IdError, MarketplaceId};
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
 use crate::store::InstanceUuid;
-use crate::store::events::{self, NewEvent};
 use crate::store::instances::InstanceStatus;
 use crate::store::instances::health::{self, Place};
 use crate::tools::Tools;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
-use sqlx::PgConnection;
 
 /// Asks a blocked instance whether Amazon lets us in again.
 #[derive(Debug, Serialize, Deserialize)]
@@ -107,31 +104,10 @@ pub fn job(instance_id: InstanceUuid) -> Result<NewJob, crate::queue::Error> {
 /// Amazon lets us in: what waited goes on.
 async fn open(tools: &Tools, attempt: &Attempt, place: &Place) -> Result<Outcome, Failure> {
     let mut transaction = crate::transaction::begin(&tools.db).await?;
-    let weeks = collect_week::unblock(&tools.queue, &mut transaction, place.id).await?;
-    let why = "Amazon lets us in again";
-    note_open(&mut transaction, &place.instance_id, "probe_instance", why, weeks).await?;
+    let because = (ProbeInstance::KIND, Some("Amazon lets us in again"));
+    let begun = collect_week::unblock(&tools.queue, &mut transaction, place.id, because).await?;
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;
-    tracing::info!(instance = place.instance_id, weeks, "the instance is open again");
+    tracing::info!(instance = place.instance_id, begun, "the instance is open again");
     Ok(outcome)
-}
-
-/// Tells that a blocked instance is open again, and how many weeks go on.
-pub(super) async fn note_open(
-    connection: &mut PgConnection,
-    amc_instance_id: &str,
-    actor: &str,
-    why: &str,
-    weeks: usize,
-) -> Result<(), sqlx::Error> {
-    let event = NewEvent {
-        entity: "instance",
-        entity_id: amc_instance_id,
-        from_status: Some(InstanceStatus::Blocked.as_str()),
-        to_status: Some(InstanceStatus::Active.as_str()),
-        actor,
-        reason: Some(why),
-        detail: &json!({"weeks": weeks}),
-    };
-    events::append(connection, &event).await
 }

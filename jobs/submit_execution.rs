@@ -6,25 +6,25 @@
 //! then sent again.
 
 mod ready;
+mod reconcile;
 pub mod request;
 mod reuse;
 
 use self::ready::{Ready, ready};
-use self::request::{filled, mark, window};
+use self::reconcile::{next_look, reconcile};
+use self::request::mark;
 use super::owner::{self, Owner, end_execution};
-use super::poll_status;
-use crate::amc::{self, AmcExecutionId, Class, ExecutionFilter, Sql};
+use super::{feed, poll_status};
+use crate::amc::{self, Class};
 use crate::backfill::fingerprint::canonical_json;
-use crate::clock;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
 use crate::store::collections::{self, CollectionStatus};
-use crate::store::executions::{self, Ending, Execution, ExecutionStatus, SubmitMode, Trouble};
+use crate::store::executions::{self, Ending, Execution, ExecutionStatus, Trouble};
 use crate::store::instances::{self, InstanceStatus};
 use crate::store::submits::{self, Accepted, Answer, Intent};
-use crate::store::{ExecutionUuid, copies, weeks};
+use crate::store::{ExecutionUuid, copies, users, weeks};
 use crate::tools::{SignedIn, Tools, block_instance, resources};
 use anyhow::anyhow;
-use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
@@ -243,6 +243,9 @@ async fn refused(
     error: amc::Error,
 ) -> Result<Outcome, Failure> {
     match who.bearer.class(&error) {
+        Class::Blocked if execution.user_id != execution.account_user_id => {
+            keep_out(tools, attempt, execution, error.reason()).await
+        }
         Class::Blocked => block(tools, attempt, execution, error.reason()).await,
         Class::Permanent => {
             if let Some(name) = lost_copy(execution, error.reason()) {
@@ -262,11 +265,6 @@ async fn refused(
 fn lost_copy<'a>(execution: &'a Execution, reason: &str) -> Option<&'a str> {
     let name = execution.amc_workflow_id.as_deref();
     name.filter(|name| reason.contains(name) && reason.contains("does not exist"))
-}
-
-/// The workflow that the request named, whatever has become of its copy since.
-fn named(execution: &Execution) -> Option<&str> {
-    execution.request_body.as_ref()?.get("workflowId")?.as_str()
 }
 
 async fn refuse_for_good(
@@ -302,7 +300,7 @@ async fn end(
     Ok(outcome)
 }
 
-/// Amazon refuses us on this instance: nothing is sent there until a person has looked.
+/// Amazon refuses us on this instance: nothing is sent there until it lets us in again.
 async fn block(
     tools: &Tools,
     attempt: &Attempt,
@@ -340,100 +338,39 @@ async fn block(
     Ok(outcome)
 }
 
-/// Looks for an execution whose submit has no known outcome.
-async fn reconcile(
+/// Amazon refuses a user on an instance of another user's account, which says nothing about the instance:
+/// whoever asked waits until a person has given the user access, and nobody else does.
+async fn keep_out(
     tools: &Tools,
     attempt: &Attempt,
     execution: &Execution,
+    reason: &str,
 ) -> Result<Outcome, Failure> {
-    let who = tools.sign_in(attempt, execution).await?;
-    let Some(sent_at) = execution.submit_started_at else {
-        return Err(Failure::permanent(anyhow!("the intent of the submit was not written down")));
+    let mut transaction = crate::transaction::begin(&tools.db).await?;
+    let owner = Owner::of(execution);
+    owner.lock(&mut transaction).await?;
+    let user = users::by_id(&mut *transaction, execution.user_id).await?;
+    let email = user.map(|user| user.email).unwrap_or_default();
+    let instance = &execution.amc_instance_id;
+    let reason = format!("{email} may not use {instance}, which is another user's: {reason}");
+    let trouble = Trouble {
+        ending: Ending::Failed,
+        class: "blocked",
+        code: None,
+        message: &reason,
+        amc_status: None,
     };
-    // Measured before AMC is asked: an answer that took long says nothing about the time it took.
-    let silent = clock::now(&tools.db).await? - sent_at;
-    let silent = silent.to_std().unwrap_or(Duration::ZERO);
-    let filter = ExecutionFilter::since(sent_at - skew(execution.submit_mode));
-    let filter = filter.include_cancelled().include_workflow();
-    let listed = match tools.amc.executions(&who.caller, &who.instance, &filter).await {
-        Ok(listed) => listed,
-        Err(error) => return Err(tools.judge(&who, execution, error).await),
-    };
-    let mut ours = ours_among(tools, execution, listed).await?;
-    if ours.is_empty() {
-        if silent < tools.polling.lookup {
-            return Ok(Outcome::Snooze(next_look(tools, silent)));
-        }
-        tracing::info!(execution = %execution.id, ?silent, "AMC never had it: it is sent again");
-        submits::proven_absent(&tools.db, execution.id, sent_at).await?;
-        return Ok(Outcome::Snooze(Duration::ZERO));
+    end_execution(tools, &mut transaction, execution, &trouble).await?;
+    let opens = resources::access(instance);
+    owner.block(&mut transaction, &reason, Some(&opens)).await?;
+    if let Some(week) = execution.week_id {
+        let told = format!(
+            "Amazon does not let it run ({reason}): give the user access, then run `recomamp instances \
+             unblock {instance}`"
+        );
+        feed::keep_out(&mut transaction, week, &told, &opens).await?;
     }
-    ours.sort_by_key(|found| found.create_time);
-    let oldest = ours.remove(0);
-    // Without our mark it may be somebody else's, who asked the same.
-    let mark = mark(execution);
-    for twin in ours.iter().filter(|twin| twin.status.is_open() && bears(twin, &mark)) {
-        tracing::warn!(amc_execution = %twin.id, "a second execution of the same: cancelled");
-        let id = AmcExecutionId::clone(&twin.id);
-        if let Err(error) = tools.amc.cancel_execution(&who.caller, &who.instance, &id).await {
-            tracing::warn!(%error, "it could not be cancelled");
-        }
-    }
-    adopt(tools, attempt, execution, &oldest).await
-}
-
-/// How far before the intent AMC's list is read: the clocks of Amazon and of the store may differ.
-/// With our own mark on the request nothing else can be taken for it.
-fn skew(mode: SubmitMode) -> TimeDelta {
-    match mode {
-        SubmitMode::Inline => TimeDelta::hours(1),
-        SubmitMode::Saved => TimeDelta::seconds(120),
-    }
-}
-
-fn bears(found: &amc::Execution, mark: &str) -> bool {
-    found.workflow_id.as_deref().is_some_and(|workflow| workflow.starts_with(mark))
-}
-
-/// Those that are this execution: by our own mark, or else by the window, and nobody's already.
-async fn ours_among(
-    tools: &Tools,
-    execution: &Execution,
-    listed: Vec<amc::Execution>,
-) -> Result<Vec<amc::Execution>, Failure> {
-    let ids: Vec<String> = listed.iter().map(|found| found.id.to_string()).collect();
-    let taken = executions::bound_amc_ids(&tools.db, &execution.amc_instance_id, &ids).await?;
-    let free: Vec<_> =
-        listed.into_iter().filter(|found| !taken.contains(found.id.as_str())).collect();
-    // By whichever request: one that was given up as absent may have come after all.
-    let mark = mark(execution);
-    let marked = |found: &amc::Execution| bears(found, &mark);
-    if execution.submit_mode == SubmitMode::Inline && free.iter().any(marked) {
-        return Ok(free.into_iter().filter(marked).collect());
-    }
-    let window = window(execution).map_err(|why| Failure::permanent(anyhow!(why)))?;
-    let (sql, _, parameters) = filled(execution).map_err(|why| Failure::permanent(anyhow!(why)))?;
-    let same_sql = |found: &amc::Execution| {
-        found.sql_query.as_deref().and_then(|text| Sql::normalise(text).ok()).as_ref() == Some(&sql)
-    };
-    Ok(free
-        .into_iter()
-        .filter(|found| {
-            let workflow = found.workflow_id.as_deref().unwrap_or_default();
-            let same_query = match execution.submit_mode {
-                SubmitMode::Saved => found.workflow_id.as_deref() == named(execution),
-                // AMC may have given it a name of its own; one that bears another mark is not ours.
-                SubmitMode::Inline => workflow.starts_with("transient_") && same_sql(found),
-            };
-            same_query && found.covers(&window) && found.parameter_values == parameters
-        })
-        .collect())
-}
-
-/// Looks come after an eighth, three eighths and all of the time in which AMC must have shown it.
-fn next_look(tools: &Tools, silent: Duration) -> Duration {
-    let whole = tools.polling.lookup;
-    let looks = [whole / 8, whole * 3 / 8, whole];
-    let next = looks.into_iter().find(|look| *look > silent).unwrap_or(whole);
-    next.saturating_sub(silent)
+    let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
+    transaction.commit().await?;
+    Ok(outcome)
 }

@@ -8,7 +8,7 @@
 pub(super) mod listing;
 
 use self::listing::{Listed, Unusable, unusable};
-use super::{collect_week, probe_instance};
+use super::collect_week;
 use crate::amc;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Queue};
 use crate::store::accounts::{self, NewAccount};
@@ -194,9 +194,8 @@ async fn take_over_instance(
     }
     health::listed(&mut *connection, instance, name).await?;
     if place.status == InstanceStatus::Blocked && !place.is_listed {
-        let weeks = collect_week::unblock(&tools.queue, &mut *connection, instance).await?;
-        let why = "AMC lists it as ready";
-        probe_instance::note_open(connection, id, ACTOR, why, weeks).await?;
+        let because = (ACTOR, Some("AMC lists it as ready"));
+        collect_week::unblock(&tools.queue, connection, instance, because).await?;
     }
     Ok(())
 }

@@ -76,6 +76,10 @@ impl Job for SyncWorkflow {
             Err(error) if error.class() == Class::Permanent => {
                 self.end(tools, attempt, Some(error.reason()), Outcome::Done).await
             }
+            // Nobody probes for a user who may not use another's instance.
+            Err(error) if !place.is_own && who.bearer.class(&error) == Class::Blocked => {
+                self.end(tools, attempt, Some(error.reason()), Outcome::Done).await
+            }
             Err(error) => Err(tools.judge(&who, place, error).await),
         }
     }

@@ -6,12 +6,10 @@ use crate::config::Limits;
 use crate::jobs::{collect_week, sync_instances};
 use crate::queue::Queue;
 use crate::queue::gate::Rule;
-use crate::store::events::{self, NewEvent};
 use crate::store::instances::{self, Instance, InstanceStatus};
 use crate::store::{InstanceUuid, UserId, accounts, credentials};
 use crate::tools::{gates, resources};
 use serde::Serialize;
-use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
 use url::Url;
@@ -81,7 +79,10 @@ pub async fn add(
         endpoint_url: new.endpoint_url.as_ref().map(Url::as_str),
     };
     let id = instances::insert(&mut *transaction, &instance).await.map_err(|error| {
-        let taken = format!("there is an instance {} already", new.instance_id);
+        let taken = format!(
+            "there is an instance {} already: see `recomamp instances list`",
+            new.instance_id
+        );
         RegisterError::of_insert(error, taken)
     })?;
     let (instance_id, account_id) = (new.instance_id.as_str(), new.account_id.as_str());
@@ -135,22 +136,11 @@ pub async fn unblock(
 ) -> Result<usize, RegisterError> {
     let instance = find(transaction, instance_id).await?;
     // A week, or a member of a batch, may also be blocked by itself, on an instance that is not.
-    let begun = collect_week::unblock(queue, &mut *transaction, instance.id).await?;
-    if begun == 0 && instance.status != InstanceStatus::Blocked {
+    let begun = collect_week::unblock(queue, transaction, instance.id, (actor, None)).await?;
+    begun.ok_or_else(|| {
         let why = format!("instance {instance_id} is {}, not blocked", instance.status);
-        return Err(RegisterError::Refused(why));
-    }
-    let event = NewEvent {
-        entity: "instance",
-        entity_id: instance_id,
-        from_status: Some(instance.status.as_str()),
-        to_status: Some(InstanceStatus::Active.as_str()),
-        actor,
-        reason: None,
-        detail: &json!({"weeks": begun}),
-    };
-    events::append(transaction, &event).await?;
-    Ok(begun)
+        RegisterError::Refused(why)
+    })
 }
 
 /// Sets how many executions may be open on an instance at once, from now on. Those that are open stay.

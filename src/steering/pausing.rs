@@ -28,7 +28,7 @@ pub async fn pause(
     {
         return Err(SteerError::ResumesTooEarly);
     }
-    let pause = Pause { reason, by: because.by, auto: false, resume_at };
+    let pause = Pause { reason, by: because.by, auto: false, paused_for: None, resume_at };
     if !collections::pause(&mut *transaction, collection.id, &pause).await? {
         return Ok(unchanged(&collection, "is paused already"));
     }

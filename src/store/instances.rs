@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use sqlx::{FromRow, PgExecutor};
 
-use super::ids::{AccountUuid, InstanceUuid};
+use super::ids::{AccountUuid, InstanceUuid, UserId};
 use super::text;
 use super::words::{Region, words};
 
@@ -78,6 +78,8 @@ pub struct Address {
     pub amc_instance_id: String,
     /// Where its API answers, when not at the region's host.
     pub endpoint_url: Option<String>,
+    /// The user whose account owns it.
+    pub account_user_id: UserId,
     /// Amazon's id of the account.
     pub entity_id: String,
     /// Amazon's id of the marketplace.
@@ -94,7 +96,7 @@ pub async fn address(
     sqlx::query_as(
         r"-- instances_address
         select instance.id, instance.instance_id as amc_instance_id, endpoint_url,
-            account.account_id as entity_id, marketplace_id, region
+            account.user_id as account_user_id, account.account_id as entity_id, marketplace_id, region
         from amc_instances instance
         join amc_accounts account on account.id = instance.account_id
         where instance.id = $1",

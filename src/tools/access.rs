@@ -85,6 +85,9 @@ pub struct Place<'a> {
     pub marketplace_id: &'a str,
     /// Which of Amazon's hosts answer.
     pub region: Region,
+    /// Whether the instance is of an account of the user's own. Who may not use another's says nothing
+    /// about the instance.
+    pub is_own: bool,
     /// For which execution; none when for none.
     pub execution: Option<ExecutionUuid>,
 }
@@ -99,6 +102,7 @@ impl<'a> From<&'a Execution> for Place<'a> {
             entity_id: &execution.entity_id,
             marketplace_id: &execution.marketplace_id,
             region: execution.region,
+            is_own: execution.user_id == execution.account_user_id,
             execution: Some(execution.id),
         }
     }
@@ -115,6 +119,7 @@ impl<'a> Place<'a> {
             entity_id: &address.entity_id,
             marketplace_id: &address.marketplace_id,
             region: address.region,
+            is_own: user == address.account_user_id,
             execution: None,
         }
     }

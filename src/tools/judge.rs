@@ -107,14 +107,17 @@ impl Tools {
         }
     }
 
-    /// What is open there stays open, keeps its place and is asked about again later.
+    /// What is open there stays open, keeps its place and is asked about again later. A user who may not use
+    /// another's instance blocks nobody else there.
     async fn block(&self, bearer: &Bearer, place: Place<'_>, error: Error) -> Failure {
         let instance = (place.instance, place.amc_instance_id);
         let blocked = async {
             bearer.forget().await?;
-            let mut transaction = crate::transaction::begin(&self.db).await?;
-            block_instance(&mut transaction, instance, error.reason()).await?;
-            transaction.commit().await?;
+            if place.is_own {
+                let mut transaction = crate::transaction::begin(&self.db).await?;
+                block_instance(&mut transaction, instance, error.reason()).await?;
+                transaction.commit().await?;
+            }
             Ok::<_, Failure>(())
         };
         if let Err(failure) = blocked.await {

@@ -1,13 +1,13 @@
 //! Instances that keep us out, that appear and that disappear.
 
-use super::site::{Site, quick};
-use crate::harness::eventually::eventually;
+use super::site::{Site, Wish, quick};
+use crate::harness::eventually::{eventually, eventually_some};
 use recomamp::jobs;
 use recomamp::queue::Queue;
 use recomamp::queue::gate::Rule;
 use recomamp::schedule::Desk;
 use recomamp::schedule::duties::Duty;
-use recomamp::simulator::{Fault, Kind, Operation as Op, Settings};
+use recomamp::simulator::{Fault, Kind, Operation as Op, Settings, User};
 use recomamp::store::Region;
 use recomamp::store::accounts::{self, NewAccount};
 use recomamp::store::instances::{self, NewInstance};
@@ -261,5 +261,43 @@ async fn an_instance_that_amc_is_still_creating_is_asked_now_and_then_until_it_i
     assert_eq!(site.amc.counts().calls_of(Op::ListWorkflows), 0, "the list tells");
     let known = "select count(*) from amc_instances where status = 'active' and is_listed";
     assert_eq!(site.count(known).await, 1);
+    working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_not_use_anothers_instance_waits_with_the_remedy_and_keeps_nobody_else_out() {
+    let mut amazon = quick();
+    let elsewhere = vec!["ENTITY2SIMUK".to_owned()];
+    amazon.users.push(User { refresh_token: "Atzr|simulator-bob".to_owned(), accounts: elsewhere });
+    let site = Site::new(amazon).await;
+    let bob = site.add_user("bob@example.com", "Atzr|simulator-bob").await;
+    let theirs = site.ask(&Wish { user: bob, ..site.wish(2) }).await;
+    let working = site.work();
+    let paused = "select pause_reason from report_data_collections where status = 'paused'";
+    let reason = eventually_some("it is paused", async || {
+        site.age_tokens().await;
+        site.skip_pauses("refresh_token").await;
+        let mut rows = sqlx::query_scalar::<_, String>(paused).fetch_all(site.db.pool()).await;
+        rows.as_mut().expect("the store answers").pop()
+    })
+    .await;
+    assert!(reason.contains("bob@example.com may not use amcdemous01"), "{reason}");
+    assert!(reason.ends_with("then run `recomamp instances unblock amcdemous01`"), "{reason}");
+    let mine = site.backfill(2).await;
+    site.assert_completed(mine, 2).await;
+    let of_the_instance = "select count(*) from events where entity = 'instance'";
+    assert_eq!(site.count(of_the_instance).await, 0);
+    assert_eq!(site.progress(theirs).await.failed, 0);
+
+    // Given access.
+    sqlx::query("update report_data_collections set user_id = $1")
+        .bind(site.user)
+        .execute(site.db.pool())
+        .await
+        .expect("the store answers");
+    assert!(site.unblock(site.instance).await > 0);
+    site.assert_completed(theirs, 2).await;
+    assert_eq!(site.unblock(site.instance).await, 0);
+    assert_eq!(site.count(of_the_instance).await, 1, "told once, and not when there is nothing");
     working.stop().await;
 }

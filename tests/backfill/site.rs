@@ -218,9 +218,11 @@ impl Site {
     /// As a person does who has mended what kept us out. How many weeks begin again.
     pub async fn unblock(&self, instance: InstanceUuid) -> usize {
         let mut tx = self.db.pool().begin().await.expect("begun");
-        let begun = jobs::collect_week::unblock(&self.tools.queue, &mut tx, instance).await;
+        let because = ("ana", None);
+        let begun =
+            jobs::collect_week::unblock(&self.tools.queue, &mut tx, instance, because).await;
         tx.commit().await.expect("committed");
-        begun.expect("the store answers")
+        begun.expect("the store answers").unwrap_or(0)
     }
 
     /// Amazon refuses the user's grant, and still does when that is looked at again.

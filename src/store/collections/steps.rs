@@ -16,6 +16,8 @@ pub struct Pause<'a> {
     pub by: &'a str,
     /// Whether the engine did it by itself.
     pub auto: bool,
+    /// The resource whose opening lets it go on, if the engine paused it for one.
+    pub paused_for: Option<&'a str>,
     /// When it goes on by itself.
     pub resume_at: Option<DateTime<Utc>>,
 }
@@ -68,7 +70,7 @@ pub async fn pause(
             paused_at = coalesce(paused_at, (select engine.now())),
             paused_by = $3,
             auto_paused = $4,
-            paused_for = null,
+            paused_for = $6,
             resume_at = $5
         where id = $1
           and (status in ('pending', 'running') or (auto_paused and not $4))",
@@ -78,6 +80,7 @@ pub async fn pause(
     .bind(text::message(pause.by))
     .bind(pause.auto)
     .bind(pause.resume_at)
+    .bind(pause.paused_for)
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)

@@ -97,6 +97,8 @@ pub struct Execution {
     pub instance_status: InstanceStatus,
     /// Why not, when it is blocked.
     pub block_reason: Option<String>,
+    /// The user whose account owns the instance; another one's token may not reach it.
+    pub account_user_id: UserId,
     /// Amazon's id of the account.
     pub entity_id: String,
     /// Amazon's id of the marketplace.
@@ -258,7 +260,7 @@ pub async fn by_id(
         r"-- executions_by_id
         select execution.id, execution.status, origin, attempt, execution.user_id,
             execution.instance_id, amc_instance_id, endpoint_url, instance.status as instance_status,
-            block_reason, entity_id, marketplace_id, region,
+            block_reason, account.user_id as account_user_id, entity_id, execution.marketplace_id, execution.region,
             version.workflow_id, copy.amc_workflow_id, execution.workflow_version_id, sql_query,
             input_parameters, version.sha256 as version_sha256, execution.parameters, execution.submit_mode, window_start, window_end, window_tz,
             client_ref, request_body, request_fingerprint, submit_started_at, submitted_at,
@@ -270,6 +272,7 @@ pub async fn by_id(
             execution.created_at
         from workflow_executions execution
         join amc_instances instance on instance.id = execution.instance_id
+        join amc_accounts account on account.id = instance.account_id
         join workflow_versions version on version.id = execution.workflow_version_id
         left join saved_copies copy on copy.workflow_version_id = version.id
             and copy.instance_id = execution.instance_id
@@ -319,6 +322,7 @@ mod tests {
         assert_eq!(execution.entity_id, "ENTITY2NQX8M1");
         assert_eq!(execution.marketplace_id, "ATVPDKIKX0DER");
         assert_eq!((execution.region, execution.user_id), (Region::Na, house.user));
+        assert_eq!(execution.account_user_id, house.user);
         assert_eq!(
             (execution.sql_query.as_str(), execution.workflow_id),
             ("select 1", house.workflow)

@@ -247,8 +247,13 @@ mod tests {
     async fn no_week_of_a_paused_collection_starts() {
         let house = House::new().await;
         let (collection, week_ids) = house.collection("col_1", 1).await;
-        let pause =
-            collections::Pause { reason: "holidays", by: "ana", auto: false, resume_at: None };
+        let pause = collections::Pause {
+            reason: "holidays",
+            by: "ana",
+            auto: false,
+            paused_for: None,
+            resume_at: None,
+        };
         assert!(collections::pause(house.db(), collection, &pause).await.unwrap());
         assert!(!start(house.db(), week_ids[0]).await.unwrap());
     }
@@ -310,8 +315,13 @@ mod tests {
         house.queued(week_ids[0]).await;
         assert!(!go_on(house.db(), week_ids[0]).await.unwrap(), "it is not blocked");
         assert!(block(house.db(), week_ids[0], "lost", 0).await.unwrap());
-        let pause =
-            collections::Pause { reason: "holidays", by: "ana", auto: false, resume_at: None };
+        let pause = collections::Pause {
+            reason: "holidays",
+            by: "ana",
+            auto: false,
+            paused_for: None,
+            resume_at: None,
+        };
         assert!(collections::pause(house.db(), collection, &pause).await.unwrap());
         assert!(start(house.db(), same[0]).await.unwrap());
         assert!(!go_on(house.db(), week_ids[0]).await.unwrap(), "another runs its slice");
