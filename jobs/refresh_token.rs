@@ -96,20 +96,17 @@ pub async fn hasten(
 
 /// What Amazon said to the token of the user with this email, and what to do about it.
 pub fn refusal(state: TokenState, email: &str, said: &str) -> String {
+    let remedy = state.remedy(email);
     match state {
         TokenState::Active => format!(
             "Amazon refused the grant of {email} ({said}), which stops the user's work if it still does \
-             after {} min; if the user has withdrawn it, run `recomamp users authorise {email}`",
+             after {} min; {remedy}",
             CONFIRMED_AFTER.as_secs() / 60
         ),
-        TokenState::NeedsReauth => format!(
-            "Amazon refuses the grant of {email} ({said}): let the user log in again, then run \
-             `recomamp users authorise {email}`"
-        ),
-        TokenState::ClientInvalid => format!(
-            "Amazon refuses our client ({said}): correct RECOMAMP_LWA_CLIENT_ID and its secret, restart \
-             the workers, then run `recomamp users resume`"
-        ),
+        TokenState::NeedsReauth => {
+            format!("Amazon refuses the grant of {email} ({said}): {remedy}")
+        }
+        TokenState::ClientInvalid => format!("Amazon refuses our client ({said}): {remedy}"),
     }
 }
 
@@ -231,8 +228,7 @@ async fn tell(
 ) -> Result<(), Failure> {
     for user in users {
         tracing::error!(%user, %state, why, "the user's work stops");
-        let email = users::by_id(&mut *transaction, *user).await?.map(|user| user.email);
-        let email = email.unwrap_or_default();
+        let email = email(&mut *transaction, *user).await?;
         let event = NewEvent {
             entity: "user",
             entity_id: &user.to_string(),
@@ -254,18 +250,15 @@ async fn pause(
     state: TokenState,
     why: &str,
 ) -> Result<(), Failure> {
-    let (what, remedy) = match state {
-        TokenState::ClientInvalid => (
-            "client id",
-            "correct RECOMAMP_LWA_CLIENT_ID and its secret, restart the workers, then run `recomamp users \
-             resume`",
-        ),
-        _ => {
-            ("user's credential", "let the user log in again, then run `recomamp users authorise`")
-        }
-    };
-    let reason = format!("Amazon refuses the {what} ({why}): {remedy}");
+    // Of several users it is the client that is refused, which is the same for all.
+    let Some(first) = users.first() else { return Ok(()) };
+    let reason = refusal(state, &email(&mut *transaction, *first).await?, why);
     Ok(owner::refused(transaction, users, &reason).await?)
+}
+
+async fn email(connection: &mut PgConnection, user: UserId) -> Result<String, sqlx::Error> {
+    let user = users::by_id(connection, user).await?;
+    Ok(user.map(|user| user.email).unwrap_or_default())
 }
 
 fn try_again_in(tries: i32) -> Duration {

@@ -206,7 +206,7 @@ async fn each_user_of_a_refused_client_is_told_what_is_true_of_everyone_and_nobo
     .fetch_all(site.db.pool())
     .await
     .expect("the store answers");
-    assert_eq!(reasons, vec![format!("Amazon refuses the client id {said}: {remedy}"); 4]);
+    assert_eq!(reasons, vec![format!("Amazon refuses our client {said}: {remedy}"); 4]);
     let spared = "select schedule_id from workflow_schedules where status = 'active'";
     assert_eq!(site.text(spared).await, "eve@example.com");
 }

@@ -67,23 +67,17 @@ pub(super) async fn credentials(db: &PgPool) -> Check {
 
 /// What is wrong with a credential, how badly, and what to do about it.
 fn trouble(email: &str, credential: Credential) -> Option<(Verdict, String, String)> {
-    let authorise = || format!("`recomamp users authorise {email}`");
-    match (credential.token_state, credential.token_error) {
-        (TokenState::NeedsReauth, _) => Some((
-            Verdict::Fail,
-            format!("{email}: needs_reauth"),
-            format!("let the user log in again, then {}", authorise()),
-        )),
-        (TokenState::ClientInvalid, _) => Some((
-            Verdict::Fail,
-            format!("{email}: client_invalid"),
-            "correct RECOMAMP_LWA_CLIENT_ID and its secret, restart the workers, then `recomamp users resume`"
-                .to_owned(),
-        )),
+    let state = credential.token_state;
+    match (state, credential.token_error) {
+        (TokenState::NeedsReauth | TokenState::ClientInvalid, _) => {
+            Some((Verdict::Fail, format!("{email}: {state}"), state.remedy(email)))
+        }
         (TokenState::Active, Some(error)) => Some((
             Verdict::Warn,
-            format!("Amazon refused the grant of {email}: {error}; it is asked again for ten minutes"),
-            format!("if the user has withdrawn the grant: {}", authorise()),
+            format!(
+                "Amazon refused the grant of {email}: {error}; it is asked again for ten minutes"
+            ),
+            state.remedy(email),
         )),
         (TokenState::Active, None) => {
             let age = credential.seconds_since_refresh;

@@ -20,6 +20,25 @@ words! {
     }
 }
 
+impl TokenState {
+    /// What a person can do about a refusal of the token of the user with this email.
+    pub fn remedy(self, email: &str) -> String {
+        match self {
+            Self::Active => format!(
+                "if the user has withdrawn the grant, run `recomamp users authorise {email}`"
+            ),
+            Self::NeedsReauth => {
+                format!("let the user log in again, then run `recomamp users authorise {email}`")
+            }
+            Self::ClientInvalid => {
+                "correct RECOMAMP_LWA_CLIENT_ID and its secret, restart the workers, then run `recomamp \
+                 users resume`"
+                    .to_owned()
+            }
+        }
+    }
+}
+
 /// What a caller of AMC needs of a credential.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
 pub struct AccessToken {
