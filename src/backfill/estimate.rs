@@ -90,8 +90,8 @@ pub struct Load {
     pub instance_places: Option<u64>,
     /// How many may be open on the account; none for no limit.
     pub account_places: Option<u64>,
-    /// How many jobs may start a day on the instance; none for no quota.
-    pub starts_per_day: Option<u64>,
+    /// How many executions may begin a day on the instance; none for no quota.
+    pub per_day: Option<u64>,
     /// How long its executions take.
     pub run_time: RunTime,
 }
@@ -141,7 +141,7 @@ pub fn estimate(loads: &[Load], curve: Curve) -> Estimate {
             .collect::<Option<Vec<_>>>()
             .map(|all| all.into_iter().max().unwrap_or(0))
     };
-    let quota_days = instances.values().filter_map(|crowd| crowd.quota_days(curve)).max();
+    let quota_days = instances.values().filter_map(|crowd| crowd.quota_days()).max();
     // The last day's share may begin at midnight and is done some rounds later.
     let at_least = quota_days.map_or(0, |days| days.saturating_sub(1) * DAY);
     let eta = |seconds: Option<u64>| seconds.map(|seconds| seconds.max(at_least));
@@ -202,7 +202,7 @@ impl Load {
 struct Crowd {
     executions: u64,
     places: Option<u64>,
-    starts_per_day: Option<u64>,
+    per_day: Option<u64>,
     run_time: RunTime,
 }
 
@@ -216,11 +216,9 @@ impl Crowd {
         }
     }
 
-    /// Days under the daily quota, of which every job takes one: the submit, each look, the fetch.
-    fn quota_days(&self, curve: Curve) -> Option<u64> {
-        let looks = looks(Duration::from_secs(self.run_time.p50_seconds), curve).0;
-        let starts = self.executions * (1 + looks + 1);
-        Some(starts.div_ceil(self.starts_per_day?.max(1)))
+    /// Days under the daily quota.
+    fn quota_days(&self) -> Option<u64> {
+        Some(self.executions.div_ceil(self.per_day?.max(1)))
     }
 }
 
@@ -231,12 +229,7 @@ fn gathered<'a>(
     let mut crowds: BTreeMap<&str, Crowd> = BTreeMap::new();
     for load in loads.iter().filter(|load| load.executions > 0) {
         let (name, places) = place(load);
-        let alone = Crowd {
-            executions: 0,
-            places,
-            starts_per_day: load.starts_per_day,
-            run_time: load.run_time,
-        };
+        let alone = Crowd { executions: 0, places, per_day: load.per_day, run_time: load.run_time };
         let crowd = crowds.entry(name).or_insert(alone);
         crowd.executions += load.executions;
         crowd.run_time = crowd.run_time.or_longer(load.run_time);
@@ -258,7 +251,7 @@ mod tests {
             executions,
             instance_places: Some(10),
             account_places: Some(200),
-            starts_per_day: None,
+            per_day: None,
             run_time: RunTime::assumed(CURVE),
         }
     }
@@ -325,9 +318,8 @@ mod tests {
     }
 
     #[test]
-    fn a_daily_quota_counts_every_job_and_stretches_the_estimate() {
-        // A submit, 5 looks and a fetch are 7 starts; 52 of them are 364, at 100 a day 4 days.
-        let with_quota = Load { starts_per_day: Some(100), ..load("amc1", 52) };
+    fn a_daily_quota_counts_executions_and_stretches_the_estimate() {
+        let with_quota = Load { per_day: Some(15), ..load("amc1", 52) };
         let estimate = estimate(&[with_quota], CURVE);
         assert_eq!(estimate.quota_days, Some(4));
         assert_eq!(estimate.eta_p50_seconds, Some(3 * DAY));

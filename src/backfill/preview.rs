@@ -174,7 +174,7 @@ impl Facts {
         let account = self.accounts.get(&target.instance.account_id);
         let account = account.map(|account| account.account_id.clone()).unwrap_or_default();
         let gate = |name: String| self.gates.get(&name).copied().unwrap_or_default();
-        let (instance_places, starts_per_day) = gate((self.names.instance)(&instance));
+        let (instance_places, per_day) = gate((self.names.instance)(&instance));
         let (account_places, _) = gate((self.names.account)(&account));
         let measured = self.paces.get(&target.instance.id).and_then(run_time);
         Load {
@@ -184,7 +184,7 @@ impl Facts {
             executions,
             instance_places,
             account_places,
-            starts_per_day,
+            per_day,
             run_time: measured.unwrap_or_else(|| RunTime::assumed(curve)),
         }
     }

@@ -168,7 +168,7 @@ impl World {
             if resource.rate.is_some() {
                 resource.started.push((lease.claimed_at, cost));
             }
-            if resource.quota.is_some() {
+            if resource.quota.is_some() && (resource.max_holds.is_none() || job.holds(&name)) {
                 resource.started_under_quota.push((lease.claimed_at, cost));
             }
             match resource.breaker.as_mut().map(|breaker| &mut breaker.phase) {
@@ -264,8 +264,9 @@ impl World {
         };
         // Nobody is let in at the same moment as all the others.
         let spread = TimeDelta::milliseconds(600);
-        let quota = resource
-            .quota
+        let counts = resource.max_holds.is_none() || job.holds(name);
+        let quota = resource.quota.filter(|_| counts);
+        let quota = quota
             .is_some_and(|limit| resource.used_of_quota(now) + job.cost(name).min(limit) > limit);
         // Its turn comes, at the latest when all before it have had theirs.
         let rate = resource.rate.is_some_and(|(tokens, seconds)| {

@@ -19,7 +19,7 @@ use clap::Args;
 #[command(after_help = "\
 Examples:
   recomamp gates set host:api.example.com --running 4 --rate 10/1s --burst 5
-  recomamp gates set amc_instance:amcacme --quota 30@Europe/Berlin --why 'our contract'
+  recomamp gates set amc_instance:amcacme --quota 30@Europe/Berlin --why 'executions a day, our contract'
   recomamp gates set kind:ping --breaker '{\"trips\": [{\"consecutive\": {\"k\": 5}}]}'
   recomamp gates set queue:default --running none")]
 pub struct Set {
@@ -49,7 +49,8 @@ struct Rules {
     /// How many jobs may start in any window, as in 10/1s or 100/5m; none for any number.
     #[arg(long, value_name = "N/TIME|none", value_parser = rate)]
     rate: Option<Given<Rate>>,
-    /// How many jobs may start a day, and where the day begins, as in 30@Europe/Berlin; none for any.
+    /// How many jobs may start a day, and where the day begins, as in 30@Europe/Berlin; none for any. Where the
+    /// resource has places, as an AMC instance has, so many of them may be taken a day.
     #[arg(long, value_name = "N@ZONE|none", value_parser = quota)]
     quota: Option<Given<Quota>>,
     /// When to leave it alone because it fails, as JSON; {} for the usual; none for never.

@@ -48,6 +48,7 @@ impl Resource {
 mod tests {
     use super::*;
     use crate::queue::gate::breaker::{Breaker, Rule};
+    use crate::queue::gate::quota::Quota;
     use crate::queue::gate::rate::Rate;
     use std::time::Duration;
 
@@ -81,6 +82,21 @@ mod tests {
         assert!(opens > at(9) && opens <= at(11), "{opens}");
         let without_hold = resource.shut_gates(&needs(false), false, at(1));
         assert_eq!(without_hold.len(), 4, "who takes no place waits for none");
+    }
+
+    #[test]
+    fn where_there_are_places_a_quota_counts_those_who_take_one() {
+        let mut quota = Quota::new(1, "UTC").expect("a quota");
+        quota.take(at(0), 1);
+        let mut resource = Resource { quota: Some(quota), ..Resource::default() };
+        let gates = |resource: &Resource, hold| {
+            let shut = resource.shut_gates(&needs(hold), false, at(1));
+            shut.iter().map(|shut| shut.gate).collect::<Vec<_>>()
+        };
+        assert_eq!(gates(&resource, false), [Gate::Quota], "without places it counts everybody");
+        resource.max_holds = Some(10);
+        assert_eq!(gates(&resource, false), []);
+        assert_eq!(gates(&resource, true), [Gate::Quota]);
     }
 
     #[test]

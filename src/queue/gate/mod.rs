@@ -14,6 +14,9 @@
 //! | rate       | as many have started as may in a window     | the window has moved on           |
 //! | quota      | as many have started today as may           | the next day begins               |
 //! | hold       | all places are taken                        | one is released                   |
+//!
+//! Where a resource has places, its quota counts those that are taken, and not every attempt that uses it: an
+//! API that allows 30 reports a day does not count how often somebody asks whether one is ready.
 
 pub mod breaker;
 pub mod invalid;
@@ -222,13 +225,18 @@ impl Resource {
             };
             rooms.push((Gate::Rate, room));
         }
-        if let Some(quota) = &self.quota {
+        if let Some(quota) = self.quota.as_ref().filter(|_| self.counts(needed)) {
             rooms.push((Gate::Quota, to_usize(quota.available(now, needed.cost))));
         }
         if let Some(max) = self.max_holds.filter(|_| needed.hold) {
             rooms.push((Gate::Hold, places(max, self.held)));
         }
         rooms
+    }
+
+    /// Whether its quota counts who has this need.
+    fn counts(&self, needed: &Use) -> bool {
+        self.max_holds.is_none() || needed.hold
     }
 
     /// Whether it is paused now.
@@ -251,7 +259,8 @@ impl Resource {
         if let Some(rate) = &mut self.rate {
             rate.take(now, cost);
         }
-        if let Some(quota) = &mut self.quota {
+        let counts = self.counts(needed);
+        if let Some(quota) = self.quota.as_mut().filter(|_| counts) {
             quota.take(now, cost);
         }
         if let Some(breaker) = &mut self.breaker {
