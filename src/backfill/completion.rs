@@ -74,7 +74,13 @@ pub async fn report(
 ) -> Result<Option<Completion>, sqlx::Error> {
     let found = collections::by_collection_id(&mut *connection, collection_id).await?;
     let Some(collection) = found else { return Ok(None) };
-    let evidence = weeks::evidence(connection, collection.id).await?;
+    let mut evidence = weeks::evidence(connection, collection.id).await?;
+    // What a person has called off at either end is not to be collected any more.
+    evidence.retain(|one| {
+        let is_inside = one.week_start_date < collection.period_end
+            && one.week_end_date > collection.period_start;
+        is_inside || one.status != WeekStatus::Skipped
+    });
     Ok(Some(Completion::of(collection, &evidence)))
 }
 

@@ -36,8 +36,8 @@ impl Bounds {
     }
 }
 
-/// Adds the weeks between the new bounds and the old ones, and takes up those that were skipped. They are
-/// planned as the collection was. The collection goes on, unless a person has paused it.
+/// Adds the weeks between the new bounds and the old ones, and takes up those of them that a person had
+/// skipped. They are planned as the collection was. The collection goes on, unless a person has paused it.
 pub async fn widen(
     transaction: &mut PgConnection,
     queue: &Queue,
@@ -68,8 +68,9 @@ pub async fn widen(
     done(transaction, &collection, because, (added, said), detail).await
 }
 
-/// Skips the weeks outside the new bounds that have not begun. Those that have begun, or have ended, stay
-/// what they are. Skipped ones say who did it, so that a hole is never a riddle, and can be taken up again.
+/// Skips the weeks outside the new bounds that have not begun, and covers no more than what is left. Weeks that
+/// have begun, or have ended, stay what they are. Skipped ones say who did it, so that a hole is never a
+/// riddle, and can be taken up again.
 pub async fn shrink(
     transaction: &mut PgConnection,
     queue: &Queue,
@@ -89,6 +90,7 @@ pub async fn shrink(
     if skipped == 0 {
         return Ok(unchanged(&collection, "has no week outside that has not begun"));
     }
+    collections::cover(&mut *transaction, collection.id).await?;
     let said = format!("skips {}", some_weeks(skipped));
     let detail = json!({"from": from, "until": until});
     let steered = done(transaction, &collection, because, (skipped, said), detail).await?;

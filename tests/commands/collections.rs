@@ -22,10 +22,12 @@ async fn a_backfill_is_steered_and_says_where_it_stands_and_why() {
     assert_eq!(run(&format!("resume {id}")).await, format!("{id} goes on"));
     assert_eq!(run(&format!("resume {id}")).await, format!("{id} is not paused"));
     assert_eq!(run(&format!("shrink {id} --from 2025-01-20")).await, format!("{id} skips 2 weeks"));
-    let narrower = site.run(&format!("collections widen {id} --from 2025-01-13")).await;
+    let narrower = site.run(&format!("collections widen {id} --from 2025-01-27")).await;
     assert!(refused(&narrower, 2).contains("give an earlier from or a later until"));
+    let wider = run(&format!("widen {id} --from 2025-01-13")).await;
+    assert_eq!(wider, format!("{id} collects 1 week more"));
     let wider = run(&format!("widen {id} --from 2024-12-30")).await;
-    assert_eq!(wider, format!("{id} collects 3 weeks more"));
+    assert_eq!(wider, format!("{id} collects 2 weeks more"));
 }
 
 #[tokio::test]

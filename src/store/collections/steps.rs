@@ -6,6 +6,7 @@ use sqlx::{PgConnection, PgExecutor};
 use super::row::{Collection, CollectionStatus, by_id};
 use crate::store::ids::{CollectionUuid, UserId, WeekId};
 use crate::store::text;
+use crate::store::weeks;
 
 /// How a collection is paused.
 #[derive(Debug, Clone, Copy)]
@@ -263,7 +264,8 @@ pub async fn count_failure(
     .await
 }
 
-/// Makes the collection cover exactly the weeks that it has, and gives those that wait their turns anew.
+/// Makes the collection cover exactly the weeks that it has, but for those that a person has called off, and
+/// gives those that wait their turns anew.
 pub async fn cover(db: impl PgExecutor<'_>, collection: CollectionUuid) -> Result<(), sqlx::Error> {
     sqlx::query(
         r"-- collections_cover
@@ -273,11 +275,12 @@ pub async fn cover(db: impl PgExecutor<'_>, collection: CollectionUuid) -> Resul
                 row_number() over (order by week_start_date desc) as from_the_last
             from report_data_weeks
             where collection_id = $1
+              and not (status = 'skipped' and starts_with(coalesce(error_message, ''), $2))
         ),
         collection as (
             update report_data_collections
-            set period_start = (select min(week_start_date) from week),
-                period_end = (select max(week_end_date) from week),
+            set period_start = coalesce((select min(week_start_date) from week), period_start),
+                period_end = coalesce((select max(week_end_date) from week), period_end),
                 target_weeks = (select count(*) from week)
             where id = $1
             returning feed_order
@@ -292,6 +295,7 @@ pub async fn cover(db: impl PgExecutor<'_>, collection: CollectionUuid) -> Resul
         where report_data_weeks.id = week.id",
     )
     .bind(collection)
+    .bind(weeks::SKIPPED_BY)
     .execute(db)
     .await?;
     Ok(())

@@ -96,7 +96,7 @@ pub async fn collect_again(
 
 /// How the reason of a week begins that a person does not need, before who it was. One that was left out
 /// when the collection was made says something else.
-const SKIPPED_BY: &str = "skipped by ";
+pub(in crate::store) const SKIPPED_BY: &str = "skipped by ";
 
 /// Adds weeks, and takes up again those of them that [`skip_outside`] skipped; the others stay as they are.
 /// How many.

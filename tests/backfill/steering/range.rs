@@ -3,7 +3,8 @@
 use super::{Bounds, Site, SteerError, Verb};
 use crate::backfill::site::{Wish, quick};
 use chrono::Days;
-use recomamp::store::collections::{CollectionStatus, Rules};
+use recomamp::backfill::completion;
+use recomamp::store::collections::{Collection, CollectionStatus, Rules};
 
 fn from(date: chrono::NaiveDate) -> Bounds {
     Bounds { from: Some(date), until: None }
@@ -71,6 +72,34 @@ async fn weeks_that_have_not_begun_are_skipped_with_who_and_why_and_can_be_taken
     let all = from(start + Days::new(70));
     let refused = site.steer(collection, Verb::Shrink(all)).await;
     assert!(matches!(refused, Err(SteerError::NothingLeft)), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_that_was_narrowed_covers_what_is_left_and_is_widened_only_where_it_is_asked() {
+    let site = Site::new(quick()).await;
+    let rules = Rules { max_queued_weeks: 2, ..Rules::default() };
+    let collection = site.ask(&Wish { rules, ..site.wish(8) }).await;
+    let pause = "update report_data_weeks set queued_at = null";
+    sqlx::query(pause).execute(site.db.pool()).await.expect("none is in the queue");
+    let Collection { period_start: start, period_end: end, .. } = site.collection(collection).await;
+    let middle = Bounds { from: Some(start + Days::new(14)), until: Some(end - Days::new(14)) };
+    assert_eq!(site.steered(collection, Verb::Shrink(middle)).await.weeks, 4);
+    let period = async || {
+        let Collection { period_start, period_end, .. } = site.collection(collection).await;
+        (period_start, period_end)
+    };
+    assert_eq!(period().await, (start + Days::new(14), end - Days::new(14)));
+    // One week more at one end; what was called off at the other stays so.
+    let wider = from(start + Days::new(7));
+    assert_eq!(site.steered(collection, Verb::Widen(wider)).await.weeks, 1);
+    let working = site.work();
+    let ended = site.ended(collection).await;
+    working.stop().await;
+    assert_eq!((ended.succeeded, ended.skipped), (5, 3));
+    let id = site.collection(collection).await.collection_id;
+    let mut connection = site.db.pool().acquire().await.expect("a connection");
+    let report = completion::report(&mut connection, &id).await.expect("read").expect("there");
+    assert!(report.complete && report.slices == 5, "{}", report.verdict);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
