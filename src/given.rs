@@ -12,6 +12,8 @@ use url::Url;
 pub const NAME_MAX: usize = 200;
 /// The longest id that is chosen by whoever adds a thing, in characters.
 pub const ID_MAX: usize = 64;
+/// The longest name that anything has for programs, in characters: a resource may be called so.
+pub const ANY_ID_MAX: usize = 512;
 /// The longest reason, in characters: a sentence, not the log that led to it.
 pub const REASON_MAX: usize = 1000;
 /// The longest address, in characters: what servers everywhere accept.
@@ -62,6 +64,17 @@ pub fn id(text: &str) -> Given<String> {
         ));
     }
     Ok(text.to_owned())
+}
+
+/// What names a thing that is there already, of whatever kind.
+///
+/// # Errors
+/// It is empty or too long.
+pub fn any_id(text: &str) -> Given<String> {
+    if text.trim().is_empty() {
+        return Err("is empty: give the id of a thing".to_owned());
+    }
+    at_most(text, ANY_ID_MAX)
 }
 
 /// A web address.
@@ -162,6 +175,7 @@ mod tests {
             (name as fn(&str) -> Given<String>, NAME_MAX),
             (reason, REASON_MAX),
             (id, ID_MAX),
+            (any_id, ANY_ID_MAX),
             (|text| address(&format!("https://a.b/{text}")).map(String::from), ADDRESS_MAX - 12),
         ] {
             assert!(read(&"a".repeat(most)).is_ok(), "{most}");

@@ -36,7 +36,7 @@ pub async fn list(State(api): State<Api>, query: Given) -> Result<Json<Page>, Pr
 
 fn of(parameters: &mut Parameters) -> Result<Option<Of>, Problem> {
     let kind = parameters.text("entity", entity)?;
-    let id = parameters.text("id", given::name)?;
+    let id = parameters.text("id", given::any_id)?;
     match (kind, id) {
         (None, Some(_)) => Err(Problem::invalid("id", "id is given without entity")
             .with_remedy("give entity too: what kind of thing it is the id of")),

@@ -19,12 +19,12 @@ Examples:
   recomamp events --entity schedule --id monday
   recomamp events --entity user --id ada@example.com --since 2026-01-31T08:00:00Z --json")]
 pub struct Events {
-    /// Only of such things: `batch`, `collection`, `execution`, `instance`, `plan`, `resource`,
-    /// `schedule`, `schedule_run`, `user`, `webhook`, `workflow`, `workflow_version`.
+    /// Only of such things: `account`, `batch`, `collection`, `execution`, `instance`, `plan`,
+    /// `resource`, `schedule`, `schedule_run`, `user`, `webhook`, `workflow`, `workflow_version`.
     #[arg(long, value_parser = entity)]
     entity: Option<String>,
     /// Only of this one of them; a user's id may also be their email.
-    #[arg(long, requires = "entity", value_parser = given::name)]
+    #[arg(long, requires = "entity", value_parser = given::any_id)]
     id: Option<String>,
     /// Only from this moment on.
     #[arg(long, value_name = "TIME", value_parser = given::time)]

@@ -34,7 +34,8 @@ async fn the_journal_is_read_page_by_page_to_its_end() {
     assert_eq!(one["entity"], "schedule");
     assert_eq!((&one["from_status"], &one["to_status"]), (&json!("active"), &json!("paused")));
     assert_eq!((&one["entity_id"], &one["actor"]), (&json!("monday"), &json!("ann")));
-    for none in ["entity=schedule&id=tuesday", "since=2100-01-01T00:00:00Z"] {
+    let long = format!("entity=resource&id={}", "x".repeat(512));
+    for none in ["entity=schedule&id=tuesday", "since=2100-01-01T00:00:00Z", &long] {
         let page = get(&served, &format!("/v1/events?{none}")).await;
         assert_eq!(page, json!({"events": [], "next_before": null}), "{none}");
     }
@@ -50,6 +51,7 @@ async fn what_nobody_can_look_for_is_refused_with_what_can_be() {
         ("before=x", "before", "the id of an event"),
         ("limit=0", "limit", "1 to 1000"),
         ("after=1", "after", "before"),
+        (&format!("entity=resource&id={}", "x".repeat(513)), "id", "at most 512"),
     ] {
         let answer = served.get(&format!("/v1/events?{query}")).await;
         let told = problem(answer, StatusCode::UNPROCESSABLE_ENTITY).await;

@@ -1,6 +1,7 @@
 //! The journal on the command line.
 
 use super::{Site, done};
+use recomamp::store::events::ENTITIES;
 use serde_json::json;
 
 #[tokio::test]
@@ -27,7 +28,15 @@ async fn the_journal_says_who_moved_what_from_where_to_where_and_why() {
     let ana = site.json("events --entity user --id ana@example.com --json").await;
     assert_eq!((ana.as_array().map(Vec::len), &ana[0]["entity"]), (Some(1), &json!("user")));
 
+    let help = done(site.run("events --help").await).stdout;
+    for entity in ENTITIES {
+        assert!(help.contains(&format!("`{entity}`")), "{entity}: {help}");
+    }
+    let id = |length: usize| format!("events --entity resource --id {}", "x".repeat(length));
+    done(site.run(&id(512)).await);
+
     for (words, remedy) in [
+        (id(513).as_str(), "at most 512"),
         ("events --entity run", "schedule_run"),
         ("events --id monday", "--entity"),
         ("events --since today", "2026-01-31T08:00:00Z"),
