@@ -166,8 +166,7 @@ pub async fn cancel_batch(
     because: &Because<'_>,
 ) -> Result<SteeredBatch, BatchError> {
     let batch = locked(&mut *transaction, batch_id).await?;
-    let why = because.why.map(str::trim).filter(|why| !why.is_empty());
-    let why = why.ok_or(BatchError::NoReason)?;
+    let why = because.said().ok_or(BatchError::NoReason)?;
     let said = format!("cancelled by {}: {why}", because.by);
     let mut cancelled = Vec::new();
     for member in batches::members(&mut *transaction, batch.id).await? {
@@ -244,7 +243,7 @@ async fn note(
         from_status: from.map(CollectionStatus::as_str),
         to_status: Some(to.as_str()),
         actor: because.by,
-        reason: because.why,
+        reason: because.said(),
         detail,
     };
     events::append(transaction, &event).await

@@ -28,6 +28,9 @@ pub use pausing::{pause, resume, resume_due};
 pub use plans::{SteeredPlan, cancel_plan, pause_plan, resume_plan, retry_plan};
 pub use range::{Bounds, shrink, widen};
 
+/// Who steers, and why.
+pub use crate::store::events::Because;
+
 use crate::store::collections::{self, Collection, CollectionStatus};
 use crate::store::events::{self, NewEvent};
 use serde::Serialize;
@@ -49,20 +52,10 @@ pub struct Steered {
     pub said: String,
 }
 
-/// Who steers, and why.
-#[derive(Debug, Clone, Copy)]
-pub struct Because<'a> {
-    /// A person, or a program.
-    pub by: &'a str,
-    /// Why, in one sentence.
-    pub why: Option<&'a str>,
-}
-
 impl Because<'_> {
     /// The reason, for verbs that need one.
     fn reason(&self) -> Result<&str, SteerError> {
-        let why = self.why.map(str::trim).filter(|why| !why.is_empty());
-        why.ok_or(SteerError::NoReason)
+        self.said().ok_or(SteerError::NoReason)
     }
 }
 
@@ -107,7 +100,7 @@ async fn done(
         from_status: Some(collection.status.as_str()),
         to_status: Some(status.as_str()),
         actor: because.by,
-        reason: because.why,
+        reason: because.said(),
         detail: &all,
     };
     events::append(transaction, &event).await?;

@@ -83,7 +83,7 @@ pub async fn shrink(
     if from >= until || from >= collection.period_end || until <= collection.period_start {
         return Err(SteerError::NothingLeft);
     }
-    let why = because.why.unwrap_or("not needed");
+    let why = because.said().unwrap_or("not needed");
     let days = (from.max(collection.period_start), until.min(collection.period_end));
     let skipped =
         weeks::skip_outside(&mut *transaction, collection.id, days, (because.by, why)).await?;

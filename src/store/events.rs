@@ -58,12 +58,28 @@ pub struct NewEvent<'a> {
     pub from_status: Option<&'a str>,
     /// Where it stands after; none when that did not change.
     pub to_status: Option<&'a str>,
-    /// Who did it: a job kind, a command or a person.
+    /// Who did it: a job kind, a program or a person.
     pub actor: &'a str,
     /// Why, in one sentence.
     pub reason: Option<&'a str>,
     /// What else is worth knowing, a JSON object.
     pub detail: &'a Value,
+}
+
+/// Who does something, and why.
+#[derive(Debug, Clone, Copy)]
+pub struct Because<'a> {
+    /// A person, or a program.
+    pub by: &'a str,
+    /// Why, in one sentence.
+    pub why: Option<&'a str>,
+}
+
+impl<'a> Because<'a> {
+    /// The reason, if one is given.
+    pub fn said(&self) -> Option<&'a str> {
+        self.why.map(str::trim).filter(|why| !why.is_empty())
+    }
 }
 
 /// Writes an event down. Do it in the transaction of what happened.
