@@ -1,7 +1,8 @@
-//! What a verb that steers is told, and how it answers: the same for whatever is steered.
+//! What a verb that changes something is told, and how it answers: the same for whatever is changed.
 
 use super::error::Problem;
 use super::fields::Fields;
+use super::query::Parameters;
 use crate::given;
 use crate::steering::Because;
 use axum::Json;
@@ -24,6 +25,12 @@ pub struct Asked {
 pub struct Asker {
     /// The public id of what is to be steered.
     pub id: String,
+    person: Person,
+}
+
+/// Who asks, and why.
+#[derive(Debug)]
+pub struct Person {
     by: String,
     why: Option<String>,
 }
@@ -51,15 +58,41 @@ impl Asked {
     }
 
     /// Reads what every verb understands. Any other field is refused.
-    pub fn end(mut self) -> Result<Asker, Problem> {
-        let why = self.fields.text("why", given::reason)?;
-        let by = self.fields.who()?;
-        self.fields.end()?;
-        Ok(Asker { id: self.id, by, why })
+    pub fn end(self) -> Result<Asker, Problem> {
+        Ok(Asker { id: self.id, person: Person::of(self.fields)? })
     }
 }
 
 impl Asker {
+    /// Who asks, and why.
+    pub fn because(&self) -> Because<'_> {
+        self.person.because()
+    }
+}
+
+impl Person {
+    /// Who sent this body, and why. Any field that has not been read yet is refused.
+    pub fn of(mut fields: Fields) -> Result<Self, Problem> {
+        let why = fields.text("why", given::reason)?;
+        let by = fields.who()?;
+        fields.end()?;
+        Ok(Self { by, why })
+    }
+
+    /// The same, where a reason has to be given.
+    pub fn with_reason(mut fields: Fields) -> Result<Self, Problem> {
+        let why = fields.why()?;
+        Ok(Self { why: Some(why), ..Self::of(fields)? })
+    }
+
+    /// Who sent a request without a body, and why: its address says so.
+    pub fn of_address(mut parameters: Parameters) -> Result<Self, Problem> {
+        let why = parameters.text("why", given::reason)?;
+        let by = parameters.who()?;
+        parameters.end()?;
+        Ok(Self { by, why })
+    }
+
     /// Who asks, and why.
     pub fn because(&self) -> Because<'_> {
         Because { by: &self.by, why: self.why.as_deref() }

@@ -83,6 +83,11 @@ impl Problem {
             .with_field(field)
     }
 
+    /// 400: a change that names nothing of what there is to be changed.
+    pub fn no_change(known: &str) -> Self {
+        Self::unreadable("nothing is to be changed").with_remedy(format!("give some of {known}"))
+    }
+
     /// 503: the database is away.
     pub fn unavailable(error: impl fmt::Display) -> Self {
         let request_id = request::current_id();

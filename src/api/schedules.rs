@@ -3,7 +3,7 @@
 mod body;
 
 use super::Api;
-use super::asked::Asked;
+use super::asked::{Asked, Person};
 use super::collections::body::parameter_field;
 use super::error::Problem;
 use super::fields::Fields;
@@ -56,10 +56,10 @@ pub async fn create(
 ) -> Result<impl IntoResponse, Problem> {
     let mut fields = Fields::from_request(&headers, body)?;
     let wish = Wish::read(&mut fields)?;
-    let by = fields.who()?;
-    fields.end()?;
+    let person = Person::of(fields)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let id = manage::add(&mut tx, &wish.request(), &by).await.map_err(explained)?;
+    let added = manage::add(&mut tx, &wish.request(), &person.because()).await;
+    let id = added.map_err(explained)?;
     schedules::keep_runs(&mut *tx, id, wish.keep_runs).await?;
     schedules::notify(&mut *tx, id, wish.notify.as_deref()).await?;
     tx.commit().await?;
@@ -109,22 +109,21 @@ pub async fn preview(
 /// Runs a schedule once, now: 202 and the run's id.
 pub async fn trigger(State(api): State<Api>, asked: Asked) -> Result<impl IntoResponse, Problem> {
     let asked = asked.end()?;
-    let (id, by) = (asked.id.as_str(), asked.because().by);
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let run = manage::trigger(&mut tx, &api.queue, id, by).await.map_err(explained)?;
+    let run = manage::trigger(&mut tx, &api.queue, &asked.id, &asked.because()).await;
+    let run = run.map_err(explained)?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"run_id": run}))))
 }
 
 /// Pauses a schedule, for good or until a time.
 pub async fn pause(State(api): State<Api>, mut asked: Asked) -> Result<Json<Shown>, Problem> {
-    let (why, until) = (asked.fields.why()?, asked.until()?);
+    let until = asked.until()?;
     let asked = asked.end()?;
-    let (id, by) = (asked.id.as_str(), asked.because().by);
     let mut tx = crate::transaction::begin(&api.db).await?;
-    manage::pause(&mut tx, id, &why, until, by).await.map_err(explained)?;
+    manage::pause(&mut tx, &asked.id, until, &asked.because()).await.map_err(explained)?;
     tx.commit().await?;
-    found(&api, id).await.map(Json)
+    found(&api, &asked.id).await.map(Json)
 }
 
 /// Changes a schedule from now on. What is missing stays; null takes a bound away.
@@ -140,12 +139,11 @@ pub async fn change(State(api): State<Api>, mut asked: Asked) -> Result<Json<Sho
     let known = asked.fields.known();
     let asked = asked.end()?;
     if !changes.say_anything() {
-        let problem = Problem::unreadable("nothing is to be changed");
-        return Err(problem.with_remedy(format!("give some of {known}")));
+        return Err(Problem::no_change(&known));
     }
-    let (id, by) = (asked.id.as_str(), asked.because().by);
+    let (id, because) = (asked.id.as_str(), asked.because());
     let mut tx = crate::transaction::begin(&api.db).await?;
-    change::change(&mut tx, &api.queue, id, &changes, by).await.map_err(explained)?;
+    change::change(&mut tx, &api.queue, id, &changes, &because).await.map_err(explained)?;
     tx.commit().await?;
     found(&api, id).await.map(Json)
 }
@@ -153,19 +151,18 @@ pub async fn change(State(api): State<Api>, mut asked: Asked) -> Result<Json<Sho
 /// Lets a paused schedule go on.
 pub async fn resume(State(api): State<Api>, asked: Asked) -> Result<Json<Shown>, Problem> {
     let asked = asked.end()?;
-    let (id, by) = (asked.id.as_str(), asked.because().by);
     let mut tx = crate::transaction::begin(&api.db).await?;
-    manage::resume(&mut tx, id, by).await.map_err(explained)?;
+    manage::resume(&mut tx, &asked.id, &asked.because()).await.map_err(explained)?;
     tx.commit().await?;
-    found(&api, id).await.map(Json)
+    found(&api, &asked.id).await.map(Json)
 }
 
 /// Cancels the unfinished runs of a schedule, at AMC too.
 pub async fn cancel(State(api): State<Api>, asked: Asked) -> Result<impl IntoResponse, Problem> {
     let asked = asked.end()?;
-    let (id, by) = (asked.id.as_str(), asked.because().by);
+    let (id, because) = (asked.id.as_str(), asked.because());
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let runs = manage::cancel_runs(&mut tx, &api.queue, id, by).await.map_err(explained)?;
+    let runs = manage::cancel_runs(&mut tx, &api.queue, id, &because).await.map_err(explained)?;
     tx.commit().await?;
     Ok(Json(json!({"schedule_id": id, "cancelled": runs})))
 }
@@ -173,11 +170,10 @@ pub async fn cancel(State(api): State<Api>, asked: Asked) -> Result<impl IntoRes
 /// Takes a schedule away and cancels its unfinished runs; its past runs stay: 204.
 pub async fn remove(State(api): State<Api>, id: Id, query: Given) -> Result<StatusCode, Problem> {
     let id = read_id(id)?;
-    let mut parameters = Parameters::of(query)?;
-    let by = parameters.who()?;
-    parameters.end()?;
+    let person = Person::of_address(Parameters::of(query)?)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    manage::remove(&mut tx, &api.queue, &id, &by).await.map_err(explained)?;
+    let removed = manage::remove(&mut tx, &api.queue, &id, &person.because()).await;
+    removed.map_err(explained)?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -25,7 +25,7 @@ pub struct Asked {
 impl Asked {
     /// Who asks, and why.
     pub fn because<'a>(&'a self, why: Option<&'a str>) -> Because<'a> {
-        Because { by: self.person.name(), why }
+        self.person.because(why)
     }
 
     /// Commits what was done, and says so: in a sentence, or all of it as JSON.

@@ -1,6 +1,7 @@
-//! Who gives a command, for those who find later what it did.
+//! Who gives a command, and why, for those who find later what it did.
 
 use crate::given;
+use crate::steering::Because;
 use clap::Args;
 use std::env;
 
@@ -15,10 +16,32 @@ pub struct Person {
     by: String,
 }
 
+/// Who gives the command, and why.
+#[derive(Debug, Args)]
+pub struct Asker {
+    #[command(flatten)]
+    person: Person,
+    /// Why, in one sentence.
+    #[arg(long, alias = "reason", value_parser = given::reason)]
+    why: Option<String>,
+}
+
 impl Person {
     /// The name.
     pub fn name(&self) -> &str {
         &self.by
+    }
+
+    /// The person with this reason, if there is one.
+    pub fn because<'a>(&'a self, why: Option<&'a str>) -> Because<'a> {
+        Because { by: &self.by, why }
+    }
+}
+
+impl Asker {
+    /// The person and the reason.
+    pub fn because(&self) -> Because<'_> {
+        self.person.because(self.why.as_deref())
     }
 }
 

@@ -10,6 +10,7 @@ use super::window::WindowRule;
 use crate::backfill::request::form;
 use crate::parameters::check;
 use crate::queue::Queue;
+use crate::store::events::Because;
 use crate::store::schedules::{self, Rules, Schedule, ScheduleStatus, Timing};
 use crate::store::{versions, workflows};
 use serde_json::{Value, json};
@@ -95,7 +96,7 @@ pub async fn change(
     queue: &Queue,
     schedule_id: &str,
     changes: &Changes<'_>,
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<Schedule, ManageError> {
     changes.checked()?;
     let schedule = settled(transaction, queue, schedule_id).await?;
@@ -117,7 +118,7 @@ pub async fn change(
         schedules::notify(&mut *transaction, schedule.id, events).await?;
         detail["notify"] = json!(events);
     }
-    note(transaction, schedule_id, None, actor, &detail).await?;
+    note(transaction, schedule_id, None, because, &detail).await?;
     locked(transaction, schedule_id).await
 }
 

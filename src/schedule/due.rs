@@ -3,7 +3,7 @@
 
 use super::cron::{Due, Refused};
 use super::window::WindowRule;
-use crate::store::events::{self, NewEvent};
+use crate::store::events::{self, Because, NewEvent};
 use crate::store::schedules::{self, Pause, Schedule, ScheduleStatus, ScheduleType, Timing};
 use serde_json::json;
 use sqlx::PgConnection;
@@ -73,8 +73,7 @@ pub async fn pause(
 pub async fn resume(
     transaction: &mut PgConnection,
     schedule: &Schedule,
-    actor: &str,
-    reason: Option<&str>,
+    because: &Because<'_>,
 ) -> Result<bool, sqlx::Error> {
     if !schedules::resume(&mut *transaction, schedule.id).await? {
         return Ok(false);
@@ -84,8 +83,8 @@ pub async fn resume(
         entity_id: &schedule.schedule_id,
         from_status: Some(schedule.status.as_str()),
         to_status: Some(ScheduleStatus::Active.as_str()),
-        actor,
-        reason,
+        actor: because.by,
+        reason: because.said(),
         detail: &json!({"was": schedule.pause_reason}),
     };
     events::append(transaction, &event).await?;

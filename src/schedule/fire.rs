@@ -13,6 +13,7 @@ use super::window::WindowRule;
 use crate::jobs::run_schedule;
 use crate::queue::Queue;
 use crate::store::ScheduleRunUuid;
+use crate::store::events::Because;
 use crate::store::runs::{self, NewRun, Run, RunStatus};
 use crate::store::schedules::{self, OverlapPolicy, Pause, Schedule, ScheduleStatus};
 use anyhow::Result;
@@ -83,8 +84,9 @@ pub async fn due_now(db: &PgPool, queue: &Queue) -> Result<Fired> {
             },
         };
         let done = if resumes {
-            let reason = Some("its time to go on has come");
-            let resumed = due::resume(&mut transaction, &schedule, "scheduler", reason).await;
+            let why = Some("its time to go on has come");
+            let because = Because { by: "scheduler", why };
+            let resumed = due::resume(&mut transaction, &schedule, &because).await;
             resumed.map(|_| 0).map_err(anyhow::Error::from)
         } else {
             one(&mut transaction, queue, &schedule).await

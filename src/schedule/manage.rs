@@ -10,7 +10,7 @@ use crate::backfill::week::Week;
 use crate::jobs::run_schedule;
 use crate::parameters::{self, check};
 use crate::queue::Queue;
-use crate::store::events::{self, NewEvent};
+use crate::store::events::{self, Because, NewEvent};
 use crate::store::runs::{self, Run};
 use crate::store::schedules::{
     self, CatchUp, NewSchedule, OverlapPolicy, Pause, Schedule, ScheduleStatus, Timing,
@@ -153,7 +153,7 @@ pub(super) fn number(
 pub async fn add(
     transaction: &mut PgConnection,
     request: &Request<'_>,
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<ScheduleUuid, ManageError> {
     request.checked()?;
     let workflow = workflows::by_workflow_id(&mut *transaction, request.workflow).await?;
@@ -191,7 +191,8 @@ pub async fn add(
         let taken = error.as_database_error().is_some_and(DatabaseError::is_unique_violation);
         if taken { ManageError::Taken(request.schedule_id.to_owned()) } else { error.into() }
     })?;
-    note(transaction, request.schedule_id, Some(ScheduleStatus::Active), actor, &json!({})).await?;
+    let status = Some(ScheduleStatus::Active);
+    note(transaction, request.schedule_id, status, because, &json!({})).await?;
     Ok(id)
 }
 
@@ -213,7 +214,7 @@ pub async fn trigger(
     transaction: &mut PgConnection,
     queue: &Queue,
     schedule_id: &str,
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<ScheduleRunUuid, ManageError> {
     let schedule = locked(transaction, schedule_id).await?;
     let (due, rule) = due::read(&schedule)?;
@@ -221,7 +222,7 @@ pub async fn trigger(
     let run =
         fire::insert(transaction, queue, &schedule, (rule, due.zone()), None, at_once).await?;
     let run = run.ok_or_else(|| ManageError::NoQuery(schedule.workflow.clone()))?;
-    note(transaction, schedule_id, None, actor, &json!({"run": run})).await?;
+    note(transaction, schedule_id, None, because, &json!({"run": run})).await?;
     Ok(run)
 }
 
@@ -229,20 +230,17 @@ pub async fn trigger(
 pub async fn pause(
     transaction: &mut PgConnection,
     schedule_id: &str,
-    reason: &str,
     resume_at: Option<DateTime<Utc>>,
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<Schedule, ManageError> {
     let schedule = locked(transaction, schedule_id).await?;
-    if reason.trim().is_empty() {
-        return Err(ManageError::NoReason);
-    }
+    let reason = because.said().ok_or(ManageError::NoReason)?;
     if resume_at.is_some_and(|at| at <= schedule.now) {
         return Err(ManageError::ResumesTooEarly);
     }
     let status = ScheduleStatus::Paused;
-    let pause = Pause { status, reason: reason.trim(), resume_at, paused_for: None };
-    due::pause(transaction, &schedule, &pause, actor).await?;
+    let pause = Pause { status, reason, resume_at, paused_for: None };
+    due::pause(transaction, &schedule, &pause, because.by).await?;
     locked(transaction, schedule_id).await
 }
 
@@ -250,10 +248,10 @@ pub async fn pause(
 pub async fn resume(
     transaction: &mut PgConnection,
     schedule_id: &str,
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<Schedule, ManageError> {
     let schedule = locked(transaction, schedule_id).await?;
-    if !due::resume(transaction, &schedule, actor, None).await? {
+    if !due::resume(transaction, &schedule, because).await? {
         return Err(ManageError::NotPaused(schedule_id.to_owned()));
     }
     locked(transaction, schedule_id).await
@@ -264,16 +262,16 @@ pub async fn remove(
     transaction: &mut PgConnection,
     queue: &Queue,
     schedule_id: &str,
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<(), ManageError> {
     let schedule = locked(transaction, schedule_id).await?;
     let reason = "it was taken away";
     for run in runs::unfinished(&mut *transaction, schedule.id).await? {
-        run_schedule::cancel(queue, transaction, &run, actor, reason).await?;
+        run_schedule::cancel(queue, transaction, &run, because.by, reason).await?;
     }
     schedules::remove(&mut *transaction, schedule.id, reason).await?;
     let removed = json!({"removed": true});
-    note(transaction, schedule_id, Some(ScheduleStatus::Paused), actor, &removed).await?;
+    note(transaction, schedule_id, Some(ScheduleStatus::Paused), because, &removed).await?;
     Ok(())
 }
 
@@ -282,15 +280,20 @@ pub async fn cancel_runs(
     transaction: &mut PgConnection,
     queue: &Queue,
     schedule_id: &str,
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<usize, ManageError> {
     let schedule = locked(transaction, schedule_id).await?;
+    let by = because.by;
+    let reason = match because.said() {
+        Some(why) => format!("cancelled by {by}: {why}"),
+        None => format!("cancelled by {by}"),
+    };
     let mut cancelled = 0;
     for run in runs::unfinished(&mut *transaction, schedule.id).await? {
-        let reason = format!("cancelled by {actor}");
-        let done = run_schedule::cancel(queue, transaction, &run, actor, &reason).await?;
+        let done = run_schedule::cancel(queue, transaction, &run, by, &reason).await?;
         cancelled += usize::from(done);
     }
+    note(transaction, schedule_id, None, because, &json!({"cancelled_runs": cancelled})).await?;
     Ok(cancelled)
 }
 
@@ -320,7 +323,7 @@ pub(super) async fn note(
     transaction: &mut PgConnection,
     schedule_id: &str,
     to_status: Option<ScheduleStatus>,
-    actor: &str,
+    because: &Because<'_>,
     detail: &Value,
 ) -> Result<(), sqlx::Error> {
     let event = NewEvent {
@@ -328,8 +331,8 @@ pub(super) async fn note(
         entity_id: schedule_id,
         from_status: None,
         to_status: to_status.map(ScheduleStatus::as_str),
-        actor,
-        reason: None,
+        actor: because.by,
+        reason: because.said(),
         detail,
     };
     events::append(transaction, &event).await

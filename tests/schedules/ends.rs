@@ -1,6 +1,6 @@
 //! What a run does at Amazon, end to end, and what its end means for its schedule.
 
-use super::{House, cron};
+use super::{ADA, House, cron};
 use crate::backfill::site::{Site, quick};
 use crate::harness::eventually::{eventually, eventually_some};
 use recomamp::jobs;
@@ -266,7 +266,7 @@ async fn runs_of_one_schedule_take_turns_and_a_cancelled_one_is_stopped_at_amc()
 
     let mut tx = house.db.pool().begin().await.unwrap();
     let queue = &house.tools.queue;
-    assert_eq!(manage::cancel_runs(&mut tx, queue, "monday", "ada").await.unwrap(), 2);
+    assert_eq!(manage::cancel_runs(&mut tx, queue, "monday", &ADA).await.unwrap(), 2);
     tx.commit().await.unwrap();
     eventually("it is stopped at AMC", async || {
         house.count("select count(*) from workflow_executions where status = 'cancelled'").await
@@ -303,7 +303,7 @@ async fn a_cancelled_run_is_stopped_at_amc_even_when_its_job_is_lost() {
     eventually("it is at AMC", async || house.count(at_amc).await == 1).await;
     working.stop().await;
     let (queue, mut tx) = (&house.tools.queue, house.db.pool().begin().await.unwrap());
-    assert_eq!(manage::cancel_runs(&mut tx, queue, "monday", "ada").await.unwrap(), 1);
+    assert_eq!(manage::cancel_runs(&mut tx, queue, "monday", &ADA).await.unwrap(), 1);
     sqlx::query("delete from engine.jobs").execute(&mut *tx).await.unwrap();
     let forgotten = jobs::run_schedule::forgotten(&mut tx).await.unwrap();
     assert_eq!(forgotten.len(), 1);

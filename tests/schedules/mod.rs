@@ -18,15 +18,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 use recomamp::clock;
 use recomamp::schedule::fire::{self, Fired};
 use recomamp::schedule::manage::{self, Request, WINDOW_DEFAULT};
+use recomamp::store::events::{self, Because};
 use recomamp::store::executions::SubmitMode;
 use recomamp::store::runs::{self, Run, RunStatus};
 use recomamp::store::schedules::{
     self, CatchUp, OverlapPolicy, Schedule, ScheduleStatus, ScheduleType, Timing,
 };
-use recomamp::store::{events, versions, workflows};
+use recomamp::store::{versions, workflows};
 use serde_json::{Value, json};
 use std::ops::Deref;
 use std::time::Duration;
+
+/// Who asks, for no special reason.
+const ADA: Because<'_> = Because { by: "ada", why: None };
 
 /// An installation with a workflow that can be scheduled.
 pub struct House {
@@ -75,7 +79,7 @@ impl House {
 
     pub async fn add(&self, request: &Request<'_>) {
         let mut tx = self.db.pool().begin().await.expect("the store answers");
-        manage::add(&mut tx, request, "ada").await.expect("the store answers");
+        manage::add(&mut tx, request, &ADA).await.expect("the store answers");
         tx.commit().await.expect("the store answers");
     }
 
@@ -126,21 +130,22 @@ impl House {
 
     pub async fn pause(&self, id: &str, reason: &str, resume_at: Option<DateTime<Utc>>) {
         let mut tx = self.db.pool().begin().await.expect("the store answers");
+        let because = Because { why: Some(reason), ..ADA };
         let paused =
-            manage::pause(&mut tx, id, reason, resume_at, "ada").await.expect("the store answers");
+            manage::pause(&mut tx, id, resume_at, &because).await.expect("the store answers");
         assert_eq!(paused.status, ScheduleStatus::Paused);
         tx.commit().await.expect("the store answers");
     }
 
     pub async fn resume(&self, id: &str) {
         let mut tx = self.db.pool().begin().await.expect("the store answers");
-        manage::resume(&mut tx, id, "ada").await.expect("the store answers");
+        manage::resume(&mut tx, id, &ADA).await.expect("the store answers");
         tx.commit().await.expect("the store answers");
     }
 
     pub async fn trigger(&self, id: &str) {
         let mut tx = self.db.pool().begin().await.expect("the store answers");
-        manage::trigger(&mut tx, &self.tools.queue, id, "ada").await.expect("the store answers");
+        manage::trigger(&mut tx, &self.tools.queue, id, &ADA).await.expect("the store answers");
         tx.commit().await.expect("the store answers");
     }
 

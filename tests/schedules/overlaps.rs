@@ -1,6 +1,6 @@
 //! What happens to runs that overlap, to times that passed unseen, and to the work that is put off.
 
-use super::{House, cron, days, hours};
+use super::{ADA, House, cron, days, hours};
 use chrono::TimeDelta;
 use recomamp::schedule::change::{Changes, change};
 use recomamp::schedule::fire::jitter;
@@ -124,7 +124,7 @@ async fn a_changed_expression_counts_from_the_change_on() {
     let (timing, timezone) = (Some(new.timing), Some("Asia/Kathmandu"));
     let changes = Changes { timing, timezone, ..Changes::default() };
     let mut tx = house.db.pool().begin().await.unwrap();
-    change(&mut tx, &house.tools.queue, "six", &changes, "ada").await.unwrap();
+    change(&mut tx, &house.tools.queue, "six", &changes, &ADA).await.unwrap();
     tx.commit().await.unwrap();
     house.settle_runs("cancelled").await;
     house.fire().await;
@@ -155,7 +155,7 @@ async fn changed_rules_hold_for_what_is_due_after_the_change() {
     };
     let changes = Changes { rules, ..Changes::default() };
     let mut tx = house.db.pool().begin().await.unwrap();
-    let changed = change(&mut tx, &house.tools.queue, "six", &changes, "ada").await.unwrap();
+    let changed = change(&mut tx, &house.tools.queue, "six", &changes, &ADA).await.unwrap();
     tx.commit().await.unwrap();
     assert!(!changed.auto_pause_on_failure && changed.failure_threshold > 0);
     assert_eq!((changed.overlap, changed.lag_days), (OverlapPolicy::QueueOne, 14));
@@ -170,7 +170,7 @@ async fn changed_rules_hold_for_what_is_due_after_the_change() {
     let wrong = Rules { lag_days: Some(1), ..Rules::default() };
     let changes = Changes { rules: wrong, ..Changes::default() };
     let mut tx = house.db.pool().begin().await.unwrap();
-    let refused = change(&mut tx, &house.tools.queue, "six", &changes, "ada").await.unwrap_err();
+    let refused = change(&mut tx, &house.tools.queue, "six", &changes, &ADA).await.unwrap_err();
     assert!(refused.to_string().contains("lag_days is 1"), "{refused}");
 }
 

@@ -1,7 +1,8 @@
 //! How schedules stop and go on, by a person and at a time.
 
-use super::{House, cron, days, hours};
+use super::{ADA, House, cron, days, hours};
 use recomamp::schedule::manage::{self, ManageError, Request};
+use recomamp::store::events::Because;
 use recomamp::store::runs::RunStatus::{Cancelled, Missed, Pending};
 use recomamp::store::schedules::{CatchUp, ScheduleStatus};
 
@@ -69,10 +70,12 @@ async fn what_makes_no_sense_is_refused_with_a_remedy() {
     let mut tx = house.db.pool().begin().await.unwrap();
     let queue = &house.tools.queue;
     let refused = [
-        manage::pause(&mut tx, "daily", "  ", None, "ada").await.map(drop),
-        manage::pause(&mut tx, "daily", "why", Some(past), "ada").await.map(drop),
-        manage::resume(&mut tx, "daily", "ada").await.map(drop),
-        manage::trigger(&mut tx, queue, "weekly", "ada").await.map(drop),
+        manage::pause(&mut tx, "daily", None, &Because { why: Some("  "), ..ADA }).await.map(drop),
+        manage::pause(&mut tx, "daily", Some(past), &Because { why: Some("why"), ..ADA })
+            .await
+            .map(drop),
+        manage::resume(&mut tx, "daily", &ADA).await.map(drop),
+        manage::trigger(&mut tx, queue, "weekly", &ADA).await.map(drop),
     ];
     for error in refused.map(|result| result.unwrap_err()) {
         assert!(error.to_string().contains(": "), "{error}");
@@ -95,7 +98,7 @@ async fn a_schedule_that_is_taken_away_cancels_what_it_has_begun_and_keeps_its_r
     house.fire().await;
     let id = house.schedule("daily").await.id;
     let mut tx = house.db.pool().begin().await.unwrap();
-    manage::remove(&mut tx, &house.tools.queue, "daily", "ada").await.unwrap();
+    manage::remove(&mut tx, &house.tools.queue, "daily", &ADA).await.unwrap();
     tx.commit().await.unwrap();
     let left = recomamp::store::runs::list(house.db.pool(), id, 10).await.unwrap();
     assert_eq!(left.iter().map(|run| run.status).collect::<Vec<_>>(), [Cancelled]);

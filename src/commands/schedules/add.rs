@@ -118,7 +118,7 @@ impl Add {
         let due = request.checked()?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let id = manage::add(&mut tx, &request, self.asked.person.name()).await?;
+        let id = manage::add(&mut tx, &request, &self.asked.asker.because()).await?;
         schedules::keep_runs(&mut *tx, id, self.keep_runs).await?;
         schedules::notify(&mut *tx, id, self.notify.as_deref()).await?;
         let next = manage::ahead(&due, window, clock::now(&mut *tx).await?, 1).pop();

@@ -7,7 +7,7 @@ mod steer;
 mod times;
 mod update;
 
-use super::person::Person;
+use super::person::Asker;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
@@ -31,7 +31,7 @@ pub enum Schedules {
 #[derive(Debug, Args)]
 struct Asked {
     #[command(flatten)]
-    person: Person,
+    asker: Asker,
     /// Print JSON.
     #[arg(long)]
     json: bool,

@@ -1,6 +1,7 @@
 //! A schedule is run now, paused, resumed, taken away; its runs are cancelled.
 
 use super::Asked;
+use crate::commands::person::Person;
 use crate::commands::{connect, output, settings};
 use crate::config::Database;
 use crate::given;
@@ -38,7 +39,10 @@ pub struct Pause {
     #[arg(long, value_name = "TIME", value_parser = given::time)]
     until: Option<DateTime<Utc>>,
     #[command(flatten)]
-    asked: Asked,
+    person: Person,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Lets a paused schedule go on. What was due meanwhile is treated as its `catch_up` says.
@@ -76,8 +80,8 @@ impl Trigger {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let by = self.asked.person.name();
-        let run = manage::trigger(&mut tx, &Queue::new(), &self.schedule_id, by).await?;
+        let because = self.asked.asker.because();
+        let run = manage::trigger(&mut tx, &Queue::new(), &self.schedule_id, &because).await?;
         tx.commit().await?;
         if self.asked.json {
             return output::json(&json!({"run_id": run}));
@@ -91,10 +95,10 @@ impl Pause {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let (id, by) = (&self.schedule_id, self.asked.person.name());
-        let schedule = manage::pause(&mut tx, id, &self.why, self.until, by).await?;
+        let because = self.person.because(Some(&self.why));
+        let schedule = manage::pause(&mut tx, &self.schedule_id, self.until, &because).await?;
         tx.commit().await?;
-        say(&self.asked, &schedule.schedule_id, schedule.status.as_str())
+        say(self.json, &schedule.schedule_id, schedule.status.as_str())
     }
 }
 
@@ -103,9 +107,10 @@ impl Resume {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let schedule = manage::resume(&mut tx, &self.schedule_id, self.asked.person.name()).await?;
+        let because = self.asked.asker.because();
+        let schedule = manage::resume(&mut tx, &self.schedule_id, &because).await?;
         tx.commit().await?;
-        say(&self.asked, &schedule.schedule_id, schedule.status.as_str())
+        say(self.asked.json, &schedule.schedule_id, schedule.status.as_str())
     }
 }
 
@@ -114,8 +119,8 @@ impl Cancel {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let by = self.asked.person.name();
-        let runs = manage::cancel_runs(&mut tx, &Queue::new(), &self.schedule_id, by).await?;
+        let because = self.asked.asker.because();
+        let runs = manage::cancel_runs(&mut tx, &Queue::new(), &self.schedule_id, &because).await?;
         tx.commit().await?;
         if self.asked.json {
             return output::json(&json!({"schedule_id": self.schedule_id, "cancelled": runs}));
@@ -129,14 +134,15 @@ impl Remove {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        manage::remove(&mut tx, &Queue::new(), &self.schedule_id, self.asked.person.name()).await?;
+        let because = self.asked.asker.because();
+        manage::remove(&mut tx, &Queue::new(), &self.schedule_id, &because).await?;
         tx.commit().await?;
-        say(&self.asked, &self.schedule_id, "removed")
+        say(self.asked.json, &self.schedule_id, "removed")
     }
 }
 
-fn say(asked: &Asked, schedule_id: &str, status: &str) -> Result<()> {
-    if asked.json {
+fn say(json: bool, schedule_id: &str, status: &str) -> Result<()> {
+    if json {
         return output::json(&json!({"schedule_id": schedule_id, "status": status}));
     }
     output::line(format!("{schedule_id} is {status}"))

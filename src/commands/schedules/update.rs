@@ -99,8 +99,8 @@ impl Update {
         };
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let (id, by) = (&self.schedule_id, self.asked.person.name());
-        change(&mut tx, &Queue::new(), id, &changes, by).await?;
+        let (id, because) = (&self.schedule_id, self.asked.asker.because());
+        change(&mut tx, &Queue::new(), id, &changes, &because).await?;
         tx.commit().await?;
         if self.asked.json {
             return output::json(&json!({"schedule_id": id}));
