@@ -10,7 +10,7 @@ use super::{feed, owner, run_batch_member, submit_execution};
 use crate::backfill::week::Week;
 use crate::queue::{Attempt, Failure, Job, Outcome, Queue, Share};
 use crate::store::collections::{self, CollectionStatus};
-use crate::store::events::{self, NewEvent};
+use crate::store::events::{self, Because, NewEvent};
 use crate::store::executions::{self, Execution, ExecutionStatus, NewExecution, Origin};
 use crate::store::instances::InstanceStatus;
 use crate::store::weeks::{self, WeekInCollection, WeekStatus};
@@ -77,12 +77,12 @@ impl Job for CollectWeek {
 /// Lets work on an instance go on once Amazon lets us in again: whoever waits to ask about an
 /// execution asks, and its blocked weeks begin again and the schedules that waited
 /// for it go on. How many weeks, members of batches, collections and schedules; none when it is not
-/// blocked, and nothing waits for it either. `actor` did it, for this reason.
+/// blocked, and nothing waits for it either.
 pub async fn unblock(
     queue: &Queue,
     connection: &mut PgConnection,
     instance: InstanceUuid,
-    (actor, reason): (&str, Option<&str>),
+    because: &Because<'_>,
 ) -> Result<Option<usize>, crate::queue::Error> {
     let Some(found) = instances::by_id(&mut *connection, instance).await? else { return Ok(None) };
     let was_blocked = instances::unblock(&mut *connection, instance).await?;
@@ -103,8 +103,8 @@ pub async fn unblock(
         entity_id: &found.instance_id,
         from_status: status(InstanceStatus::Blocked),
         to_status: status(InstanceStatus::Active),
-        actor,
-        reason,
+        actor: because.by,
+        reason: because.said(),
         detail: &json!({"weeks": begun}),
     };
     events::append(connection, &event).await?;

@@ -7,6 +7,7 @@ use super::sync_instances::listing::unusable;
 use crate::amc::{AmcInstanceId, Caller, Class, EntityId, Error, IdError, MarketplaceId};
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
 use crate::store::InstanceUuid;
+use crate::store::events::Because;
 use crate::store::instances::InstanceStatus;
 use crate::store::instances::health::{self, Place};
 use crate::tools::Tools;
@@ -104,8 +105,8 @@ pub fn job(instance_id: InstanceUuid) -> Result<NewJob, crate::queue::Error> {
 /// Amazon lets us in: what waited goes on.
 async fn open(tools: &Tools, attempt: &Attempt, place: &Place) -> Result<Outcome, Failure> {
     let mut transaction = crate::transaction::begin(&tools.db).await?;
-    let because = (ProbeInstance::KIND, Some("Amazon lets us in again"));
-    let begun = collect_week::unblock(&tools.queue, &mut transaction, place.id, because).await?;
+    let because = Because { by: ProbeInstance::KIND, why: Some("Amazon lets us in again") };
+    let begun = collect_week::unblock(&tools.queue, &mut transaction, place.id, &because).await?;
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;
     tracing::info!(instance = place.instance_id, begun, "the instance is open again");

@@ -13,7 +13,7 @@ use crate::amc;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Queue};
 use crate::store::accounts::{self, NewAccount};
 use crate::store::credentials;
-use crate::store::events::{self, NewEvent};
+use crate::store::events::{self, Because, NewEvent};
 use crate::store::instances::health::{self, Place};
 use crate::store::instances::{self, InstanceStatus, NewInstance};
 use crate::store::{AccountUuid, InstanceUuid, UserId};
@@ -194,8 +194,8 @@ async fn take_over_instance(
     }
     health::listed(&mut *connection, instance, name).await?;
     if place.status == InstanceStatus::Blocked && !place.is_listed {
-        let because = (ACTOR, Some("AMC lists it as ready"));
-        collect_week::unblock(&tools.queue, connection, instance, because).await?;
+        let because = Because { by: ACTOR, why: Some("AMC lists it as ready") };
+        collect_week::unblock(&tools.queue, connection, instance, &because).await?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use recomamp::register;
 use recomamp::schedule::Desk;
 use recomamp::schedule::duties::Duty;
 use recomamp::store::WebhookId;
-use recomamp::store::events::{self, NewEvent};
+use recomamp::store::events::{self, Because, NewEvent};
 use recomamp::store::webhooks::{self, WebhookFormat};
 use recomamp::webhooks::{message, sign};
 use secrecy::SecretString;
@@ -181,7 +181,8 @@ async fn a_slack_webhook_without_its_address_is_to_be_added_anew_and_is_told_not
     let webhook = webhooks::by_id(site.db.pool(), id).await.expect("read").expect("there");
     assert_eq!(webhook.why.as_deref(), Some(webhooks::MOVED));
     let mut connection = site.db.pool().acquire().await.expect("a connection");
-    let enabled = register::webhooks::disable(&mut connection, id, None).await;
+    let because = Because { by: "ada", why: None };
+    let enabled = register::webhooks::enable(&mut connection, id, &because).await;
     assert!(enabled.expect_err("refused").to_string().contains("add it anew"));
 
     // Noted while somebody disabled it.

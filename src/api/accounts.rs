@@ -1,6 +1,7 @@
 //! `/v1/accounts`: the Amazon advertising accounts that own AMC instances.
 
 use super::Api;
+use super::asked::Person;
 use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
@@ -35,9 +36,9 @@ pub async fn add(
         region: fields.optional("region", "na, eu or fe")?,
         user: fields.required("user", "the email of a user")?,
     };
-    fields.end()?;
+    let person = Person::of(fields)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let id = accounts::add(&mut tx, &new).await?;
+    let id = accounts::add(&mut tx, &new, &person.because()).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(json!({"id": id, "account_id": new.account_id}))))
 }

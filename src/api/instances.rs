@@ -4,7 +4,7 @@
 //! sent there.
 
 use super::Api;
-use super::asked::Asked;
+use super::asked::{Asked, Person};
 use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
@@ -40,9 +40,10 @@ pub async fn add(
         account_id: fields.required_told("account", "Amazon's id, ENTITY…", accounts::id)?,
         endpoint_url: None,
     };
-    fields.end()?;
+    let person = Person::of(fields)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let id = instances::add(&mut tx, &api.queue, &new, &api.limits).await?;
+    let because = person.because();
+    let id = instances::add(&mut tx, &api.queue, &new, &api.limits, &because).await?;
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(json!({"id": id, "instance_id": new.instance_id}))))
 }
@@ -55,9 +56,10 @@ pub async fn sync(
 ) -> Result<impl IntoResponse, Problem> {
     let mut fields = Fields::from_request(&headers, body)?;
     let email: Option<String> = fields.optional("user", "the email of a user")?;
-    fields.end()?;
+    let person = Person::of(fields)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let chosen = instances::sync(&mut tx, &api.queue, email.as_deref()).await?;
+    let because = person.because();
+    let chosen = instances::sync(&mut tx, &api.queue, email.as_deref(), &because).await?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"users": chosen}))))
 }
@@ -66,7 +68,7 @@ pub async fn sync(
 pub async fn unblock(State(api): State<Api>, asked: Asked) -> Result<Json<Value>, Problem> {
     let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let begun = instances::unblock(&mut tx, &api.queue, &asked.id, asked.because().by).await?;
+    let begun = instances::unblock(&mut tx, &api.queue, &asked.id, &asked.because()).await?;
     tx.commit().await?;
     Ok(Json(json!({"instance_id": asked.id, "weeks_started_again": begun})))
 }
@@ -75,9 +77,8 @@ pub async fn unblock(State(api): State<Api>, asked: Asked) -> Result<Json<Value>
 pub async fn limit(State(api): State<Api>, mut asked: Asked) -> Result<Json<Value>, Problem> {
     let max_open = asked.fields.required_number("max_open", 0..=u16::MAX)?;
     let asked = asked.end()?;
-    let because = (asked.because().by, asked.because().why.unwrap_or("no reason given"));
     let mut tx = crate::transaction::begin(&api.db).await?;
-    instances::limit(&mut tx, &api.queue, (&asked.id, max_open), because).await?;
+    instances::limit(&mut tx, &api.queue, (&asked.id, max_open), &asked.because()).await?;
     tx.commit().await?;
     Ok(Json(json!({"instance_id": asked.id, "max_open": max_open})))
 }

@@ -1,7 +1,7 @@
 //! `/v1/users`: in whose name the engine works, and with which tokens.
 
 use super::Api;
-use super::asked::Asked;
+use super::asked::{Asked, Person};
 use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
@@ -35,12 +35,11 @@ pub async fn add(
     let name: String = fields.required_text("name", "a name, as text", given::name)?;
     let region = fields.required("region", "na, eu or fe")?;
     let token = token(&mut fields)?;
-    let by = fields.who()?;
-    fields.end()?;
+    let person = Person::of(fields)?;
     let keys = api.keys.as_ref().ok_or_else(Problem::no_key)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
     let new = NewUser { email: &email, name: &name, region, token: &token };
-    let id = users::add(&mut tx, keys, &new, &by).await?;
+    let id = users::add(&mut tx, keys, &new, &person.because()).await?;
     tx.commit().await?;
     let answer = json!({"user_id": id, "email": email.to_lowercase()});
     Ok((StatusCode::CREATED, Json(answer)))
@@ -56,8 +55,8 @@ pub async fn authorise(
     let asked = asked.end()?;
     let keys = api.keys.as_ref().ok_or_else(Problem::no_key)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let by = asked.because().by;
-    let done = users::authorise(&mut tx, &api.queue, keys, &asked.id, (region, &token), by).await?;
+    let (given, because) = ((region, &token), asked.because());
+    let done = users::authorise(&mut tx, &api.queue, keys, &asked.id, given, &because).await?;
     tx.commit().await?;
     Ok(Json(done))
 }
@@ -68,11 +67,9 @@ pub async fn resume(
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Resumed>, Problem> {
-    let mut fields = Fields::from_request(&headers, body)?;
-    let by = fields.who()?;
-    fields.end()?;
+    let person = Person::of(Fields::from_request(&headers, body)?)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let done = users::resume(&mut tx, &api.queue, &by).await?;
+    let done = users::resume(&mut tx, &api.queue, &person.because()).await?;
     tx.commit().await?;
     Ok(Json(done))
 }

@@ -1,6 +1,7 @@
 //! `/v1/webhooks`: who is told of what happens, added, looked at, tested, disabled and taken away.
 
 use super::Api;
+use super::asked::Person;
 use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
@@ -52,10 +53,11 @@ pub async fn add(
         format: fields.optional("format", "standard or slack")?.unwrap_or(WebhookFormat::Standard),
         secret: secret.map(SecretString::from),
     };
-    fields.end()?;
+    let person = Person::of(fields)?;
     let keys = api.keys.as_ref().ok_or_else(Problem::no_key)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let (id, secret) = webhooks::add(&mut tx, keys, &api.allowed, new).await?;
+    let because = person.because();
+    let (id, secret) = webhooks::add(&mut tx, keys, &api.allowed, new, &because).await?;
     tx.commit().await?;
     let location = [(header::LOCATION, format!("/v1/webhooks/{id}"))];
     let secret = secret.as_ref().map(ExposeSecret::expose_secret);
@@ -88,10 +90,9 @@ pub async fn test(
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
     let id = read_id(id)?;
-    Fields::from_request(&headers, body)?.end()?;
+    let person = Person::of(Fields::from_request(&headers, body)?)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let reason = "a program asked for this test";
-    let delivery = webhooks::test(&mut tx, &api.queue, id, reason).await?;
+    let delivery = webhooks::test(&mut tx, &api.queue, id, &person.because()).await?;
     tx.commit().await?;
     Ok((StatusCode::ACCEPTED, Json(json!({"delivery": delivery}))))
 }
@@ -103,10 +104,12 @@ pub async fn disable(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Json<Shown>, Problem> {
-    let (id, mut fields) = (read_id(id)?, Fields::from_request(&headers, body)?);
-    let why = fields.why()?;
-    fields.end()?;
-    set(&api, id, Some(&why)).await
+    let id = read_id(id)?;
+    let person = Person::with_reason(Fields::from_request(&headers, body)?)?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    webhooks::disable(&mut tx, id, &person.because()).await?;
+    tx.commit().await?;
+    shown(&api, id).await.map(Json)
 }
 
 /// Tells a disabled webhook again what happens from now on.
@@ -117,15 +120,19 @@ pub async fn enable(
     body: Body,
 ) -> Result<Json<Shown>, Problem> {
     let id = read_id(id)?;
-    Fields::from_request(&headers, body)?.end()?;
-    set(&api, id, None).await
+    let person = Person::of(Fields::from_request(&headers, body)?)?;
+    let mut tx = crate::transaction::begin(&api.db).await?;
+    webhooks::enable(&mut tx, id, &person.because()).await?;
+    tx.commit().await?;
+    shown(&api, id).await.map(Json)
 }
 
 /// Takes a webhook away, with its log: 204.
-pub async fn remove(State(api): State<Api>, id: Id) -> Result<StatusCode, Problem> {
+pub async fn remove(State(api): State<Api>, id: Id, query: Given) -> Result<StatusCode, Problem> {
     let id = read_id(id)?;
+    let person = Person::of_address(Parameters::of(query)?)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    webhooks::remove(&mut tx, id).await?;
+    webhooks::remove(&mut tx, id, &person.because()).await?;
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -134,13 +141,6 @@ async fn shown(api: &Api, id: WebhookId) -> Result<Shown, Problem> {
     let mut connection = api.db.acquire().await?;
     let webhook = webhooks::find(&mut connection, id).await?;
     Ok(Shown { webhook, deliveries: webhooks::log(&mut connection, id, LINES).await? })
-}
-
-async fn set(api: &Api, id: WebhookId, why: Option<&str>) -> Result<Json<Shown>, Problem> {
-    let mut tx = crate::transaction::begin(&api.db).await?;
-    webhooks::disable(&mut tx, id, why).await?;
-    tx.commit().await?;
-    shown(api, id).await.map(Json)
 }
 
 /// Of what it is told; everything when it does not say.

@@ -1,5 +1,6 @@
 //! `recomamp accounts`: the Amazon advertising accounts that own AMC instances.
 
+use super::person::Person;
 use super::{connect, output};
 use crate::amc::{EntityId, MarketplaceId};
 use crate::config::Database;
@@ -39,6 +40,8 @@ pub struct Add {
     /// The email of the user whose token reaches it.
     #[arg(long)]
     user: String,
+    #[command(flatten)]
+    person: Person,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -77,7 +80,7 @@ impl Add {
         new.region()?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let id = accounts::add(&mut tx, &new).await?;
+        let id = accounts::add(&mut tx, &new, &self.person.because(None)).await?;
         tx.commit().await?;
         if self.json {
             return output::json(&json!({"id": id, "account_id": new.account_id}));

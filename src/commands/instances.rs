@@ -1,6 +1,6 @@
 //! `recomamp instances`: the AMC instances that the engine works on.
 
-use super::person::Person;
+use super::person::{Asker, Person};
 use super::{connect, output};
 use crate::amc::{AmcInstanceId, EntityId};
 use crate::config::{Database, Limits};
@@ -42,6 +42,8 @@ pub struct Add {
     /// Where its API answers, when not at the region's host.
     #[arg(long, value_parser = instances::endpoint)]
     endpoint_url: Option<Url>,
+    #[command(flatten)]
+    person: Person,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -66,6 +68,8 @@ pub struct Sync {
     /// The email of the user whose token asks; every active user when not given.
     #[arg(long)]
     user: Option<String>,
+    #[command(flatten)]
+    asker: Asker,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -77,6 +81,8 @@ pub struct Sync {
 pub struct Unblock {
     /// AMC's own id of the instance.
     instance_id: AmcInstanceId,
+    #[command(flatten)]
+    asker: Asker,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -93,11 +99,8 @@ pub struct Limit {
     instance_id: AmcInstanceId,
     /// How many.
     max_open: u16,
-    /// Why, in a sentence for whoever finds it.
-    #[arg(long, alias = "reason", value_parser = given::sentence, default_value = "no reason given")]
-    why: String,
     #[command(flatten)]
-    person: Person,
+    asker: Asker,
 }
 
 impl Instances {
@@ -124,7 +127,8 @@ impl Add {
             endpoint_url: self.endpoint_url,
         };
         let mut tx = crate::transaction::begin(&db).await?;
-        let id = instances::add(&mut tx, &Queue::new(), &new, &limits).await?;
+        let because = self.person.because(None);
+        let id = instances::add(&mut tx, &Queue::new(), &new, &limits, &because).await?;
         tx.commit().await?;
         if self.json {
             return output::json(&json!({"id": id, "instance_id": new.instance_id}));
@@ -164,7 +168,8 @@ impl Sync {
         let database: Database = super::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let chosen = instances::sync(&mut tx, &Queue::new(), self.user.as_deref()).await?;
+        let (user, because) = (self.user.as_deref(), self.asker.because());
+        let chosen = instances::sync(&mut tx, &Queue::new(), user, &because).await?;
         tx.commit().await?;
         if self.json {
             return output::json(&json!({"users": chosen}));
@@ -181,7 +186,8 @@ impl Unblock {
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
         let name = self.instance_id.as_str();
-        let begun = instances::unblock(&mut tx, &Queue::new(), name, "instances unblock").await?;
+        let because = self.asker.because();
+        let begun = instances::unblock(&mut tx, &Queue::new(), name, &because).await?;
         tx.commit().await?;
         if self.json {
             return output::json(&json!({"instance_id": name, "weeks_started_again": begun}));
@@ -198,8 +204,8 @@ impl Limit {
         let db = connect::ready(&database, 1).await?;
         let name = self.instance_id.as_str();
         let mut tx = crate::transaction::begin(&db).await?;
-        let because = (self.person.name(), self.why.as_str());
-        instances::limit(&mut tx, &Queue::new(), (name, self.max_open), because).await?;
+        let because = self.asker.because();
+        instances::limit(&mut tx, &Queue::new(), (name, self.max_open), &because).await?;
         tx.commit().await?;
         match self.max_open {
             0 => eprintln!("Nothing further begins on {name} from now on."),

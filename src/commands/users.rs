@@ -1,5 +1,6 @@
 //! `recomamp users`: the people in whose name the engine talks to Amazon, and their tokens.
 
+use super::person::{Asker, Person};
 use super::{connect, input, output};
 use crate::config::{Database, Keys, Settings as _};
 use crate::given;
@@ -43,6 +44,8 @@ pub struct Add {
     /// A file that holds the refresh token; standard input when not given.
     #[arg(long, value_name = "FILE")]
     refresh_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    person: Person,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -64,6 +67,8 @@ pub struct Authorise {
     /// A file that holds the refresh token; standard input when not given.
     #[arg(long, value_name = "FILE")]
     refresh_token_file: Option<PathBuf>,
+    #[command(flatten)]
+    asker: Asker,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -75,6 +80,8 @@ pub struct Authorise {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  recomamp users resume")]
 pub struct Resume {
+    #[command(flatten)]
+    asker: Asker,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -109,7 +116,7 @@ impl Add {
         let mut tx = crate::transaction::begin(&db).await?;
         let (email, name, region) = (&self.email, &self.name, self.region);
         let new = NewUser { email, name, region, token: &token };
-        let user = users::add(&mut tx, &keys, &new, "users add").await?;
+        let user = users::add(&mut tx, &keys, &new, &self.person.because(None)).await?;
         tx.commit().await?;
         if self.json {
             return output::json(&json!({"user_id": user, "email": self.email.to_lowercase()}));
@@ -126,9 +133,8 @@ impl Authorise {
         let token = input::refresh_token(self.refresh_token_file.as_deref())?;
         let db = connect::ready(&database, 1).await?;
         let (queue, mut tx) = (Queue::new(), crate::transaction::begin(&db).await?);
-        let given = (self.region, &token);
-        let done =
-            users::authorise(&mut tx, &queue, &keys, &self.email, given, "users authorise").await?;
+        let (given, because) = ((self.region, &token), self.asker.because());
+        let done = users::authorise(&mut tx, &queue, &keys, &self.email, given, &because).await?;
         tx.commit().await?;
         if self.json {
             return output::json(&done);
@@ -145,7 +151,7 @@ impl Resume {
         let database: Database = super::settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let done = users::resume(&mut tx, &Queue::new(), "users resume").await?;
+        let done = users::resume(&mut tx, &Queue::new(), &self.asker.because()).await?;
         tx.commit().await?;
         if self.json {
             return output::json(&done);

@@ -1,5 +1,6 @@
 //! `recomamp webhooks`: who is told of what happens.
 
+use super::person::{Asker, Person};
 use super::{connect, input, output, wrong};
 use crate::config::{self, Database, Keys};
 use crate::given;
@@ -34,7 +35,7 @@ pub enum Webhooks {
     #[command(
         after_help = "Example:\n  recomamp webhooks test 019e1f5c-6a52-7c31-8a3f-6f1c9d2b7a10"
     )]
-    Test(One),
+    Test(Test),
     Disable(Disable),
     /// Tells a disabled webhook again what happens from now on.
     #[command(
@@ -75,6 +76,8 @@ pub struct Add {
     /// A file with the secret, whsec_…; one is made when not given.
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
+    #[command(flatten)]
+    person: Person,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -101,14 +104,27 @@ pub struct Disable {
     /// Why, in a sentence for whoever finds it.
     #[arg(long, alias = "reason", value_parser = given::reason)]
     why: String,
+    #[command(flatten)]
+    person: Person,
 }
 
-/// One webhook, of which nothing is printed.
+/// One webhook that is told otherwise from now on.
 #[derive(Debug, Args)]
 pub struct Named {
     /// The webhook's id.
     #[arg(value_parser = id)]
     id: WebhookId,
+    #[command(flatten)]
+    asker: Asker,
+}
+
+/// One webhook that is tested.
+#[derive(Debug, Args)]
+pub struct Test {
+    #[command(flatten)]
+    one: One,
+    #[command(flatten)]
+    asker: Asker,
 }
 
 /// One webhook.
@@ -135,24 +151,10 @@ impl Webhooks {
             Self::Add(_) => Ok(()),
             Self::List(command) => list(&db, command.json).await,
             Self::Show(one) => show(&db, &one).await,
-            Self::Test(one) => test(&db, &one).await,
-            Self::Disable(command) => {
-                disable(&db, command.id, Some(&command.why)).await?;
-                eprintln!("It is told nothing more.");
-                Ok(())
-            }
-            Self::Enable(one) => {
-                disable(&db, one.id, None).await?;
-                eprintln!("It is told what happens from now on.");
-                Ok(())
-            }
-            Self::Remove(one) => {
-                let mut tx = crate::transaction::begin(&db).await?;
-                webhooks::remove(&mut tx, one.id).await?;
-                tx.commit().await?;
-                eprintln!("It is gone.");
-                Ok(())
-            }
+            Self::Test(test) => test.run(&db).await,
+            Self::Disable(command) => command.run(&db).await,
+            Self::Enable(one) => one.enable(&db).await,
+            Self::Remove(one) => one.remove(&db).await,
             Self::Deliveries(one) => {
                 let lines = webhooks::log(&mut *db.acquire().await?, one.id, LINES).await?;
                 log(lines, one.json)
@@ -172,7 +174,8 @@ impl Add {
         let db = connect::ready(&database, 1).await?;
         let new = NewWebhook { url: self.url, events: self.events, format: self.format, secret };
         let mut tx = crate::transaction::begin(&db).await?;
-        let (id, secret) = webhooks::add(&mut tx, &keys, &allowed, new).await?;
+        let because = self.person.because(None);
+        let (id, secret) = webhooks::add(&mut tx, &keys, &allowed, new, &because).await?;
         tx.commit().await?;
         let secret = secret.as_ref().map(ExposeSecret::expose_secret);
         if self.json {
@@ -193,10 +196,46 @@ fn id(text: &str) -> given::Given<WebhookId> {
     text.parse().map_err(|_| wrong.to_owned())
 }
 
-async fn disable(db: &PgPool, id: WebhookId, why: Option<&str>) -> Result<()> {
-    let mut tx = crate::transaction::begin(db).await?;
-    webhooks::disable(&mut tx, id, why).await?;
-    Ok(tx.commit().await?)
+impl Disable {
+    async fn run(self, db: &PgPool) -> Result<()> {
+        let mut tx = crate::transaction::begin(db).await?;
+        let because = self.person.because(Some(&self.why));
+        webhooks::disable(&mut tx, self.id, &because).await?;
+        tx.commit().await?;
+        eprintln!("It is told nothing more.");
+        Ok(())
+    }
+}
+
+impl Named {
+    async fn enable(self, db: &PgPool) -> Result<()> {
+        let mut tx = crate::transaction::begin(db).await?;
+        webhooks::enable(&mut tx, self.id, &self.asker.because()).await?;
+        tx.commit().await?;
+        eprintln!("It is told what happens from now on.");
+        Ok(())
+    }
+
+    async fn remove(self, db: &PgPool) -> Result<()> {
+        let mut tx = crate::transaction::begin(db).await?;
+        webhooks::remove(&mut tx, self.id, &self.asker.because()).await?;
+        tx.commit().await?;
+        eprintln!("It is gone.");
+        Ok(())
+    }
+}
+
+impl Test {
+    async fn run(self, db: &PgPool) -> Result<()> {
+        let (id, mut tx) = (self.one.id, crate::transaction::begin(db).await?);
+        let delivery = webhooks::test(&mut tx, &Queue::new(), id, &self.asker.because()).await?;
+        tx.commit().await?;
+        if self.one.json {
+            return output::json(&json!({"delivery": delivery}));
+        }
+        eprintln!("A worker sends it now: see `recomamp webhooks deliveries {id}`.");
+        Ok(())
+    }
 }
 
 async fn list(db: &PgPool, json: bool) -> Result<()> {
@@ -222,18 +261,6 @@ async fn show(db: &PgPool, one: &One) -> Result<()> {
     output::table(["ID", "URL", "FORMAT", "EVENTS", "STATE", "WHY"], [cells(webhook)])?;
     output::line("")?;
     log(lines, false)
-}
-
-async fn test(db: &PgPool, one: &One) -> Result<()> {
-    let mut tx = crate::transaction::begin(db).await?;
-    let reason = "a person asked for this test";
-    let delivery = webhooks::test(&mut tx, &Queue::new(), one.id, reason).await?;
-    tx.commit().await?;
-    if one.json {
-        return output::json(&json!({"delivery": delivery}));
-    }
-    eprintln!("A worker sends it now: see `recomamp webhooks deliveries {}`.", one.id);
-    Ok(())
 }
 
 fn log(lines: Vec<Line>, json: bool) -> Result<()> {

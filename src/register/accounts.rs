@@ -3,8 +3,10 @@
 use super::{RegisterError, users};
 use crate::amc::{self, EntityId, IdError, MarketplaceId};
 use crate::store::accounts::{self, Account, AccountStatus};
+use crate::store::events::{self, Because, NewEvent};
 use crate::store::{AccountUuid, Region, users as people};
 use serde::Serialize;
+use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
 
@@ -85,6 +87,7 @@ impl NewAccount {
 pub async fn add(
     transaction: &mut PgConnection,
     new: &NewAccount,
+    because: &Because<'_>,
 ) -> Result<AccountUuid, RegisterError> {
     let region = new.region()?;
     let user = users::find(transaction, &new.user).await?;
@@ -95,11 +98,22 @@ pub async fn add(
         region,
         user_id: user.id,
     };
-    accounts::insert(transaction, &account).await.map_err(|error| {
+    let id = accounts::insert(&mut *transaction, &account).await.map_err(|error| {
         let taken =
             format!("there is an account {} already: see `recomamp accounts list`", new.account_id);
         RegisterError::of_insert(error, taken)
-    })
+    })?;
+    let event = NewEvent {
+        entity: "account",
+        entity_id: new.account_id.as_str(),
+        from_status: None,
+        to_status: Some(AccountStatus::Active.as_str()),
+        actor: because.by,
+        reason: because.said(),
+        detail: &json!({"user": user.id}),
+    };
+    events::append(transaction, &event).await?;
+    Ok(id)
 }
 
 /// Every account.

@@ -6,10 +6,12 @@ use crate::config::Limits;
 use crate::jobs::{collect_week, sync_instances};
 use crate::queue::Queue;
 use crate::queue::gate::Rule;
+use crate::store::events::{self, Because, NewEvent};
 use crate::store::instances::{self, Instance, InstanceStatus};
 use crate::store::{InstanceUuid, UserId, accounts, credentials};
 use crate::tools::{gates, resources};
 use serde::Serialize;
+use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use std::collections::HashMap;
 use url::Url;
@@ -68,6 +70,7 @@ pub async fn add(
     queue: &Queue,
     new: &NewInstance,
     limits: &Limits,
+    because: &Because<'_>,
 ) -> Result<InstanceUuid, RegisterError> {
     let account = accounts::by_account_id(&mut *transaction, new.account_id.as_str()).await?;
     let account =
@@ -86,7 +89,17 @@ pub async fn add(
         RegisterError::of_insert(error, taken)
     })?;
     let (instance_id, account_id) = (new.instance_id.as_str(), new.account_id.as_str());
-    gates::of_new_instance(queue, transaction, instance_id, account_id, limits).await?;
+    gates::of_new_instance(queue, &mut *transaction, instance_id, account_id, limits).await?;
+    let event = NewEvent {
+        entity: "instance",
+        entity_id: instance_id,
+        from_status: None,
+        to_status: Some(InstanceStatus::Active.as_str()),
+        actor: because.by,
+        reason: because.said(),
+        detail: &json!({"account": account_id}),
+    };
+    events::append(transaction, &event).await?;
     Ok(id)
 }
 
@@ -111,6 +124,7 @@ pub async fn sync(
     transaction: &mut PgConnection,
     queue: &Queue,
     user: Option<&str>,
+    because: &Because<'_>,
 ) -> Result<Vec<UserId>, RegisterError> {
     let chosen = match user {
         None => credentials::usable(&mut *transaction).await?,
@@ -121,7 +135,8 @@ pub async fn sync(
             let why = "the user has no token: give one with `recomamp users authorise`";
             return Err(RegisterError::wrong("user", why));
         }
-        sync_instances::ask_now(queue, transaction, *user).await?;
+        sync_instances::ask_now(queue, &mut *transaction, *user).await?;
+        note_sync(&mut *transaction, *user, because).await?;
     }
     Ok(chosen)
 }
@@ -132,11 +147,11 @@ pub async fn unblock(
     transaction: &mut PgConnection,
     queue: &Queue,
     instance_id: &str,
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<usize, RegisterError> {
     let instance = find(transaction, instance_id).await?;
     // A week, or a member of a batch, may also be blocked by itself, on an instance that is not.
-    let begun = collect_week::unblock(queue, transaction, instance.id, (actor, None)).await?;
+    let begun = collect_week::unblock(queue, transaction, instance.id, because).await?;
     begun.ok_or_else(|| {
         let why = format!("instance {instance_id} is {}, not blocked", instance.status);
         RegisterError::Refused(why)
@@ -148,13 +163,32 @@ pub async fn limit(
     transaction: &mut PgConnection,
     queue: &Queue,
     (instance_id, max_open): (&str, u16),
-    (actor, why): (&str, &str),
+    because: &Because<'_>,
 ) -> Result<(), RegisterError> {
     find(transaction, instance_id).await?;
     let rule = Rule::Holds(Some(i32::from(max_open)));
     let resource = resources::instance(instance_id);
-    queue.set_gate_by(transaction, &resource, rule, actor, why).await?;
+    let why = because.said().unwrap_or("no reason given");
+    queue.set_gate_by(transaction, &resource, rule, because.by, why).await?;
     Ok(())
+}
+
+/// Writes down that somebody has AMC asked in a user's name.
+async fn note_sync(
+    connection: &mut PgConnection,
+    user: UserId,
+    because: &Because<'_>,
+) -> Result<(), sqlx::Error> {
+    let event = NewEvent {
+        entity: "user",
+        entity_id: &user.to_string(),
+        from_status: None,
+        to_status: None,
+        actor: because.by,
+        reason: because.said(),
+        detail: &json!({"asked": "instances sync"}),
+    };
+    events::append(connection, &event).await
 }
 
 /// The instance with AMC's id.

@@ -5,7 +5,7 @@ use crate::config::Keys;
 use crate::jobs::{owner, refresh_token};
 use crate::queue::Queue;
 use crate::store::credentials::{self, Credential, TokenState};
-use crate::store::events::{self, NewEvent};
+use crate::store::events::{self, Because, NewEvent};
 use crate::store::users::{self, User};
 use crate::store::{Region, UserId};
 use crate::tools::{resources, rotation, young};
@@ -77,7 +77,7 @@ pub async fn add(
     transaction: &mut PgConnection,
     keys: &Keys,
     new: &NewUser<'_>,
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<UserId, RegisterError> {
     let user = users::insert(&mut *transaction, new.email, new.name, None).await;
     let user = user.map_err(|error| {
@@ -89,7 +89,7 @@ pub async fn add(
     })?;
     let token = tokens::seal(keys, new.token);
     credentials::authorise(&mut *transaction, user, new.region, None, &token).await?;
-    note(transaction, user, actor, &json!({"region": new.region})).await?;
+    note(transaction, user, because, &json!({"region": new.region})).await?;
     Ok(user)
 }
 
@@ -101,7 +101,7 @@ pub async fn authorise(
     keys: &Keys,
     email: &str,
     (region, token): (Option<Region>, &SecretString),
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<Authorised, RegisterError> {
     let user = find(transaction, email).await?.id;
     let before = credentials::refresh_token(&mut *transaction, user).await?;
@@ -112,7 +112,7 @@ pub async fn authorise(
     let token = tokens::seal(keys, token);
     credentials::authorise(&mut *transaction, user, region, client, &token).await?;
     let jobs_started_again = open(transaction, queue, user).await?;
-    note(transaction, user, actor, &json!({"region": region})).await?;
+    note(transaction, user, because, &json!({"region": region})).await?;
     Ok(Authorised { user_id: user, jobs_started_again })
 }
 
@@ -120,7 +120,7 @@ pub async fn authorise(
 pub async fn resume(
     transaction: &mut PgConnection,
     queue: &Queue,
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<Resumed, RegisterError> {
     let refused: Vec<Credential> = credentials::list(&mut *transaction)
         .await?
@@ -132,7 +132,7 @@ pub async fn resume(
         let client = credential.lwa_client_id.as_deref();
         credentials::accept_client(&mut *transaction, client).await?;
         jobs_started_again += open(transaction, queue, credential.user_id).await?;
-        note(transaction, credential.user_id, actor, &json!({})).await?;
+        note(transaction, credential.user_id, because, &json!({})).await?;
     }
     Ok(Resumed { tokens_tried_again: refused.len(), jobs_started_again })
 }
@@ -189,7 +189,7 @@ async fn open(
 async fn note(
     connection: &mut PgConnection,
     user: UserId,
-    actor: &str,
+    because: &Because<'_>,
     detail: &Value,
 ) -> Result<(), sqlx::Error> {
     let event = NewEvent {
@@ -197,8 +197,8 @@ async fn note(
         entity_id: &user.to_string(),
         from_status: None,
         to_status: Some(TokenState::Active.as_str()),
-        actor,
-        reason: None,
+        actor: because.by,
+        reason: because.said(),
         detail,
     };
     events::append(connection, &event).await

@@ -4,13 +4,14 @@ use super::{RegisterError, tokens};
 use crate::config::Keys;
 use crate::jobs::deliver_webhook;
 use crate::queue::Queue;
-use crate::store::webhooks::{self, DeliveryState, Logged, Webhook, WebhookFormat};
+use crate::store::events::{self, Because, NewEvent};
+use crate::store::webhooks::{self, DeliveryState, Logged, Webhook, WebhookFormat, WebhookState};
 use crate::store::{DeliveryId, WebhookId};
 use crate::webhooks::{Allowed, message, sign};
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use url::Url;
 
@@ -44,6 +45,7 @@ pub async fn add(
     keys: &Keys,
     allowed: &Allowed,
     new: NewWebhook,
+    because: &Because<'_>,
 ) -> Result<(WebhookId, Option<SecretString>), RegisterError> {
     allowed.check_url(&new.url)?;
     let all = || message::EVENTS.iter().map(|event| (*event).to_owned()).collect();
@@ -66,7 +68,10 @@ pub async fn add(
             (host, tokens::seal(keys, &address), None)
         }
     };
-    let id = webhooks::insert(transaction, &url, &sealed, new.format, &events).await?;
+    let id = webhooks::insert(&mut *transaction, &url, &sealed, new.format, &events).await?;
+    // Not the address, which may be a secret.
+    let detail = json!({"format": new.format, "events": events});
+    note(transaction, id, (None, Some(WebhookState::Active)), because, &detail).await?;
     Ok((id, signs))
 }
 
@@ -96,14 +101,14 @@ pub async fn log(
     Ok(lines.into_iter().map(told).collect())
 }
 
-/// Sends a webhook a test event, for this reason.
+/// Sends a webhook a test event.
 pub async fn test(
     transaction: &mut PgConnection,
     queue: &Queue,
     webhook: WebhookId,
-    reason: &str,
+    because: &Because<'_>,
 ) -> Result<DeliveryId, RegisterError> {
-    let data = json!({"reason": reason});
+    let data = json!({"reason": "somebody asked for this test"});
     let Some(delivery) = webhooks::test(&mut *transaction, webhook, &data).await? else {
         let why = find(transaction, webhook).await?.why.unwrap_or_default();
         if why == webhooks::MOVED {
@@ -113,33 +118,74 @@ pub async fn test(
             "webhook {webhook} is disabled ({why}): run `recomamp webhooks enable {webhook}` first"
         )));
     };
-    queue.enqueue(transaction, &[deliver_webhook::job(delivery)?]).await?;
+    queue.enqueue(&mut *transaction, &[deliver_webhook::job(delivery)?]).await?;
+    note(transaction, webhook, (None, None), because, &json!({"test": delivery})).await?;
     Ok(delivery)
 }
 
-/// Tells a webhook nothing more, for this reason, and drops what it was still to be told; no reason tells it
-/// again from now on.
+/// Tells a webhook nothing more, for a reason, and drops what it was still to be told.
 pub async fn disable(
     transaction: &mut PgConnection,
     webhook: WebhookId,
-    why: Option<&str>,
-) -> Result<Webhook, RegisterError> {
+    because: &Because<'_>,
+) -> Result<(), RegisterError> {
+    find(transaction, webhook).await?;
+    let why = because.said().unwrap_or("no reason given");
+    if webhooks::disable(&mut *transaction, webhook, Some(why)).await? {
+        let change = (Some(WebhookState::Active), Some(WebhookState::Disabled));
+        note(transaction, webhook, change, because, &json!({})).await?;
+    }
+    Ok(())
+}
+
+/// Tells a disabled webhook again what happens from now on.
+pub async fn enable(
+    transaction: &mut PgConnection,
+    webhook: WebhookId,
+    because: &Because<'_>,
+) -> Result<(), RegisterError> {
     let before = find(transaction, webhook).await?;
-    if why.is_none() && before.why.as_deref() == Some(webhooks::MOVED) {
+    if before.why.as_deref() == Some(webhooks::MOVED) {
         return Err(RegisterError::Refused(format!("webhook {webhook}: {}", webhooks::MOVED)));
     }
-    webhooks::disable(&mut *transaction, webhook, why).await?;
-    find(transaction, webhook).await
+    if webhooks::disable(&mut *transaction, webhook, None).await? {
+        let change = (Some(WebhookState::Disabled), Some(WebhookState::Active));
+        note(transaction, webhook, change, because, &json!({"was": before.why})).await?;
+    }
+    Ok(())
 }
 
 /// Takes a webhook away, with its log.
 pub async fn remove(
     transaction: &mut PgConnection,
     webhook: WebhookId,
+    because: &Because<'_>,
 ) -> Result<(), RegisterError> {
-    find(transaction, webhook).await?;
-    webhooks::remove(transaction, webhook).await?;
+    let before = find(transaction, webhook).await?;
+    webhooks::remove(&mut *transaction, webhook).await?;
+    let detail = json!({"removed": true});
+    note(transaction, webhook, (Some(before.state), None), because, &detail).await?;
     Ok(())
+}
+
+/// Writes down what somebody did to a webhook: from where to where, if it stands otherwise now.
+async fn note(
+    connection: &mut PgConnection,
+    webhook: WebhookId,
+    (before, after): (Option<WebhookState>, Option<WebhookState>),
+    because: &Because<'_>,
+    detail: &Value,
+) -> Result<(), sqlx::Error> {
+    let event = NewEvent {
+        entity: "webhook",
+        entity_id: &webhook.to_string(),
+        from_status: before.map(WebhookState::as_str),
+        to_status: after.map(WebhookState::as_str),
+        actor: because.by,
+        reason: because.said(),
+        detail,
+    };
+    events::append(connection, &event).await
 }
 
 /// The webhook with this id.

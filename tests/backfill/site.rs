@@ -18,6 +18,7 @@ use recomamp::store::collections::{
     self, CollectionGrain, CollectionKind, CollectionStatus, NewCollection, NewWeek, Progress,
     Rules,
 };
+use recomamp::store::events::Because;
 use recomamp::store::executions::SubmitMode;
 use recomamp::store::{AccountUuid, CollectionUuid, InstanceUuid, UserId, WorkflowUuid};
 use recomamp::store::{instances, versions};
@@ -218,9 +219,9 @@ impl Site {
     /// As a person does who has mended what kept us out. How many weeks begin again.
     pub async fn unblock(&self, instance: InstanceUuid) -> usize {
         let mut tx = self.db.pool().begin().await.expect("begun");
-        let because = ("ana", None);
+        let because = Because { by: "ana", why: None };
         let begun =
-            jobs::collect_week::unblock(&self.tools.queue, &mut tx, instance, because).await;
+            jobs::collect_week::unblock(&self.tools.queue, &mut tx, instance, &because).await;
         tx.commit().await.expect("committed");
         begun.expect("the store answers").unwrap_or(0)
     }

@@ -15,6 +15,7 @@ use crate::register::instances::{self, NewInstance};
 use crate::register::users::{self, NewUser};
 use crate::register::workflows::{self, NewWorkflow, Wording};
 use crate::simulator::{Settings, Simulator};
+use crate::steering::Because;
 use crate::store::Region;
 use crate::store::collections::Rules;
 use anyhow::{Context, Result};
@@ -27,6 +28,8 @@ use std::collections::BTreeSet;
 
 /// Who collects.
 const EMAIL: &str = "ada@example.com";
+/// Who makes the installation, for those who look into its journal.
+const DEMO: Because<'_> = Because { by: "demo", why: None };
 /// What is collected, by its public id.
 const WORKFLOW: &str = "campaigns";
 
@@ -98,7 +101,7 @@ async fn installation(
 
     let token = SecretString::from(login.refresh_token.clone());
     let user = NewUser { email: EMAIL, name: "Ada", region: Region::Na, token: &token };
-    users::add(transaction, keys, &user, "demo").await?;
+    users::add(transaction, keys, &user, &DEMO).await?;
     let account = NewAccount {
         account_id: place.account_id.parse()?,
         name: place.name.clone(),
@@ -106,14 +109,14 @@ async fn installation(
         region: Some(Region::Na),
         user: EMAIL.to_owned(),
     };
-    accounts::add(transaction, &account).await?;
+    accounts::add(transaction, &account, &DEMO).await?;
     let instance = NewInstance {
         instance_id: there.instance_id.parse()?,
         name: there.name.clone(),
         account_id: account.account_id,
         endpoint_url: None,
     };
-    instances::add(transaction, &Queue::new(), &instance, limits).await?;
+    instances::add(transaction, &Queue::new(), &instance, limits, &DEMO).await?;
     let workflow = NewWorkflow {
         workflow_id: WORKFLOW.parse()?,
         name: "Weekly campaigns".to_owned(),
@@ -138,7 +141,7 @@ async fn backfill(transaction: &mut PgConnection, weeks: u32, limits: &Limits) -
         parameters: json!({}),
         name: None,
         max_attempts_per_week: i32::try_from(limits.week_attempts).unwrap_or(i32::MAX),
-        actor: "demo".to_owned(),
+        actor: DEMO.by.to_owned(),
     };
     let created = start::create(transaction, &request).await?;
     feed::begin(&Queue::new(), transaction, &created).await?;
