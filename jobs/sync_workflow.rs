@@ -9,7 +9,7 @@ use super::submit_execution::SubmitExecution;
 use crate::amc::{self, AmcWorkflowId, Class, Created, NewWorkflow, Sql};
 use crate::parameters::{declare, fill};
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome, Priority, Queue};
-use crate::store::events::{self, NewEvent};
+use crate::store::events::{self, Because, NewEvent};
 use crate::store::executions::Execution;
 use crate::store::versions::Version;
 use crate::store::workflows::{SyncStatus, Workflow};
@@ -141,7 +141,7 @@ pub async fn again(
     queue: &Queue,
     connection: &mut PgConnection,
     workflow: &Workflow,
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<Option<SyncStatus>, crate::queue::Error> {
     let Some(version) = workflow.current_version_id else { return Ok(None) };
     copies::forget(&mut *connection, workflow.id).await?;
@@ -157,8 +157,8 @@ pub async fn again(
         entity_id: &workflow.workflow_id,
         from_status: None,
         to_status: Some(status.as_str()),
-        actor,
-        reason: None,
+        actor: because.by,
+        reason: because.said(),
         detail: &json!({"version_id": version}),
     };
     events::append(connection, &event).await?;

@@ -1,12 +1,12 @@
 //! `/v1/workflows`: the queries, added and changed, what AMC said of them, and asking it again.
 
 use super::Api;
-use super::asked::Asked;
+use super::asked::{Asked, Person};
 use super::error::Problem;
 use super::fields::Fields;
 use super::query::{Given, Parameters};
 use crate::given;
-use crate::register::workflows::{self, NewWorkflow, Stored, Wording};
+use crate::register::workflows::{self, Changes, NewWorkflow, Stored, Updated, Wording};
 use crate::store::executions::SubmitMode;
 use crate::store::versions::{self, Told};
 use crate::store::workflows::{self as store, SyncStatus, Workflow};
@@ -17,7 +17,10 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// What the field `sql` has to be.
+const SQL: &str = "the query, as text";
 
 type Body = Result<Bytes, BytesRejection>;
 type Id = Result<Path<String>, PathRejection>;
@@ -84,10 +87,13 @@ pub async fn add(
         instance_id: fields.required("instance", "AMC's id of an instance, as text")?,
         user: fields.required("user", "the email of a user")?,
     };
-    let wording = wording(&mut fields)?;
-    fields.end()?;
+    let sql: String = fields.required("sql", SQL)?;
+    let (parameters, saved) = (parameters(&mut fields)?, saved(&mut fields)?);
+    let parameters = parameters.unwrap_or_else(|| json!([]));
+    let wording = Wording::read(&sql, parameters, saved.unwrap_or(false))?;
+    let person = Person::of(fields)?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let stored = workflows::add(&mut tx, &new, &wording).await?;
+    let stored = workflows::add(&mut tx, &new, &wording, &person.because()).await?;
     tx.commit().await?;
     let location = [(header::LOCATION, format!("/v1/workflows/{}", new.workflow_id))];
     let Stored { id, version_id } = stored;
@@ -95,18 +101,26 @@ pub async fn add(
     Ok((StatusCode::CREATED, location, Json(answer)))
 }
 
-/// Gives a workflow another query. Backfills that have begun keep the one they began with; the schedules
-/// whose runs will fail with it are named.
+/// Gives a workflow another query, other parameters or another way to AMC: what is missing stays. Backfills
+/// that have begun keep what they began with; the schedules whose runs will fail are named.
 pub async fn update(
     State(api): State<Api>,
     mut asked: Asked,
 ) -> Result<impl IntoResponse, Problem> {
-    let wording = wording(&mut asked.fields)?;
+    let changes = Changes {
+        sql: asked.fields.optional("sql", SQL)?,
+        parameters: parameters(&mut asked.fields)?,
+        saved: saved(&mut asked.fields)?,
+    };
+    let known = asked.fields.known();
     let asked = asked.end()?;
+    if !changes.say_anything() {
+        return Err(Problem::no_change(&known));
+    }
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let (stored, broken) = workflows::update(&mut tx, &asked.id, &wording).await?;
+    let updated = workflows::update(&mut tx, &asked.id, &changes, &asked.because()).await?;
     tx.commit().await?;
-    let Stored { id, version_id } = stored;
+    let Updated { stored: Stored { id, version_id }, broken, .. } = updated;
     Ok(Json(json!({
         "id": id, "workflow_id": asked.id, "version_id": version_id, "schedules_that_fail": broken,
     })))
@@ -116,8 +130,7 @@ pub async fn update(
 pub async fn sync(State(api): State<Api>, asked: Asked) -> Result<impl IntoResponse, Problem> {
     let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let by = asked.because().by;
-    let status = workflows::sync(&mut tx, &api.queue, &asked.id, by).await?;
+    let status = workflows::sync(&mut tx, &api.queue, &asked.id, &asked.because()).await?;
     tx.commit().await?;
     let answer = json!({"workflow_id": asked.id, "status": status});
     Ok((StatusCode::ACCEPTED, Json(answer)))
@@ -127,15 +140,17 @@ pub async fn sync(State(api): State<Api>, asked: Asked) -> Result<impl IntoRespo
 pub async fn recheck(State(api): State<Api>, asked: Asked) -> Result<impl IntoResponse, Problem> {
     let asked = asked.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
-    let forgotten = workflows::recheck(&mut tx, &asked.id).await?;
+    let forgotten = workflows::recheck(&mut tx, &asked.id, &asked.because()).await?;
     tx.commit().await?;
     Ok(Json(json!({"workflow_id": asked.id, "forgotten": forgotten})))
 }
 
-/// What a workflow is to say: `sql`, the list `parameters`, and whether it is `saved` at AMC.
-fn wording(fields: &mut Fields) -> Result<Wording, Problem> {
-    let sql: String = fields.required("sql", "the query, as text")?;
-    let parameters = fields.optional("parameters", "a list of declarations")?;
-    let saved = fields.optional("saved", "true or false")?.unwrap_or(false);
-    Ok(Wording::read(&sql, parameters.unwrap_or_else(|| json!([])), saved)?)
+/// The parameters that a query declares.
+fn parameters(fields: &mut Fields) -> Result<Option<Value>, Problem> {
+    fields.optional("parameters", "a list of declarations")
+}
+
+/// Whether AMC keeps a query.
+fn saved(fields: &mut Fields) -> Result<Option<bool>, Problem> {
+    fields.optional("saved", "true or false")
 }

@@ -6,11 +6,13 @@ use crate::backfill::request::form;
 use crate::jobs::sync_workflow;
 use crate::parameters::{check, declare, fill};
 use crate::queue::Queue;
+use crate::store::events::{self, Because, NewEvent};
 use crate::store::executions::SubmitMode;
+use crate::store::versions::{self, Version};
 use crate::store::workflows::{self, SyncStatus, Workflow};
-use crate::store::{VersionId, WorkflowUuid, checks, copies, schedules, versions};
+use crate::store::{VersionId, WorkflowUuid, checks, copies, schedules};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 /// A workflow to be added.
@@ -33,6 +35,28 @@ pub struct Wording {
     parameters: Value,
     mode: SubmitMode,
     /// Whether it is saved at AMC because it is too long to be sent along.
+    pub is_long: bool,
+}
+
+/// What of a workflow is to be otherwise. What is not given stays.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Changes {
+    /// The query.
+    pub sql: Option<String>,
+    /// The list of parameters it declares.
+    pub parameters: Option<Value>,
+    /// Whether AMC keeps it.
+    pub saved: Option<bool>,
+}
+
+/// A workflow that was given another wording.
+#[derive(Debug, Clone)]
+pub struct Updated {
+    /// The wording.
+    pub stored: Stored,
+    /// The schedules whose runs will fail with it.
+    pub broken: Vec<Broken>,
+    /// Whether it is saved at AMC only because it is too long to be sent along.
     pub is_long: bool,
 }
 
@@ -97,11 +121,33 @@ impl Wording {
     }
 }
 
+impl Changes {
+    /// Whether anything is to be otherwise.
+    pub fn say_anything(&self) -> bool {
+        *self != Self::default()
+    }
+
+    /// The whole wording: what is not given is as it was before.
+    fn onto(&self, workflow_id: &str, before: Option<&Version>) -> Result<Wording, RegisterError> {
+        let sql = self.sql.as_deref().or(before.map(|version| version.sql_query.as_str()));
+        let sql = sql.ok_or_else(|| {
+            let why = format!("workflow {workflow_id} has no query yet: give it one");
+            RegisterError::wrong("sql", why)
+        })?;
+        let declared = before.map(|version| &version.input_parameters);
+        let parameters = self.parameters.as_ref().or(declared).cloned();
+        let was_saved = before.is_some_and(|version| version.submit_mode == SubmitMode::Saved);
+        let saved = self.saved.unwrap_or(was_saved);
+        Wording::read(sql, parameters.unwrap_or_else(|| json!([])), saved)
+    }
+}
+
 /// Adds a workflow with its query.
 pub async fn add(
     transaction: &mut PgConnection,
     new: &NewWorkflow,
     wording: &Wording,
+    because: &Because<'_>,
 ) -> Result<Stored, RegisterError> {
     let user = users::find(transaction, &new.user).await?;
     let instance = instances::find(transaction, &new.instance_id).await?;
@@ -118,25 +164,48 @@ pub async fn add(
         );
         RegisterError::of_insert(error, taken)
     })?;
-    wording.store(transaction, id).await
+    let stored = wording.store(&mut *transaction, id).await?;
+    let detail = json!({"version_id": stored.version_id});
+    note(transaction, new.workflow_id.as_str(), because, &detail).await?;
+    Ok(stored)
 }
 
-/// Gives a workflow another query. Backfills that have begun keep the one they began with. Also which
-/// schedules' runs will fail.
+/// Gives a workflow another query, other parameters or another way to AMC. Backfills that have begun keep
+/// what they began with.
 pub async fn update(
     transaction: &mut PgConnection,
     workflow_id: &str,
-    wording: &Wording,
-) -> Result<(Stored, Vec<Broken>), RegisterError> {
+    changes: &Changes,
+    because: &Because<'_>,
+) -> Result<Updated, RegisterError> {
+    // Two changes at once complete each other.
+    workflows::lock(&mut *transaction, workflow_id).await?;
     let workflow = find(transaction, workflow_id).await?;
+    let before = match workflow.current_version_id {
+        Some(version) => versions::by_id(&mut *transaction, version).await?,
+        None => None,
+    };
+    let wording = changes.onto(workflow_id, before.as_ref())?;
+    let stored = wording.store(&mut *transaction, workflow.id).await?;
+    let detail = json!({"was": before.map(|version| version.id), "version_id": stored.version_id});
+    note(transaction, workflow_id, because, &detail).await?;
+    let broken = broken(transaction, workflow_id, &wording).await?;
+    Ok(Updated { stored, broken, is_long: wording.is_long })
+}
+
+/// The schedules whose runs will fail with this wording.
+async fn broken(
+    connection: &mut PgConnection,
+    workflow_id: &str,
+    wording: &Wording,
+) -> Result<Vec<Broken>, sqlx::Error> {
     let form = form(wording.mode);
-    let stored = wording.store(transaction, workflow.id).await?;
-    let schedules = schedules::list(&mut *transaction).await?.into_iter();
+    let schedules = schedules::list(connection).await?.into_iter();
     let broken = schedules.filter(|schedule| schedule.workflow == workflow_id).filter_map(|s| {
         let wrong = check::check(&wording.sql, &wording.parameters, &s.parameters, form).err()?;
         Some(Broken { schedule_id: s.schedule_id, why: wrong.to_string() })
     });
-    Ok((stored, broken.collect()))
+    Ok(broken.collect())
 }
 
 /// Has the current query of a workflow saved at AMC, also when AMC refused it before. How that stands.
@@ -144,10 +213,10 @@ pub async fn sync(
     transaction: &mut PgConnection,
     queue: &Queue,
     workflow_id: &str,
-    actor: &str,
+    because: &Because<'_>,
 ) -> Result<SyncStatus, RegisterError> {
     let workflow = find(transaction, workflow_id).await?;
-    let status = sync_workflow::again(queue, transaction, &workflow, actor).await?;
+    let status = sync_workflow::again(queue, transaction, &workflow, because).await?;
     status.ok_or_else(|| {
         RegisterError::Refused(format!(
             "workflow {workflow_id} has no query yet: give it one with `recomamp workflows update \
@@ -161,10 +230,32 @@ pub async fn sync(
 pub async fn recheck(
     transaction: &mut PgConnection,
     workflow_id: &str,
+    because: &Because<'_>,
 ) -> Result<u64, RegisterError> {
     let workflow = find(transaction, workflow_id).await?;
     let checks = checks::forget(&mut *transaction, workflow.id).await?;
-    Ok(checks + copies::forget(transaction, workflow.id).await?)
+    let forgotten = checks + copies::forget(&mut *transaction, workflow.id).await?;
+    note(transaction, workflow_id, because, &json!({"forgotten": forgotten})).await?;
+    Ok(forgotten)
+}
+
+/// Writes down what somebody did to a workflow.
+async fn note(
+    connection: &mut PgConnection,
+    workflow_id: &str,
+    because: &Because<'_>,
+    detail: &Value,
+) -> Result<(), sqlx::Error> {
+    let event = NewEvent {
+        entity: "workflow",
+        entity_id: workflow_id,
+        from_status: None,
+        to_status: None,
+        actor: because.by,
+        reason: because.said(),
+        detail,
+    };
+    events::append(connection, &event).await
 }
 
 /// The workflow with this id.

@@ -100,6 +100,19 @@ pub async fn by_workflow_id(
     .await
 }
 
+/// Lets nobody else change the workflow with this public id until the transaction ends. Read it afterwards:
+/// what is joined to a row is as old as the wait for its lock.
+pub async fn lock(db: impl PgExecutor<'_>, workflow_id: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- workflows_lock
+        select from workflows where workflow_id = $1 for no key update",
+    )
+    .bind(workflow_id)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 /// Every workflow that is in use, by public id.
 pub async fn list(db: impl PgExecutor<'_>) -> Result<Vec<Workflow>, sqlx::Error> {
     sqlx::query_as(

@@ -85,7 +85,7 @@ async fn a_schedule_that_a_new_query_breaks_is_named_and_can_be_taken_away() {
     done(post(&served, "/v1/schedules", &schedule).await, StatusCode::CREATED).await;
     let run = post(&served, "/v1/schedules/monday/trigger", &json!({})).await;
     let run = done(run, StatusCode::ACCEPTED).await;
-    let other = json!({"sql": "select campaign from t"});
+    let other = json!({"sql": "select campaign from t", "parameters": []});
     let answer = ask(&served, Method::PATCH, "/v1/workflows/campaigns", &other).await;
     let answer = done(answer, StatusCode::OK).await;
     assert_eq!(answer["schedules_that_fail"][0]["schedule_id"], "monday", "{answer}");

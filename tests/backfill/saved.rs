@@ -6,6 +6,7 @@ use recomamp::jobs::sync_workflow;
 use recomamp::simulator::{Effect, Fault, Kind, Operation};
 use recomamp::store::CollectionUuid;
 use recomamp::store::collections::CollectionStatus;
+use recomamp::store::events::Because;
 use recomamp::store::executions::SubmitMode;
 use recomamp::store::workflows::{self, SyncStatus, Workflow};
 use serde_json::{Value, json};
@@ -88,7 +89,13 @@ async fn a_copy_whose_job_is_lost_is_saved_when_it_is_needed() {
     let collection = site.ask_saved(SQL, &brand(), json!({"brand": "a"})).await;
     let workflow = site.workflow_now().await;
     let mut tx = site.db.pool().begin().await.expect("begun");
-    let asked = sync_workflow::again(&site.tools.queue, &mut tx, &workflow, "ada").await;
+    let asked = sync_workflow::again(
+        &site.tools.queue,
+        &mut tx,
+        &workflow,
+        &Because { by: "ada", why: None },
+    )
+    .await;
     assert_eq!(asked.expect("asked"), Some(SyncStatus::Syncing));
     let lost = sqlx::query("delete from engine.jobs where kind = 'sync_workflow'");
     assert_eq!(lost.execute(&mut *tx).await.expect("lost").rows_affected(), 1);
@@ -114,7 +121,9 @@ async fn a_refused_copy_fails_its_executions_with_amcs_words_until_it_is_asked_f
 
     let mut tx = site.db.pool().begin().await.expect("begun");
     let queue = &site.tools.queue;
-    let again = sync_workflow::again(queue, &mut tx, &workflow, "ada").await.expect("asked");
+    let again = sync_workflow::again(queue, &mut tx, &workflow, &Because { by: "ada", why: None })
+        .await
+        .expect("asked");
     tx.commit().await.expect("committed");
     assert_eq!(again, Some(SyncStatus::Syncing));
     site.idle().await;
@@ -159,7 +168,9 @@ async fn a_copy_that_somebody_deletes_at_amc_is_saved_again_and_costs_no_week() 
     // A person can ask for it too, also when it is there.
     let (workflow, queue) = (site.workflow_now().await, &site.tools.queue);
     let mut connection = site.db.pool().acquire().await.expect("a connection");
-    let again = sync_workflow::again(queue, &mut connection, &workflow, "ana").await;
+    let again =
+        sync_workflow::again(queue, &mut connection, &workflow, &Because { by: "ada", why: None })
+            .await;
     assert_eq!(again.expect("asked"), Some(SyncStatus::Syncing));
     site.idle().await;
     working.stop().await;
@@ -209,7 +220,9 @@ async fn a_wording_that_is_saved_for_a_person_and_for_its_runs_has_one_copy() {
     let again = async || {
         let mut connection = site.db.pool().acquire().await.expect("a connection");
         let (workflow, queue) = (site.workflow_now().await, &site.tools.queue);
-        sync_workflow::again(queue, &mut connection, &workflow, "ana").await.expect("asked")
+        sync_workflow::again(queue, &mut connection, &workflow, &Because { by: "ada", why: None })
+            .await
+            .expect("asked")
     };
     // Sent along, but somebody wants to see it at AMC.
     let along = site.ask_with(SQL, &brand(), json!({"brand": "a"})).await;

@@ -25,7 +25,7 @@ async fn bug_31_a_query_with_a_placeholder_that_nobody_declares_is_refused_when_
     let update = ["workflows", "update", "campaigns", "--sql-file", "-"];
     for (sql, name) in [
         ("select {{asins}} from t", "asins"),
-        ("select @brand from t", "brand"),
+        ("select @colour from t", "colour"),
         ("select CUSTOM_PARAMETER('ad_product_type') from t", "ad_product_type"),
     ] {
         let finished = site.program(&update).input(sql).run().await;
@@ -78,7 +78,9 @@ async fn values_are_checked_where_they_are_given_and_before_anything_is_made() {
     assert_eq!(status["parameters"], values);
     done(site.run(&format!("{schedule}{given}")).await);
     let update = ["workflows", "update", "campaigns", "--sql-file", "-"];
-    let said = done(site.program(&update).input("select a from t").run().await).stderr;
+    let none = site.file("none.json", "[]");
+    let bare = [&update[..], &["--parameters-file", &none]].concat();
+    let said = done(site.program(&bare).input("select a from t").run().await).stderr;
     assert!(said.contains("runs of schedule monday will fail: parameter asins"), "{said}");
     let declared = site.file("declared.json", DECLARED);
     let update = [&update[..], &["--parameters-file", &declared]].concat();

@@ -63,6 +63,50 @@ async fn a_query_that_amc_cannot_keep_is_refused_when_it_is_to_be_saved_or_has_t
     let long = format!("select '{}' from t", "x".repeat(70_000));
     done(site.program(&update).input(&long).run().await);
     assert_eq!(site.json("workflows show campaigns --json").await["submit_mode"], "saved");
+    // What was kept at AMC stays there until somebody says otherwise.
+    let sent = [&update[..], &["--saved=false"]].concat();
     done(site.program(&update).input("select a from t").run().await);
+    assert_eq!(site.json("workflows show campaigns --json").await["submit_mode"], "saved");
+    done(site.program(&sent).input("select a from t").run().await);
     assert_eq!(site.json("workflows show campaigns --json").await["submit_mode"], "inline");
+}
+
+#[tokio::test]
+async fn an_update_of_a_workflow_keeps_what_it_does_not_name() {
+    let site = Site::furnished().await;
+    let is = async |sql: &str, names: &[&str], mode: &str| {
+        let shown = site.json("workflows show campaigns --json").await;
+        let versions = shown["versions"].as_array().expect("versions");
+        let version = versions.iter().find(|version| version["is_current"] == true);
+        let version = version.expect("one is current");
+        let declared = version["input_parameters"].as_array().expect("parameters");
+        let declared: Vec<_> = declared.iter().filter_map(|one| one["name"].as_str()).collect();
+        assert_eq!((version["sql_query"].as_str(), &declared[..]), (Some(sql), names));
+        assert_eq!((&version["submit_mode"], &shown["submit_mode"]), (&mode.into(), &mode.into()));
+    };
+    let first = "select campaign from t -- all of them";
+    let update = "workflows update campaigns";
+    done(site.run(&format!("{update} --saved")).await);
+    is(first, &["brand", "note"], "saved").await;
+    let words = ["workflows", "update", "campaigns", "--sql-file", "-"];
+    done(site.program(&words).input("select b from t").run().await);
+    is("select b from t", &["brand", "note"], "saved").await;
+    let declared = site.file("declared.json", r#"[{"name": "x", "type": "number"}]"#);
+    done(site.run(&format!("{update} --parameters-file {declared}")).await);
+    is("select b from t", &["x"], "saved").await;
+    done(site.run(&format!("{update} --saved=false")).await);
+    is("select b from t", &["x"], "inline").await;
+
+    let long = format!("select '{}' from t", "x".repeat(70_000));
+    let words = [&words[..], &["--saved=false"]].concat();
+    let told = done(site.program(&words).input(&long).run().await);
+    assert!(told.stderr.contains("so it will be saved at AMC"), "{}", told.stderr);
+    is(&long, &["x"], "saved").await;
+
+    for words in [update.to_owned(), format!("{update} --by ada"), format!("{update} --saved=no")] {
+        assert_eq!(site.run(&words).await.status.code(), Some(2), "{words}");
+    }
+    site.execute("update workflows set current_version_id = null").await;
+    let told = site.run(&format!("{update} --saved")).await;
+    assert_eq!(refused(&told, 2), "workflow campaigns has no query yet: give it one");
 }

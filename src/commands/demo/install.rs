@@ -123,7 +123,8 @@ async fn installation(
         instance_id: there.instance_id.clone(),
         user: EMAIL.to_owned(),
     };
-    workflows::add(transaction, &workflow, &Wording::read(SQL, json!([]), false)?).await?;
+    let wording = Wording::read(SQL, json!([]), false)?;
+    workflows::add(transaction, &workflow, &wording, &DEMO).await?;
     Ok(())
 }
 

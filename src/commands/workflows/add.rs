@@ -1,13 +1,14 @@
-//! A workflow is added with its query, or given another one.
+//! A workflow is added with its query, or changed.
 
 use crate::amc::{AmcInstanceId, AmcWorkflowId, INLINE_CHARS_MAX};
+use crate::commands::person::{Asker, Person};
 use crate::commands::{connect, input, output, settings, wrong};
 use crate::config::Database;
 use crate::given;
-use crate::register::workflows::{self, NewWorkflow, Stored};
+use crate::register::workflows::{self, Changes, NewWorkflow, Stored, Updated, Wording};
 use crate::telemetry::Mode;
 use anyhow::Result;
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -29,46 +30,66 @@ pub struct Add {
     /// The email of the user whose it is.
     #[arg(long)]
     user: String,
-    #[command(flatten)]
-    wording: Wording,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-/// Gives a workflow another query. Backfills that have begun keep the one they began with.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  recomamp workflows update campaigns --sql-file campaigns.sql")]
-pub struct Update {
-    /// The workflow.
-    workflow_id: AmcWorkflowId,
-    #[command(flatten)]
-    wording: Wording,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
-}
-
-/// What a workflow says.
-#[derive(Debug, Args)]
-struct Wording {
     /// The file with the query; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     sql_file: PathBuf,
+    #[command(flatten)]
+    manner: Manner,
+    #[command(flatten)]
+    person: Person,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Changes a workflow's query, its parameters, or whether AMC keeps it. What is not given stays.
+///
+/// Backfills that have begun keep what they began with.
+#[derive(Debug, Args)]
+#[command(override_usage = "recomamp workflows update [OPTIONS] <WORKFLOW_ID>")]
+#[command(after_help = "\
+Examples:
+  recomamp workflows update campaigns --sql-file campaigns.sql
+  recomamp workflows update campaigns --parameters-file campaigns.json --why 'a brand may be given'
+  recomamp workflows update campaigns --saved=false")]
+#[command(group(ArgGroup::new("change").required(true).multiple(true).args([
+    "sql_file", "parameters_file", "saved",
+])))]
+pub struct Update {
+    /// The workflow.
+    workflow_id: AmcWorkflowId,
+    /// The file with the query; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    sql_file: Option<PathBuf>,
+    #[command(flatten)]
+    manner: Manner,
+    #[command(flatten)]
+    asker: Asker,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What belongs to a query.
+#[derive(Debug, Args)]
+struct Manner {
     /// A JSON file that declares the parameters of the query, in our words or in AMC's:
     /// `[{"name":"asins","type":"asin_list"},{"name":"brand","dataType":"STRING"}]`.
     #[arg(long, value_name = "FILE")]
     parameters_file: Option<PathBuf>,
-    /// Have AMC keep the query, instead of sending it along with each execution. One that is too long to
-    /// be sent along is saved in any case.
-    #[arg(long)]
-    saved: bool,
+    /// Have AMC keep the query, instead of sending it along with each execution; `--saved=false` for the
+    /// other way round. One that is too long to be sent along is saved in any case.
+    #[arg(
+        long, value_name = "true|false", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true",
+    )]
+    saved: Option<bool>,
 }
 
 impl Add {
     pub(super) async fn run(self) -> Result<()> {
         let database: Database = settings(Mode::Command)?;
-        let wording = self.wording.read()?;
+        let wording = self.wording()?;
         let db = connect::ready(&database, 1).await?;
         let new = NewWorkflow {
             workflow_id: self.workflow_id,
@@ -77,8 +98,10 @@ impl Add {
             user: self.user,
         };
         let mut tx = crate::transaction::begin(&db).await?;
-        let stored = workflows::add(&mut tx, &new, &wording).await?;
+        let because = self.person.because(None);
+        let stored = workflows::add(&mut tx, &new, &wording, &because).await?;
         tx.commit().await?;
+        say_if_long(wording.is_long);
         print(self.json, &new.workflow_id, stored)?;
         if !self.json {
             eprintln!(
@@ -88,21 +111,39 @@ impl Add {
         }
         Ok(())
     }
+
+    /// Reads the files that are named.
+    fn wording(&self) -> Result<Wording> {
+        let text = input::text(&self.sql_file)?;
+        let parameters = self.manner.parameters()?.unwrap_or_else(|| json!([]));
+        Ok(Wording::read(&text, parameters, self.manner.saved.unwrap_or(false))?)
+    }
 }
 
 impl Update {
     pub(super) async fn run(self) -> Result<()> {
         let database: Database = settings(Mode::Command)?;
-        let wording = self.wording.read()?;
+        let changes = self.changes()?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let id = self.workflow_id.as_str();
-        let (stored, broken) = workflows::update(&mut tx, id, &wording).await?;
+        let (id, because) = (self.workflow_id.as_str(), self.asker.because());
+        let updated = workflows::update(&mut tx, id, &changes, &because).await?;
         tx.commit().await?;
+        let Updated { stored, broken, is_long } = updated;
+        say_if_long(is_long);
         for one in broken {
             eprintln!("Warning: runs of schedule {} will fail: {}", one.schedule_id, one.why);
         }
         print(self.json, &self.workflow_id, stored)
+    }
+
+    /// Reads the files that are named.
+    fn changes(&self) -> Result<Changes> {
+        Ok(Changes {
+            sql: self.sql_file.as_deref().map(input::text).transpose()?,
+            parameters: self.manner.parameters()?,
+            saved: self.manner.saved,
+        })
     }
 }
 
@@ -114,21 +155,17 @@ fn print(json: bool, name: &AmcWorkflowId, stored: Stored) -> Result<()> {
     output::line(id)
 }
 
-impl Wording {
-    /// Reads the files that are named.
-    fn read(&self) -> Result<workflows::Wording> {
-        let text = input::text(&self.sql_file)?;
-        let parameters = match &self.parameters_file {
-            Some(file) => list(file)?,
-            None => json!([]),
-        };
-        let read = workflows::Wording::read(&text, parameters, self.saved)?;
-        if read.is_long {
-            eprintln!(
-                "The query has more than {INLINE_CHARS_MAX} characters, so it will be saved at AMC."
-            );
-        }
-        Ok(read)
+impl Manner {
+    fn parameters(&self) -> Result<Option<Value>> {
+        self.parameters_file.as_deref().map(list).transpose()
+    }
+}
+
+fn say_if_long(is_long: bool) {
+    if is_long {
+        eprintln!(
+            "The query has more than {INLINE_CHARS_MAX} characters, so it will be saved at AMC."
+        );
     }
 }
 

@@ -1,6 +1,6 @@
 //! A workflow is saved at AMC, or AMC is asked about it again.
 
-use crate::commands::person::Person;
+use crate::commands::person::Asker;
 use crate::commands::{connect, output, settings};
 use crate::config::Database;
 use crate::plural::counted;
@@ -18,7 +18,7 @@ pub struct Sync {
     /// The workflow.
     workflow_id: String,
     #[command(flatten)]
-    person: Person,
+    asker: Asker,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -30,6 +30,8 @@ pub struct Sync {
 pub struct Recheck {
     /// The workflow.
     workflow_id: String,
+    #[command(flatten)]
+    asker: Asker,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -40,8 +42,8 @@ impl Sync {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let (id, by) = (&self.workflow_id, self.person.name());
-        let status = workflows::sync(&mut tx, &Queue::new(), id, by).await?;
+        let (id, because) = (&self.workflow_id, self.asker.because());
+        let status = workflows::sync(&mut tx, &Queue::new(), id, &because).await?;
         tx.commit().await?;
         if self.json {
             return output::json(&json!({"workflow_id": id, "status": status}));
@@ -55,7 +57,8 @@ impl Recheck {
         let database: Database = settings(Mode::Command)?;
         let db = connect::ready(&database, 1).await?;
         let mut tx = crate::transaction::begin(&db).await?;
-        let forgotten = workflows::recheck(&mut tx, &self.workflow_id).await?;
+        let because = self.asker.because();
+        let forgotten = workflows::recheck(&mut tx, &self.workflow_id, &because).await?;
         tx.commit().await?;
         if self.json {
             return output::json(&json!({"workflow_id": self.workflow_id, "forgotten": forgotten}));
