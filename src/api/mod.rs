@@ -17,7 +17,7 @@
 //! | `POST /v1/batches/{id}/cancel`, `/retry` | what the word says: `why`, `by` |
 //! | `GET`, `POST /v1/schedules` | what runs by itself; adds to it |
 //! | `GET /v1/schedules/{id}`, `/preview`, `/runs` | how it stands; when it is due next: `count`; its newest runs: `limit` |
-//! | `PATCH /v1/schedules/{id}` | whatever `POST` takes but its id and its workflow; null for no bound: `keep_runs`, `notify` |
+//! | `PATCH /v1/schedules/{id}` | what is missing stays: whatever `POST` takes but its id and its workflow; null for no bound: `keep_runs`, `notify` |
 //! | `POST /v1/schedules/{id}/trigger`, `/pause`, `/resume`, `/cancel` | what the word says, to one schedule; `cancel` means its unfinished runs |
 //! | `DELETE /v1/schedules/{id}` | takes it away, and cancels its unfinished runs |
 //! | `GET`, `POST /v1/users` | in whose name the engine works: `email`, `name`, `region`, `refresh_token` |
@@ -33,7 +33,7 @@
 //! | `POST /v1/webhooks/{id}/test`, `/disable`, `/enable` | a test event; tells it nothing more, tells it again |
 //! | `GET`, `POST /v1/workflows` | the queries: `workflow_id`, `name`, `instance`, `user`, `sql`, `parameters`, `saved` |
 //! | `GET /v1/workflows/{id}` | one with its versions and what AMC said of them |
-//! | `PATCH /v1/workflows/{id}` | gives it another query: `sql`, `parameters`, `saved` |
+//! | `PATCH /v1/workflows/{id}` | what is missing stays: `sql`, `parameters`, `saved` |
 //! | `POST /v1/workflows/{id}/sync`, `/recheck` | has it saved at AMC; forgets what AMC refused |
 //! | `GET /v1/events` | the journal, page by page, the newest first: `entity`, `id`, `since`, `before`, `limit` |
 //! | `GET /v1/jobs` | jobs, page by page: `queue`, `kind`, `state`, `after`, `limit` |
@@ -48,6 +48,9 @@
 //! | `POST /v1/jobs/{id}/cancel`, `/discard`, `/replay` | what the word says, to one job |
 //! | `PATCH /v1/jobs/{id}` | when it runs, and before or after which others |
 //! | `POST /v1/jobs/cancel`, `/v1/jobs/discard`, `/v1/jobs/replay` | the same to all of a choice; `dry_run` counts them |
+//!
+//! Whatever changes something takes `by` and, unless it starts collections or batches, `why`: a `DELETE` in
+//! its address, as it has no body. The journal keeps both.
 //!
 //! What takes a secret (a token, what signs a webhook) needs `serve` to have the keys that encrypt it.
 //!

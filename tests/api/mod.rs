@@ -5,6 +5,7 @@ mod collections;
 mod events;
 mod health;
 mod jobs;
+mod reasons;
 mod register;
 mod routes;
 mod steering;

@@ -104,6 +104,37 @@ async fn every_command_shows_an_example_and_prints_json_where_it_prints_data() {
 }
 
 #[tokio::test]
+async fn every_command_that_changes_something_takes_who_asks_and_unless_it_adds_why() {
+    for (command, _) in COMMANDS.iter().filter(|(command, _)| changes_something(command)) {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        let help = done(Program::new(&words).run().await).stdout;
+        assert!(help.contains("--by <NAME>"), "{help}");
+        let adds = command.ends_with(" add") || *command == "backfill";
+        assert!(adds || help.contains("--why <"), "{help}");
+    }
+}
+
+/// Whether a command does more than look, and more than this machine's own work.
+fn changes_something(command: &str) -> bool {
+    const LOOKS: [&str; 10] = [
+        "list",
+        "show",
+        "explain",
+        "report",
+        "runs",
+        "preview",
+        "deliveries",
+        "events",
+        "status",
+        "doctor",
+    ];
+    const OWN: [&str; 5] = ["serve", "work", "schedule", "migrate", "keys"];
+    let mut words = command.split(' ');
+    let (first, last) = (words.next().unwrap_or_default(), words.next_back());
+    !OWN.contains(&first) && !LOOKS.contains(&last.unwrap_or(first))
+}
+
+#[tokio::test]
 async fn the_list_above_is_the_list_of_commands() {
     // These need a server of their own, and are shown by their own tests.
     let mut strange = Vec::new();

@@ -10,6 +10,7 @@ pub mod help;
 mod jobs;
 mod migrate;
 mod parameters;
+mod reasons;
 mod register;
 mod settings;
 mod workflows;
