@@ -2,7 +2,7 @@
 //! has the execution, and with it its week or run, succeeded.
 
 use super::owner::{self, Owner, end_execution};
-use crate::amc::{self, AmcExecutionId, Class, SignedUrl};
+use crate::amc::{self, AmcExecutionId, Class, Download, SignedUrl};
 use crate::metrics;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
 use crate::reports::column::Column;
@@ -116,44 +116,52 @@ fn column(found: &amc::OutputColumn) -> Column {
     }
 }
 
-/// Downloads every file of the result; none when AMC does not have it ready. The addresses are asked
-/// for at the start of each try, because they are good for ten minutes.
+/// Downloads every file of the result; none when AMC does not have it ready. The addresses are asked for at the
+/// start of each try, because they are good for ten minutes, and anew when that was not enough for all.
 async fn download(
     tools: &Tools,
     execution: &Execution,
     who: &SignedIn,
     folder: &Path,
 ) -> Result<Option<Vec<PathBuf>>, Failure> {
-    let id = amc_id(execution)?;
-    let urls = match tools.amc.download_urls(&who.caller, &who.instance, &id).await {
-        Ok(urls) if urls.files.is_empty() => return Ok(None),
-        Ok(urls) => urls,
-        Err(error) if matches!(error.class(), Class::NotReady | Class::NotFoundYet) => {
-            return Ok(None);
-        }
-        Err(error) => return Err(tools.judge(who, execution, error).await),
-    };
+    let Some(mut urls) = addresses(tools, execution, who).await? else { return Ok(None) };
     let mut files = Vec::new();
-    for (number, url) in urls.files.iter().enumerate() {
-        let path = folder.join(format!("{number}.csv"));
-        download_file(tools, execution, who, url, &path).await?;
-        files.push(path);
+    let mut had_when_asked = 0;
+    while let Some(url) = urls.get(files.len()) {
+        let path = folder.join(format!("{}.csv", files.len()));
+        match tools.amc.download(url).await {
+            Ok(body) => {
+                write(body, &path).await?;
+                files.push(path);
+            }
+            Err(error) if error.class() == Class::ExpiredUrl && files.len() > had_when_asked => {
+                had_when_asked = files.len();
+                let Some(fresh) = addresses(tools, execution, who).await? else { return Ok(None) };
+                urls = fresh;
+            }
+            // Where AMC keeps its files is another service than AMC.
+            Err(error) => return Err(tools.judge(who, execution, error).await.blameless()),
+        }
     }
     Ok(Some(files))
 }
 
-async fn download_file(
+/// Where the files of the result are; none when AMC does not have it ready.
+async fn addresses(
     tools: &Tools,
     execution: &Execution,
     who: &SignedIn,
-    url: &SignedUrl,
-    path: &Path,
-) -> Result<(), Failure> {
-    let mut body = match tools.amc.download(url).await {
-        Ok(body) => body,
-        // Where AMC keeps its files is another service than AMC.
-        Err(error) => return Err(tools.judge(who, execution, error).await.blameless()),
-    };
+) -> Result<Option<Vec<SignedUrl>>, Failure> {
+    let id = amc_id(execution)?;
+    match tools.amc.download_urls(&who.caller, &who.instance, &id).await {
+        Ok(urls) if urls.files.is_empty() => Ok(None),
+        Ok(urls) => Ok(Some(urls.files)),
+        Err(error) if matches!(error.class(), Class::NotReady | Class::NotFoundYet) => Ok(None),
+        Err(error) => Err(tools.judge(who, execution, error).await),
+    }
+}
+
+async fn write(mut body: Download, path: &Path) -> Result<(), Failure> {
     let mut file = tokio::fs::File::create(path).await.map_err(ours)?;
     while let Some(bytes) = body.chunk().await.map_err(ours)? {
         file.write_all(&bytes).await.map_err(ours)?;
