@@ -4,6 +4,7 @@ use super::{PATIENCE, held, site};
 use crate::backfill::site::Site;
 use crate::harness::eventually::eventually;
 use nix::sys::signal::Signal;
+use recomamp::queue::steer::{Because, Replay};
 use recomamp::simulator::{Effect, Operation};
 use recomamp::store::CollectionUuid;
 
@@ -84,4 +85,27 @@ async fn a_poisoned_submit_blocks_its_week_until_a_person_lets_it_be_looked_up()
     assert_eq!(site.unblock(site.instance).await, 1);
     site.assert_complete(collection, WEEKS).await;
     working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_poisoned_submit_that_is_replayed_ends_its_week_and_is_not_sent_again() {
+    let (site, collection) = with_poisoned("submit_execution", Operation::CreateExecution).await;
+    let working = site.work();
+    eventually("its week is blocked", async || site.progress(collection).await.blocked == 1).await;
+    let mut tx = site.db.pool().begin().await.expect("begun");
+    let discarded: i64 = sqlx::query_scalar(
+        "select id from engine.jobs_history
+        where state = 'discarded' and kind = 'submit_execution'",
+    )
+    .fetch_one(&mut *tx)
+    .await
+    .expect("one");
+    let because = Because { by: "ana", why: "it was the machine" };
+    let how = Replay { force: true, ..Replay::default() };
+    let replayed = site.tools.queue.replay(&mut tx, discarded, &how, &because).await;
+    replayed.expect("replayed");
+    tx.commit().await.expect("committed");
+    site.assert_complete(collection, WEEKS).await;
+    working.stop().await;
+    assert_eq!(site.amc.counts().accepted(), u64::from(WEEKS));
 }

@@ -76,8 +76,15 @@ pub async fn reuse(
                 completed_at = (select engine.now())
             from report_data_weeks source
             where week.id = $1
-              and week.status in ('pending', 'running')
-              and (week.workflow_execution_id is null or week.status = 'pending')
+              and week.status in ('pending', 'running', 'blocked')
+              and (week.workflow_execution_id is null or week.status <> 'running')
+              and not exists (
+                  select
+                  from workflow_executions execution
+                  where execution.week_id = week.id
+                    and execution.status in
+                        ('queued', 'submitting', 'submit_unknown', 'pending', 'running', 'fetching')
+              )
               and week.previous_execution_id is null
               and source.id = $2
               and source.status = 'succeeded'

@@ -136,7 +136,8 @@ pub async fn succeed(
             completed_at = (select engine.now())
         from workflow_executions execution
         where week.id = $1
-          and week.status = 'running'
+          -- Blocked, while nobody knew whether AMC had it.
+          and week.status in ('running', 'blocked')
           and execution.id = week.workflow_execution_id
           and execution.status = 'succeeded'",
     )
