@@ -164,7 +164,7 @@ impl SyncInstances {
         };
         for place in mine.iter().filter(|place| !seen(place)) {
             let why = "AMC does not list it any more: it was deleted, or the user may not use it";
-            let gone = Unusable { why: why.to_owned(), may_come: false };
+            let gone = Unusable { why: why.to_owned(), may_come: true };
             withdraw(connection, place, &gone).await?;
         }
         Ok(())

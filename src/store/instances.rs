@@ -234,26 +234,30 @@ pub async fn block(
     let done = sqlx::query(
         r"-- instances_block
         update amc_instances
-        set status = 'blocked', block_reason = $2, probes = 0,
-            next_probe_at = (select engine.now()) + make_interval(secs => $3)
+        set status = 'blocked', block_reason = $2,
+            next_probe_at = (select engine.now()) + least(
+                make_interval(secs => $3 * 2 ^ least(probes, 10)), make_interval(secs => $4)
+            )
         where id = $1
           and status = 'active'",
     )
     .bind(instance)
     .bind(text::message(reason))
     .bind(health::pause_after(0).as_secs_f64())
+    .bind(health::PAUSE_MAX.as_secs_f64())
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
 }
 
 /// Lets work on a blocked instance start again, which takes it for one that AMC lists; says whether it
-/// was blocked.
+/// was blocked. Should it be blocked again before AMC takes an execution there, it is asked as seldom as if it
+/// had not opened in between.
 pub async fn unblock(db: impl PgExecutor<'_>, instance: InstanceUuid) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(
         r"-- instances_unblock
         update amc_instances
-        set status = 'active', block_reason = null, next_probe_at = null, probes = 0,
+        set status = 'active', block_reason = null, next_probe_at = null, probes = probes + 1,
             is_listed = true
         where id = $1
           and status = 'blocked'",
@@ -262,6 +266,22 @@ pub async fn unblock(db: impl PgExecutor<'_>, instance: InstanceUuid) -> Result<
     .execute(db)
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// AMC has taken an execution there: whatever kept us out before is over.
+pub async fn let_in(db: impl PgExecutor<'_>, instance: InstanceUuid) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- instances_let_in
+        update amc_instances
+        set probes = 0
+        where id = $1
+          and status = 'active'
+          and probes > 0",
+    )
+    .bind(instance)
+    .execute(db)
+    .await?;
+    Ok(())
 }
 
 /// When the instance's executions were last listed at AMC.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// The pause before a blocked instance is first asked; doubled after each answer that stays no.
 const PAUSE: Duration = Duration::from_mins(5);
-const PAUSE_MAX: Duration = Duration::from_hours(6);
+pub(super) const PAUSE_MAX: Duration = Duration::from_hours(6);
 
 /// The pause after so many probes in vain: five minutes doubled each time, six hours at most, and a
 /// tenth of jitter.
@@ -33,7 +33,7 @@ pub struct Place {
     pub status: InstanceStatus,
     /// Why not, when it is blocked.
     pub block_reason: Option<String>,
-    /// How often it was asked in vain since it was blocked.
+    /// How often it was asked, or opened, since AMC last took an execution there.
     pub probes: i32,
     /// Whether AMC listed it, as ready for use, when it was last asked.
     pub is_listed: bool,
