@@ -149,7 +149,11 @@ impl CollectWeek {
             return owner::give_up(tools, attempt, execution, kind).await;
         }
         if execution.cancel_requested_at.is_some() && !week.week.status.is_terminal() {
-            // Asked for again while its last execution is being stopped, which may end at any moment.
+            // Asked for again while its last execution is being stopped, which may end at any moment: by a
+            // job that there is, but for one that was lost.
+            let stops = owner::working_job(tools, execution)?;
+            let mut connection = tools.db.acquire().await?;
+            tools.queue.enqueue(&mut connection, &[stops]).await?;
             return Ok(Outcome::Snooze(STOPPING));
         }
         let blocked = week.week.status == WeekStatus::Blocked;

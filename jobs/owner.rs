@@ -27,6 +27,8 @@ use std::time::Duration;
 /// The pause before the second execution for the same purpose; doubled for each further one.
 const PAUSE: Duration = Duration::from_secs(10);
 const PAUSE_MAX: Duration = Duration::from_secs(900);
+/// How soon AMC is asked again to stop what it does not show yet.
+const SHOWN_SOON: Duration = Duration::from_secs(5);
 
 /// For whom an execution runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,6 +192,16 @@ pub async fn end_execution(
     if !close(tools, &mut *connection, execution, trouble).await? {
         return Ok(false);
     }
+    look_again(tools, connection, execution).await?;
+    Ok(true)
+}
+
+/// Lets the owner of an execution that has ended without a result look what there is to do next.
+pub async fn look_again(
+    tools: &Tools,
+    connection: &mut PgConnection,
+    execution: &Execution,
+) -> Result<(), Failure> {
     let owner = Owner::of(execution);
     if let (Owner::Week(week), Some(_)) = (owner, execution.cancel_requested_at) {
         // Whoever has asked for the week again waits for this.
@@ -197,7 +209,7 @@ pub async fn end_execution(
     } else if let Some(job) = owner.looks(None)? {
         tools.queue.enqueue(connection, &[job.after(pause_after(execution.attempt))]).await?;
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Ends an execution that gave no result, and lets go of its places at AMC. False when somebody else has
@@ -286,7 +298,9 @@ pub async fn give_up(
     if matches!(execution.status, ExecutionStatus::Pending | ExecutionStatus::Running) {
         // It may run on at AMC, where its place is about to be given to another.
         let who = tools.sign_in(attempt, execution).await?;
-        poll_status::cancel(tools, execution, &who).await?;
+        if !poll_status::cancel(tools, execution, &who).await? {
+            return Ok(Outcome::Snooze(SHOWN_SOON));
+        }
     }
     let mut transaction = crate::transaction::begin(&tools.db).await?;
     let message = format!("its {kind} job was discarded; the job's last error says why");
@@ -294,7 +308,11 @@ pub async fn give_up(
         matches!(execution.status, ExecutionStatus::Submitting | ExecutionStatus::SubmitUnknown);
     if may_be_open {
         // It may run at AMC. Nothing is sent again, and its place stays taken, until a person looks.
-        let reason = format!("nobody knows whether AMC has the execution: {message}");
+        let reason = format!(
+            "nobody knows whether AMC has the execution, as {message}: run `recomamp instances unblock {}`, \
+             which looks for it",
+            execution.amc_instance_id
+        );
         Owner::of(execution).block(&mut transaction, &reason, None).await?;
         tracing::error!(execution = %execution.id, reason, "a person has to look");
     } else {

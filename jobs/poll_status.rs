@@ -104,21 +104,36 @@ fn pause(tools: &Tools, looks: i32) -> Duration {
     pause.mul_f64(rand::rng().random_range(0.9..1.1))
 }
 
+/// A look that is refused for good says nothing about the execution, which runs on: it is looked at again, until
+/// its deadline.
 async fn look_at_one(tools: &Tools, execution: &Execution, who: &SignedIn) -> Result<(), Failure> {
     let id = amc_id(execution)?;
     match tools.amc.execution(&who.caller, &who.instance, &id).await {
         Ok(found) => note(tools, execution.id, &found).await,
         Err(error) if error.class() == Class::NotFoundYet => {
-            let known_for = crate::clock::now(&tools.db).await?
-                - execution.submitted_at.unwrap_or(execution.created_at);
-            if known_for > SHOWN_AFTER {
-                return gone(tools, execution).await;
+            if may_be_unseen(tools, execution).await? {
+                executions::mark_polled(&tools.db, &[execution.id]).await?;
+                return Ok(());
             }
-            executions::mark_polled(&tools.db, &[execution.id]).await?;
-            Ok(())
+            // The list says it too, or one odd answer would have it sent again.
+            let since = execution.submitted_at.unwrap_or(execution.created_at) - SKEW;
+            let filter = ExecutionFilter::since(since).include_cancelled();
+            match tools.amc.executions(&who.caller, &who.instance, &filter).await {
+                Ok(listed) => match listed.iter().find(|found| found.id == id) {
+                    Some(found) => note(tools, execution.id, found).await,
+                    None => gone(tools, execution).await,
+                },
+                Err(error) => Err(tools.judge(who, execution, error).await.may_pass()),
+            }
         }
-        Err(error) => Err(tools.judge(who, execution, error).await),
+        Err(error) => Err(tools.judge(who, execution, error).await.may_pass()),
     }
+}
+
+/// Whether AMC may not show an execution yet that it has taken.
+async fn may_be_unseen(tools: &Tools, execution: &Execution) -> Result<bool, Failure> {
+    let since = execution.submitted_at.unwrap_or(execution.created_at);
+    Ok(crate::clock::now(&tools.db).await? - since <= SHOWN_AFTER)
 }
 
 /// One list call for all that are open. False when somebody else has just made it.
@@ -138,7 +153,7 @@ async fn look_at_all(
     let filter = ExecutionFilter::since(since).include_cancelled();
     let listed = match tools.amc.executions(&who.caller, &who.instance, &filter).await {
         Ok(listed) => listed,
-        Err(error) => return Err(tools.judge(who, execution, error).await),
+        Err(error) => return Err(tools.judge(who, execution, error).await.may_pass()),
     };
     let by_id: HashMap<&str, &amc::Execution> =
         listed.iter().map(|found| (found.id.as_str(), found)).collect();
@@ -224,12 +239,16 @@ fn trouble(found: &amc::Execution) -> Trouble<'_> {
     Trouble { ending, class, code: None, message: reason, amc_status: Some(found.status.as_str()) }
 }
 
-/// Asks AMC to stop an execution; one that has ended there, or is gone, needs no stopping.
-pub async fn cancel(tools: &Tools, execution: &Execution, who: &SignedIn) -> Result<(), Failure> {
+/// Asks AMC to stop an execution; one that has ended there, or is gone, needs no stopping. False when AMC may
+/// not show it yet, and so could not stop it.
+pub async fn cancel(tools: &Tools, execution: &Execution, who: &SignedIn) -> Result<bool, Failure> {
     let id = amc_id(execution)?;
     match tools.amc.cancel_execution(&who.caller, &who.instance, &id).await {
-        Ok(()) => Ok(()),
-        Err(error) if matches!(error.class(), Class::Permanent | Class::NotFoundYet) => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.class() == Class::NotFoundYet => {
+            Ok(!may_be_unseen(tools, execution).await?)
+        }
+        Err(error) if error.class() == Class::Permanent => Ok(true),
         Err(error) => Err(tools.judge(who, execution, error).await),
     }
 }
@@ -242,7 +261,9 @@ async fn stop(
     execution: &Execution,
     who: &SignedIn,
 ) -> Result<Outcome, Failure> {
-    cancel(tools, execution, who).await?;
+    if !cancel(tools, execution, who).await? {
+        return Ok(Outcome::Snooze(STOPPING.min(tools.polling.first)));
+    }
     let id = amc_id(execution)?;
     let word = match tools.amc.execution(&who.caller, &who.instance, &id).await {
         Ok(found) if found.status.is_open() => {
@@ -250,7 +271,7 @@ async fn stop(
         }
         Ok(found) => Some(found.status.as_str().to_owned()),
         Err(error) if error.class() == Class::NotFoundYet => None,
-        Err(error) => return Err(tools.judge(who, execution, error).await),
+        Err(error) => return Err(tools.judge(who, execution, error).await.may_pass()),
     };
     let trouble = Trouble {
         ending: Ending::Cancelled,

@@ -231,6 +231,9 @@ async fn adopt(
     let outcome = attempt.complete_in(&mut transaction, Outcome::then(poll)).await?;
     transaction.commit().await?;
     tracing::info!(execution = %execution.id, amc_execution = %found.id, "AMC has the execution");
+    if let Err(error) = instances::let_in(&tools.db, execution.instance_id).await {
+        tracing::warn!(%error, "the next block will be asked about too seldom");
+    }
     Ok(outcome)
 }
 
@@ -308,6 +311,8 @@ async fn block(
     reason: &str,
 ) -> Result<Outcome, Failure> {
     let mut transaction = crate::transaction::begin(&tools.db).await?;
+    let owner = Owner::of(execution);
+    owner.lock(&mut transaction).await?;
     // An active one has just refused us; the others were not asked.
     let asked = execution.instance_status == InstanceStatus::Active;
     if asked {
@@ -328,10 +333,13 @@ async fn block(
         message: reason,
         amc_status: None,
     };
-    end_execution(tools, &mut transaction, execution, &trouble).await?;
-    // After the places are given back: a schedule is locked last but for jobs.
+    // After the places are given back, and before there is a job: a schedule is locked in between.
+    let is_ended = owner::close(tools, &mut transaction, execution, &trouble).await?;
     let opens = resources::access(&execution.amc_instance_id);
-    Owner::of(execution).block(&mut transaction, reason, Some(&opens)).await?;
+    owner.block(&mut transaction, reason, Some(&opens)).await?;
+    if is_ended {
+        owner::look_again(tools, &mut transaction, execution).await?;
+    }
     let then = if asked { Outcome::Done } else { Outcome::Done.unasked() };
     let outcome = attempt.complete_in(&mut transaction, then).await?;
     transaction.commit().await?;
@@ -360,9 +368,13 @@ async fn keep_out(
         message: &reason,
         amc_status: None,
     };
-    end_execution(tools, &mut transaction, execution, &trouble).await?;
+    let is_ended = owner::close(tools, &mut transaction, execution, &trouble).await?;
     let opens = resources::access(instance);
     owner.block(&mut transaction, &reason, Some(&opens)).await?;
+    // A member of a batch is looked at again when that is opened, and not before.
+    if is_ended && execution.batch_member_id.is_none() {
+        owner::look_again(tools, &mut transaction, execution).await?;
+    }
     if let Some(week) = execution.week_id {
         let told = format!(
             "Amazon does not let it run ({reason}): give the user access, then run `recomamp instances \

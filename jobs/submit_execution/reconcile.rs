@@ -29,7 +29,7 @@ pub async fn reconcile(
     let filter = filter.include_cancelled().include_workflow();
     let listed = match tools.amc.executions(&who.caller, &who.instance, &filter).await {
         Ok(listed) => listed,
-        Err(error) => return Err(tools.judge(&who, execution, error).await),
+        Err(error) => return Err(tools.judge(&who, execution, error).await.may_pass()),
     };
     let mut ours = ours_among(tools, execution, listed).await?;
     if ours.is_empty() {
@@ -54,12 +54,12 @@ pub async fn reconcile(
     adopt(tools, attempt, execution, &oldest).await
 }
 
-/// How far before the intent AMC's list is read: the clocks of Amazon and of the store may differ.
-/// With our own mark on the request nothing else can be taken for it.
+/// How far before the intent AMC's list is read: the clocks of Amazon and of the store may differ. With our own
+/// mark on the request nothing else can be taken for it; without, it could be what a person began by hand.
 fn skew(mode: SubmitMode) -> TimeDelta {
     match mode {
         SubmitMode::Inline => TimeDelta::hours(1),
-        SubmitMode::Saved => TimeDelta::seconds(120),
+        SubmitMode::Saved => TimeDelta::minutes(10),
     }
 }
 

@@ -57,6 +57,15 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The same, but what will never pass may: for a question that has to be asked again, whatever was answered.
+    #[must_use]
+    pub fn may_pass(mut self) -> Self {
+        if self.class == Class::Permanent {
+            self.class = Class::Transient;
+        }
+        self
+    }
+
     /// A failure of this class.
     pub fn new(class: Class, error: impl Into<anyhow::Error>) -> Self {
         Self { class, error: error.into(), blameless: false }

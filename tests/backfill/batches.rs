@@ -1,17 +1,17 @@
 //! One workflow on many instances: some succeed and some do not, and what failed is tried again.
 
 use super::site::{SQL, Site, quick};
-use crate::harness::eventually::eventually_some;
+use crate::harness::eventually::{eventually, eventually_some};
 use recomamp::backfill::batches::{self, BatchStatus};
 use recomamp::jobs::run_batch_member;
-use recomamp::simulator::{Ending, Fault, Kind, Operation, RunTime, Settings};
+use recomamp::simulator::{Ending, Fault, Kind, Operation, RunTime, Settings, User};
 use recomamp::steering::{
     BatchError, BatchRequest, Because, cancel_batch, retry_batch, start_batch,
 };
 use recomamp::store::collections::CollectionStatus;
 use recomamp::store::executions::SubmitMode;
 use recomamp::store::weeks::WeekStatus;
-use recomamp::store::{events, versions, workflows};
+use recomamp::store::{InstanceUuid, UserId, events, versions, workflows};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -191,4 +191,47 @@ async fn a_batch_that_cannot_be_is_refused_with_the_remedy() {
         let refused = refused.expect_err("it is refused").to_string();
         assert!(refused.contains(said), "{refused}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_member_on_an_instance_that_its_user_may_not_use_asks_once_and_waits_for_access() {
+    let mut amazon = quick();
+    let elsewhere = vec!["ENTITY2SIMUK".to_owned()];
+    amazon.users.push(User { refresh_token: "Atzr|simulator-bob".to_owned(), accounts: elsewhere });
+    let site = site(amazon).await;
+    let bob = site.add_user("bob@example.com", "Atzr|simulator-bob").await;
+    let owner = async |user: UserId| {
+        for change in [
+            "update workflows set user_id = $1",
+            "update batch_executions set user_id = $1",
+            "update workflow_executions set user_id = $1",
+        ] {
+            sqlx::query(change).bind(user).execute(site.db.pool()).await.expect("changed");
+        }
+    };
+    owner(bob).await;
+    let id = begin(&site).await;
+    let working = site.work();
+    eventually("both are kept out", async || {
+        site.age_tokens().await;
+        site.skip_pauses("refresh_token").await;
+        stands(&site, &id).await.members.iter().all(|one| one.status == WeekStatus::Blocked)
+    })
+    .await;
+    site.skip_all_pauses().await;
+    site.skip_pauses("run_batch_member").await;
+    site.idle().await;
+    assert_eq!(site.count("select count(*) from workflow_executions").await, 2, "none again");
+    let events = "select count(*) from events where entity = 'instance'";
+    assert_eq!(site.count(events).await, 0);
+    owner(site.user).await;
+    let instances: Vec<InstanceUuid> = sqlx::query_scalar("select id from amc_instances")
+        .fetch_all(site.db.pool())
+        .await
+        .expect("the store answers");
+    for instance in instances {
+        site.unblock(instance).await;
+    }
+    assert_eq!(ended(&site, &id).await.succeeded, 2);
+    working.stop().await;
 }

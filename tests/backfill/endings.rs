@@ -221,3 +221,29 @@ async fn a_result_of_which_amc_knows_nothing_any_more_is_given_up_in_time_and_ru
     working.stop().await;
     assert_eq!(site.amc.counts().accepted(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn addresses_that_end_before_the_last_file_is_there_are_asked_for_anew_and_no_file_is_read_twice()
+ {
+    let site = Site::new(Settings { result_files: Some(5), ..quick() }).await;
+    site.faults([Fault::new(Kind::UrlExpired).on([Op::Download]).after(2).times(1)]);
+    let collection = site.backfill(1).await;
+    let working = site.work();
+    site.assert_complete(collection, 1).await;
+    working.stop().await;
+    let calls = |operation| site.amc.counts().calls_of(operation);
+    assert_eq!((calls(Op::Download), calls(Op::DownloadUrls)), (6, 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_that_is_refused_with_an_odd_answer_costs_no_execution() {
+    let site = Site::new(quick()).await;
+    let odd = Fault::new(Kind::Page { status: 415 });
+    site.faults([odd.on([Op::GetExecution, Op::ListExecutions]).times(8)]);
+    let collection = site.backfill(8).await;
+    let working = site.work();
+    site.assert_ended(collection, CollectionStatus::Completed, 8).await;
+    working.stop().await;
+    site.assert_faults_met();
+    assert_eq!(site.amc.counts().accepted(), 8);
+}

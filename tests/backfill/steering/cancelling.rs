@@ -5,6 +5,7 @@ use crate::backfill::site::quick;
 use crate::harness::eventually::eventually;
 use recomamp::simulator::{Effect, Fault, Kind, Operation as Op, RunTime, Settings};
 use recomamp::store::collections::CollectionStatus;
+use std::time::Duration;
 
 const OPEN: &str = "select count(*) from workflow_executions
     where status in ('queued', 'submitting', 'submit_unknown', 'pending', 'running', 'fetching')";
@@ -110,4 +111,28 @@ async fn a_week_that_is_retried_while_its_execution_is_being_stopped_waits_for_t
     site.assert_nothing_is_left().await;
     working.stop().await;
     assert_eq!(site.amc.counts().accepted(), 6);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_amc_has_just_taken_and_does_not_show_yet_is_stopped_when_it_does() {
+    let run_time = RunTime::Fixed { seconds: 20_000 };
+    let amazon = Settings { run_time, get_delay_seconds: 3600, ..quick() };
+    let site = Site::new(amazon).await;
+    let collection = site.backfill(1).await;
+    let working = site.work();
+    let at_amc = "select count(*) from workflow_executions where status = 'pending'";
+    eventually("AMC has it", async || site.count(at_amc).await == 1).await;
+    site.steered(collection, Verb::Cancel).await;
+    let asked = || site.amc.counts().calls_of(Op::CancelExecution);
+    eventually("it is asked again and again", async || {
+        site.skip_pauses("poll_status").await;
+        asked() >= 3
+    })
+    .await;
+    assert_eq!(site.places().await.0, 2, "it runs on at AMC, for all we know");
+    site.amc.advance(Duration::from_hours(1));
+    site.assert_nothing_is_left().await;
+    working.stop().await;
+    let stopped = "select count(*) from workflow_executions where amc_status = 'CANCELLED'";
+    assert_eq!(site.count(stopped).await, 1);
 }
