@@ -22,8 +22,8 @@
 //! ```
 //!
 //! `owner` is no job: it is what the three in the middle do for a week or for a run. Neither are `feed`,
-//! which gives the weeks of a collection to the queue, a few at a time, and `explain`, which says what a job
-//! waits for.
+//! which gives the weeks of a collection to the queue, a few at a time, `explain`, which says what a job
+//! waits for, and `wanted`, which says for whom it is done.
 //!
 //! To add one, copy the file nearest to it, then name it twice below.
 
@@ -47,6 +47,7 @@ pub mod sync_instances;
 pub mod sync_workflow;
 pub mod tend_breakers;
 pub mod tend_executions;
+pub mod wanted;
 
 use crate::queue::Catalog;
 use crate::tools::Tools;

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 /// A served installation with one job, which waits.
 async fn with_a_job() -> (Served, i64) {
     let served = Served::new().await;
-    served.post(&json!({"workflow": "campaigns", "weeks": 1})).await;
+    let sync = served.url("/v1/instances/sync");
+    let asked = served.http.post(sync).json(&json!({})).send().await.expect("an answer");
+    assert_eq!(asked.status(), StatusCode::ACCEPTED);
     let id = served.site.count("select min(id) from engine.jobs").await;
     (served, id)
 }
@@ -55,10 +57,10 @@ async fn a_job_is_edited_cancelled_replayed_and_discarded() {
 #[tokio::test]
 async fn a_choice_is_counted_before_it_is_steered() {
     let (served, id) = with_a_job().await;
-    let look = json!({"kind": "collect_week", "why": "a test", "dry_run": true});
+    let look = json!({"kind": "sync_instances", "why": "a test", "dry_run": true});
     let counted = read(post(&served, "cancel", look).await).await;
     assert_eq!(counted, json!({"dry_run": true, "waiting": 1, "running": 0}));
-    let cancel = json!({"kind": "collect_week", "why": "a test"});
+    let cancel = json!({"kind": "sync_instances", "why": "a test"});
     let cancelled = read(post(&served, "cancel", cancel).await).await;
     assert_eq!(cancelled, json!({"dry_run": false, "waiting": 1, "running": 0}));
     let look = json!({"state": "cancelled", "why": "a test", "dry_run": true});
@@ -67,7 +69,7 @@ async fn a_choice_is_counted_before_it_is_steered() {
     let replay = json!({"state": "cancelled", "why": "a test", "per_second": 1});
     let replayed = read(post(&served, "replay", replay).await).await;
     assert_eq!(replayed["replayed"][0]["id"], id);
-    let discard = json!({"kind": "collect_week", "why": "a test"});
+    let discard = json!({"kind": "sync_instances", "why": "a test"});
     let discarded = read(post(&served, "discard", discard).await).await;
     assert_eq!(discarded, json!({"dry_run": false, "waiting": 1}));
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 /// A site with one job, which waits.
 async fn with_a_job() -> (Site, i64) {
     let site = Site::furnished().await;
-    done(site.run("backfill --workflow campaigns --weeks 1").await);
+    done(site.run("instances sync").await);
     let id = site.count("select min(id) from engine.jobs").await;
     (site, id)
 }
@@ -40,9 +40,9 @@ async fn a_job_is_edited_cancelled_and_replayed() {
 #[tokio::test]
 async fn a_choice_is_counted_before_it_is_steered() {
     let (site, _) = with_a_job().await;
-    let counted = done(run(&site, "cancel --kind collect_week --dry-run").await);
+    let counted = done(run(&site, "cancel --kind sync_instances --dry-run").await);
     assert_eq!(counted.stdout, "1 wait, 0 run. Nothing was changed.");
-    let cancelled = done(run(&site, "cancel --kind collect_week").await);
+    let cancelled = done(run(&site, "cancel --kind sync_instances").await);
     assert_eq!(cancelled.stdout, "1 are cancelled, 0 are being stopped.");
     let counted = done(run(&site, "replay --state cancelled --dry-run --json").await);
     assert_eq!(super::json(&counted), json!({"jobs": 1, "poison": 0, "already": 0}));
@@ -63,4 +63,25 @@ async fn what_cannot_be_done_is_a_failure_that_says_why() {
     assert_eq!(none.status.code(), Some(2), "{none:?}");
     let both = run(&site, &format!("cancel {id} --queue default")).await;
     assert_eq!(both.status.code(), Some(2), "{both:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_would_be_begun_again_is_not_cancelled_by_itself() {
+    let site = Site::furnished().await;
+    let id = done(site.run("backfill --workflow campaigns --weeks 1").await).stdout;
+    let job: i64 = sqlx::query_scalar("select id from engine.jobs where kind = 'collect_week'")
+        .fetch_one(site.db.pool())
+        .await
+        .expect("one");
+    let one = site.run(&format!("jobs cancel {job} --why mistake")).await;
+    let message = refused(&one, 1);
+    assert!(
+        message.ends_with(&format!("run `recomamp collections cancel {id} --why …`")),
+        "{message}"
+    );
+    let all = site.run("jobs cancel --kind collect_week --why mistake").await;
+    let message = refused(&all, 1);
+    assert!(message.contains("call that off with `recomamp collections cancel`"), "{message}");
+    done(site.run(&format!("collections cancel {id} --why mistake")).await);
+    done(site.run(&format!("jobs cancel {job} --why mistake")).await);
 }

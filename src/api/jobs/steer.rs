@@ -5,8 +5,10 @@
 //! conflict, and says what to do instead.
 
 use crate::api::Api;
+use crate::api::collections::body::halves;
 use crate::api::error::Problem;
 use crate::api::fields::Fields;
+use crate::jobs::wanted;
 use crate::queue::State as JobState;
 use crate::queue::steer::{
     Because, Cancelled, Discarded, Edit, Edited, Finished, Replay, Replayed, RunAt, Unfinished,
@@ -75,6 +77,11 @@ impl Choice {
     }
 }
 
+fn refused(refusal: &str) -> Problem {
+    let (detail, remedy) = halves(refusal);
+    Problem::conflict(detail).with_remedy(remedy)
+}
+
 /// `POST /v1/jobs/{id}/cancel`
 pub async fn cancel(
     State(api): State<Api>,
@@ -86,6 +93,9 @@ pub async fn cancel(
     let asked = Asked::read(&mut fields)?;
     fields.end()?;
     let mut tx = crate::transaction::begin(&api.db).await?;
+    if let Some((id, command)) = wanted::by(&mut tx, &[id]).await?.first() {
+        return Err(refused(&wanted::refusal(*id, command)));
+    }
     let answers = api.queue.cancel(&mut tx, &[id], &asked.because()).await?;
     tx.commit().await?;
     match answers.into_iter().next() {
@@ -181,6 +191,8 @@ pub async fn cancel_all(
     let mut tx = crate::transaction::begin(&api.db).await?;
     let chosen = if dry_run {
         api.queue.count(&mut tx, &filter).await?
+    } else if let Some(refusal) = filter.kind.as_deref().and_then(wanted::refusal_of_kind) {
+        return Err(refused(&refusal));
     } else {
         api.queue.cancel_all(&mut tx, &filter, &asked.because()).await?
     };

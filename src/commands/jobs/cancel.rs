@@ -1,17 +1,18 @@
 //! `recomamp jobs cancel`: stops jobs that are not wanted any more.
 
 use super::steer::{Asked, Which, each, ended, open, told};
+use crate::jobs::wanted;
 use crate::queue::Queue;
 use crate::queue::steer;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::Args;
 
 /// Stops jobs that are not wanted any more, also while they run. Nothing follows a cancelled job; it
-/// can be replayed.
+/// can be replayed. What a week, a run or a batch wants is called off with that.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  recomamp jobs cancel 17 18 --why \"the customer has left\"\n  \
-    recomamp jobs cancel --kind collect_week --share backfill --why \"wrong query\" --dry-run"
+    recomamp jobs cancel --kind deliver_webhook --why \"the receiver has moved\" --dry-run"
 )]
 pub struct Cancel {
     #[command(flatten)]
@@ -29,10 +30,17 @@ impl Cancel {
         let (queue, because, mut tx) =
             (Queue::new(), self.asked.because(), crate::transaction::begin(&db).await?);
         if self.which.ids.is_empty() {
-            let done = queue.cancel_all(&mut tx, &self.which.filter(), &because).await?;
+            let filter = self.which.filter();
+            if let Some(refusal) = filter.kind.as_deref().and_then(wanted::refusal_of_kind) {
+                bail!(refusal);
+            }
+            let done = queue.cancel_all(&mut tx, &filter, &because).await?;
             let said =
                 format!("{} are cancelled, {} are being stopped.", done.waiting, done.running);
             return told(tx, &self.asked, &done, &said).await;
+        }
+        if let Some((id, command)) = wanted::by(&mut tx, &self.which.ids).await?.first() {
+            bail!(wanted::refusal(*id, command));
         }
         let answers = queue.cancel(&mut tx, &self.which.ids, &because).await?;
         each(tx, &self.asked, &self.which.ids, &answers, |answer| match answer {
