@@ -27,8 +27,10 @@ pub struct Completion {
     pub verdict: String,
     /// Slices.
     pub slices: u64,
-    /// Slices whose rows are stored.
+    /// Slices whose rows are stored, or were.
     pub with_rows: u64,
+    /// Of those, the ones whose rows have been dropped since, because they had been kept long enough.
+    pub dropped: u64,
     /// Of those, the ones that took over another collection's rows.
     pub reused: u64,
     /// Slices that were left out because another collection has their rows.
@@ -99,6 +101,7 @@ impl Completion {
             verdict: String::new(),
             slices: evidence.len() as u64,
             with_rows: with_rows().count() as u64,
+            dropped: with_rows().filter(|one| one.is_dropped).count() as u64,
             reused: with_rows().filter(|one| one.executions == 0).count() as u64,
             elsewhere: evidence.iter().filter(|one| one.elsewhere.is_some()).count() as u64,
             row_count: with_rows().filter_map(|one| one.row_count).sum(),
@@ -118,9 +121,16 @@ impl Completion {
             slices => format!(", {slices} of them in other collections"),
         };
         if self.complete {
+            let dropped = match self.dropped {
+                0 => String::new(),
+                dropped => format!(
+                    "; the rows of {} have been dropped since, kept long enough, and their sums stay",
+                    counted(dropped, "slice", "slices")
+                ),
+            };
             return format!(
                 "complete: every day from {start} to before {end} is there once, in {}{elsewhere}; \
-                 {}, none taken twice",
+                 {}, none taken twice{dropped}",
                 counted(self.slices, "slice", "slices"),
                 counted(executions, "execution", "executions")
             );

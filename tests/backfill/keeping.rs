@@ -2,11 +2,12 @@
 
 use super::site::{Site, quick};
 use crate::harness::eventually::eventually;
+use recomamp::backfill::completion;
 use recomamp::jobs::{drop_expired, tend_executions};
 use recomamp::queue::NewJob;
 use recomamp::store::executions::{self, NewExecution, Origin};
 use recomamp::store::webhooks::{self, WebhookFormat};
-use recomamp::store::{ExecutionUuid, events};
+use recomamp::store::{ExecutionUuid, collections, events};
 use recomamp::webhooks::message;
 use secrecy::SecretString;
 use serde_json::json;
@@ -109,6 +110,12 @@ async fn old_results_lose_their_rows_and_files_and_keep_their_counts() {
     assert_eq!(site.count(kept).await, 1);
     let execution = executions::by_id(site.db.pool(), manual).await.unwrap().unwrap();
     assert_eq!(execution.status, executions::ExecutionStatus::Succeeded);
+
+    let mut connection = site.db.pool().acquire().await.unwrap();
+    let id = collections::by_id(site.db.pool(), old).await.unwrap().unwrap().collection_id;
+    let report = completion::report(&mut connection, &id).await.unwrap().unwrap();
+    assert_eq!((report.complete, report.dropped), (true, 2));
+    assert!(report.verdict.ends_with("and their sums stay"), "{}", report.verdict);
 
     // Whoever asks the same afterwards is given rows, not their memory.
     let asked = site.amc.counts().accepted();

@@ -18,8 +18,10 @@ pub struct Evidence {
     pub status: WeekStatus,
     /// Why it failed, was skipped or is blocked.
     pub error_message: Option<String>,
-    /// Whether its rows are stored.
+    /// Whether its rows are stored, or were: their sums stay.
     pub has_rows: bool,
+    /// Whether they have been dropped since, because they had been kept long enough.
+    pub is_dropped: bool,
     /// Rows in its result.
     pub row_count: Option<i64>,
     /// Raised each time its rows are stored anew.
@@ -44,6 +46,14 @@ pub async fn evidence(
         select week_start_date, week_end_date, week.status, week.error_message,
             metrics is not null as has_rows, row_count, data_version, data_checksum,
             ran.executions, ran.duplicates,
+            exists (
+                select
+                from workflow_executions answered
+                join execution_results result
+                    on result.execution_id = coalesce(answered.reused_from, answered.id)
+                where answered.id = week.workflow_execution_id
+                  and expired_at is not null
+            ) as is_dropped,
             case when week.status = 'skipped' then (
                 select other.collection_id
                 from report_data_weeks twin
