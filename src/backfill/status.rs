@@ -2,6 +2,8 @@
 
 use super::progress::{Progress, Timing, WeekCounts};
 use crate::store::collections::{self, Collection, CollectionStatus, FeedOrder};
+use crate::store::credentials;
+use crate::store::instances::{self, InstanceStatus};
 use crate::store::weeks::{self, Filter, WeekStatus};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::Serialize;
@@ -53,6 +55,8 @@ pub struct Status {
     pub auto_paused: bool,
     /// When it goes on by itself.
     pub resume_at: Option<DateTime<Utc>>,
+    /// Why Amazon does not let it in, though it is not paused, and what to do about it.
+    pub kept_out: Option<String>,
     /// What last went wrong.
     pub last_error: Option<String>,
     /// When it was made.
@@ -147,6 +151,12 @@ async fn told(
     let names = collections::names(&mut *connection, collection.id).await?;
     let counted = collections::progress(&mut *connection, collection.id).await?;
     let (Some(names), Some(counted)) = (names, counted) else { return Ok(None) };
+    let kept_out = match counted.status {
+        CollectionStatus::Pending | CollectionStatus::Running => {
+            kept_out(connection, &collection, &names.email).await?
+        }
+        _ => None,
+    };
     Ok(Some(Status {
         collection_id: collection.collection_id,
         name: collection.name,
@@ -170,10 +180,29 @@ async fn told(
         paused_by: collection.paused_by,
         auto_paused: collection.auto_paused,
         resume_at: collection.resume_at,
+        kept_out,
         last_error: collection.last_error,
         created_at: collection.created_at,
         started_at: counted.started_at,
         finished_at: counted.finished_at,
+    }))
+}
+
+async fn kept_out(
+    connection: &mut PgConnection,
+    collection: &Collection,
+    email: &str,
+) -> Result<Option<String>, sqlx::Error> {
+    let instance = instances::by_id(&mut *connection, collection.instance_id).await?;
+    if let Some(instance) = instance.filter(|one| one.status == InstanceStatus::Blocked) {
+        let (id, remedy) = (&instance.instance_id, instance.remedy());
+        let reason = instance.block_reason.as_deref().unwrap_or_default();
+        return Ok(Some(format!("Amazon does not let us in to {id} ({reason}): {remedy}")));
+    }
+    let token = credentials::access_token(connection, collection.user_id).await?;
+    Ok(token.and_then(|token| {
+        let (said, remedy) = (token.error?, token.state.remedy(email));
+        Some(format!("Amazon refused the grant of {email} ({said}): {remedy}"))
     }))
 }
 

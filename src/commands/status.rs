@@ -11,6 +11,7 @@ use crate::queue::postgres::inspect::gates::{self, GatesRow};
 use crate::queue::postgres::inspect::{self, Count, ResourceRow, SessionRow};
 use crate::store::credentials::{self, TokenState};
 use crate::store::instances::{self, InstanceStatus};
+use crate::store::schedules::{self, ScheduleStatus};
 use crate::store::{ExecutionUuid, submits, users};
 use crate::telemetry::Mode;
 use crate::tools::young;
@@ -51,6 +52,7 @@ struct Overview {
     gates: Vec<GatesRow>,
     sessions: Vec<SessionRow>,
     collections: Vec<Backfill>,
+    auto_paused_schedules: Vec<PausedSchedule>,
     credentials: Vec<Credential>,
     blocked_instances: Vec<BlockedInstance>,
     unknown_submits: Vec<UnknownSubmit>,
@@ -69,6 +71,12 @@ struct Credential {
 struct BlockedInstance {
     instance_id: String,
     block_reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct PausedSchedule {
+    schedule_id: String,
+    pause_reason: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,6 +125,7 @@ impl Overview {
         let emails: HashMap<_, _> = users.map(|user| (user.id, user.email)).collect();
         let credentials = credentials::list(&mut *connection).await?.into_iter();
         let instances = instances::list(&mut *connection).await?.into_iter();
+        let schedules = schedules::list(&mut *connection).await?.into_iter();
         let unknown = submits::list_unknown(&mut *connection, UNKNOWN_MAX).await?.into_iter();
         Ok(Self {
             now: clock::now(&mut *connection).await?,
@@ -125,6 +134,13 @@ impl Overview {
             gates: gates::list(connection, None, list::LIMIT).await?,
             sessions: inspect::sessions(connection).await?,
             collections: standing::newest(connection, NEWEST).await?,
+            auto_paused_schedules: schedules
+                .filter(|schedule| schedule.status == ScheduleStatus::AutoPaused)
+                .map(|schedule| PausedSchedule {
+                    schedule_id: schedule.schedule_id,
+                    pause_reason: schedule.pause_reason,
+                })
+                .collect(),
             credentials: credentials
                 .map(|credential| Credential {
                     user: emails.get(&credential.user_id).cloned().unwrap_or_default(),
@@ -229,7 +245,12 @@ impl Overview {
             let why = collection.pause_reason.clone().unwrap_or_default();
             [format!("collection {}", collection.collection_id), "auto-paused".to_owned(), why]
         });
-        let rows: Vec<_> = credentials.chain(instances).chain(unknown).chain(paused).collect();
+        let schedules = self.auto_paused_schedules.iter().map(|schedule| {
+            let why = schedule.pause_reason.clone().unwrap_or_default();
+            [format!("schedule {}", schedule.schedule_id), "auto-paused".to_owned(), why]
+        });
+        let rows: Vec<_> =
+            credentials.chain(instances).chain(unknown).chain(paused).chain(schedules).collect();
         if rows.is_empty() {
             return Ok(());
         }
@@ -276,6 +297,9 @@ pub(super) fn print(detailed: &Detailed) -> Result<()> {
     }
     if let Some(at) = status.resume_at {
         output::line(format!("It goes on at {}", said(at)))?;
+    }
+    if let Some(kept_out) = &status.kept_out {
+        output::line(format!("It does not go on: {kept_out}"))?;
     }
     if let Some(error) = &status.last_error {
         output::line(format!("Last error: {error}"))?;

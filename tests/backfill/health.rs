@@ -2,6 +2,7 @@
 
 use super::site::{Site, Wish, quick};
 use crate::harness::eventually::{eventually, eventually_some};
+use recomamp::backfill::status;
 use recomamp::jobs;
 use recomamp::queue::Queue;
 use recomamp::queue::gate::Rule;
@@ -59,6 +60,11 @@ async fn a_blocked_instance_is_asked_now_and_then_and_goes_on_by_itself() {
     let executions = "select count(*) from workflow_executions";
     let spent = site.count(executions).await;
     assert!(site.text(STATUS).await.starts_with("blocked Terms and conditions"));
+
+    let mut connection = site.db.pool().acquire().await.expect("a connection");
+    let told = status::newest(&mut connection, 1).await.expect("the store answers").remove(0);
+    let kept_out = told.kept_out.expect("it says why it stands still");
+    assert!(kept_out.ends_with("run `recomamp instances unblock amcdemous01`"), "{kept_out}");
 
     // Too early: nobody asks. Then each probe is one call, ever more seldom.
     site.fulfil(Duty::ProbeInstances).await;
