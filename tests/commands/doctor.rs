@@ -187,6 +187,50 @@ async fn what_goes_on_by_itself_is_not_to_be_resumed_and_what_amc_does_not_list_
 }
 
 #[tokio::test]
+async fn gates_that_somebody_has_shut_or_that_a_breaker_keeps_shut_are_told() {
+    let site = Site::furnished().await;
+    let said = "none is paused, no breaker is open";
+    assert!(done(site.run("doctor").await).stdout.contains(said));
+    for (resource, lasts) in [("amc_instance:amctest1", None), ("kind:ping", Some("30m"))] {
+        let words = ["gates", "pause", resource, "--why", "forgot to resume", "--by", "ann"];
+        let words = words.into_iter().chain(lasts.into_iter().flat_map(|lasts| ["--for", lasts]));
+        done(site.program(&words.collect::<Vec<_>>()).run().await);
+    }
+    done(site.run("gates set host:x --breaker {}").await);
+    done(site.run("gates trip host:x --why rubbish --by bob").await);
+    let report = site.json("doctor --json").await;
+    let (verdict, remedy) = check(&report, "gates");
+    assert_eq!(verdict, "warn", "{report}");
+    for resumed in ["amc_instance:amctest1", "kind:ping", "host:x"] {
+        assert!(remedy.contains(&format!("`recomamp gates resume {resumed}`")), "{remedy}");
+    }
+    let told = done(site.run("doctor").await).stdout;
+    assert!(told.contains("amc_instance:amctest1 is paused by ann since "), "{told}");
+    assert!(told.contains("Z (forgot to resume)") && told.contains("Z until "), "{told}");
+    assert!(told.contains("the breaker of host:x is open since "), "{told}");
+
+    // One that opens by itself needs nobody; one whose time has come is open no more.
+    for paused in ["amc_instance:amctest1", "kind:ping"] {
+        done(site.run(&format!("gates resume {paused}")).await);
+    }
+    site.execute(
+        "update engine.resources set breaker = jsonb_set(breaker, '{state,until}',
+            to_jsonb(engine.now() + interval '1 minute')) where name = 'host:x'",
+    )
+    .await;
+    let report = site.json("doctor --json").await;
+    let (verdict, remedy) = check(&report, "gates");
+    assert_eq!(verdict, "warn", "{report}");
+    assert!(remedy.ends_with("asks by itself whether it is back"), "{remedy}");
+    site.execute(
+        "update engine.resources set breaker = jsonb_set(breaker, '{state,until}',
+            to_jsonb(engine.now() - interval '1 minute')) where name = 'host:x'",
+    )
+    .await;
+    assert_eq!(check(&site.json("doctor --json").await, "gates").0, "ok");
+}
+
+#[tokio::test]
 async fn a_webhook_that_is_told_in_vain_or_wants_no_more_is_found_and_what_a_person_disabled_is_not()
  {
     let site = Site::furnished().await;

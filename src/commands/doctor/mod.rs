@@ -152,6 +152,7 @@ async fn stored(settings: &Database) -> Vec<Check> {
         checks.push(access::credentials(&db).await);
         checks.push(access::instances(&db).await);
         checks.push(product::paused(&db).await);
+        checks.push(product::gates(&db).await);
         checks.push(product::webhooks(&db).await);
     }
     checks

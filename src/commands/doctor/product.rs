@@ -5,7 +5,9 @@ use crate::clock;
 use crate::commands::output;
 use crate::config::Results;
 use crate::plural::counted;
+use crate::queue::gate::breaker::State;
 use crate::queue::postgres::inspect;
+use crate::queue::postgres::inspect::gates::{self, GatesRow};
 use crate::reports::files::ResultFiles;
 use crate::store::schedules::ScheduleStatus;
 use crate::store::webhooks::{self, Standing, WebhookState};
@@ -18,6 +20,9 @@ use tokio::io::AsyncReadExt;
 
 /// So many collections are looked through, the newest.
 const NEWEST: i64 = 1000;
+
+/// So many gates that are shut are named.
+const SHUT: i64 = 100;
 
 /// A worker that is alive was heard of within this time, in seconds.
 const SEEN_MAX_SECONDS: i64 = 15;
@@ -122,6 +127,66 @@ pub(super) async fn paused(db: &PgPool) -> Check {
         format!("{id} ({})", reason.unwrap_or_default())
     };
     Check::warn(NAME, paused.into_iter().map(said).collect::<Vec<_>>().join("; "), remedy)
+}
+
+/// What lets nobody through: a pause that somebody forgot to end looks like an engine with nothing to do.
+pub(super) async fn gates(db: &PgPool) -> Check {
+    const NAME: &str = "gates";
+    let stopped = async {
+        let mut connection = db.acquire().await?;
+        gates::stopped(&mut connection, SHUT).await
+    };
+    let stopped = match stopped.await {
+        Ok(stopped) => stopped,
+        Err(error) => return Check::broken(NAME, error),
+    };
+    if stopped.is_empty() {
+        return Check::ok(NAME, "none is paused, no breaker is open");
+    }
+    let (mut details, mut remedies) = (Vec::new(), Vec::new());
+    for row in &stopped {
+        details.extend(pause_of(row).into_iter().chain(breaker_of(row)));
+        if waits_for_a_person(row) {
+            remedies.push(format!("`recomamp gates resume {}`", row.name));
+        }
+    }
+    let remedy = if remedies.is_empty() {
+        "mend what each breaker says: an open breaker asks by itself whether it is back".to_owned()
+    } else {
+        format!("once there is no reason any more, run {}", remedies.join(", "))
+    };
+    Check::warn(NAME, details.join("; "), remedy)
+}
+
+fn pause_of(row: &GatesRow) -> Option<String> {
+    let (by, at) = (row.paused_by.as_deref()?, row.paused_at?);
+    let until = row.paused_until.map(|until| format!(" until {}", output::time(until)));
+    Some(format!(
+        "{} is paused by {by} since {}{} ({})",
+        row.name,
+        output::time(at),
+        until.unwrap_or_default(),
+        row.pause_reason.as_deref().unwrap_or_default()
+    ))
+}
+
+fn breaker_of(row: &GatesRow) -> Option<String> {
+    let State::Open { since, until, why, .. } = row.breaker.as_ref()?.state() else { return None };
+    let then = match until {
+        Some(until) => format!("it asks by itself at {} whether it is back", output::time(*until)),
+        None => "until a person resumes".to_owned(),
+    };
+    Some(format!(
+        "the breaker of {} is open since {} ({why}), {then}",
+        row.name,
+        output::time(*since)
+    ))
+}
+
+/// Whether a person has paused or opened it, or has to.
+fn waits_for_a_person(row: &GatesRow) -> bool {
+    let breaker = row.breaker.as_ref().map(|breaker| breaker.state());
+    row.paused_at.is_some() || matches!(breaker, Some(State::Open { until: None, .. }))
 }
 
 /// Whether those who want to be told are told: a receiver that wants no more, and one that never answers, is

@@ -124,6 +124,38 @@ pub async fn unclosed(
     Ok(rows.into_iter().map(|(name, Json(breaker))| (name, breaker)).collect())
 }
 
+/// The resources that a person has paused, and those whose breaker is open, in the order of their names, at
+/// most so many.
+pub async fn stopped(
+    connection: &mut PgConnection,
+    limit: i64,
+) -> Result<Vec<GatesRow>, sqlx::Error> {
+    sqlx::query_as(
+        "-- list_stopped_gates
+        select
+            name, max_running, running, max_holds, held, rate, quota, breaker,
+            null::timestamptz as not_before,
+            null::text as reason,
+            case when coalesce(paused_until > clock.now, true) then paused_at end as paused_at,
+            case when paused_until > clock.now then paused_until end as paused_until,
+            case when coalesce(paused_until > clock.now, true) then paused_by end as paused_by,
+            case when coalesce(paused_until > clock.now, true) then pause_reason end
+                as pause_reason,
+            weight,
+            (select count(*) from engine.lanes where shut_by = name) as lanes_shut
+        from engine.resources
+        cross join (select engine.now() as now) as clock
+        where paused_at is not null and coalesce(paused_until > clock.now, true)
+           or breaker -> 'state' ->> 'is' = 'open'
+              and coalesce((breaker -> 'state' ->> 'until')::timestamptz > clock.now, true)
+        order by name
+        limit $1",
+    )
+    .bind(limit)
+    .fetch_all(connection)
+    .await
+}
+
 /// A lane of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, FromRow)]
 pub struct LaneRow {
