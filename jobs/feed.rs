@@ -97,7 +97,7 @@ pub async fn after_week(
     if let Some((failed, why)) = failures
         && let Some(reason) = budget::spent(&found, failed, &why)
     {
-        return auto_pause(connection, &found, &reason, None).await;
+        return Ok(auto_pause(connection, &found, &reason, None).await?);
     }
     top_up(queue, connection, collection).await?;
     Ok(())
@@ -160,9 +160,21 @@ pub async fn keep_out(
     let Some(week) = weeks::by_id(&mut *connection, week).await? else { return Ok(()) };
     let collection = collections::by_id(&mut *connection, week.week.collection_id).await?;
     match collection {
-        Some(collection) => auto_pause(connection, &collection, reason, Some(opens)).await,
+        Some(collection) => Ok(auto_pause(connection, &collection, reason, Some(opens)).await?),
         None => Ok(()),
     }
+}
+
+/// The time has come that a person has set for a paused collection to go on, and Amazon does not let it in:
+/// from now on the engine keeps it paused, until this resource is opened.
+pub async fn wait(
+    connection: &mut PgConnection,
+    collection: &Collection,
+    reason: &str,
+    opens: &str,
+) -> Result<(), sqlx::Error> {
+    collections::resume(&mut *connection, collection.id).await?;
+    auto_pause(connection, collection, reason, Some(opens)).await
 }
 
 /// Nothing further begins until a person has looked, or until this resource is opened. What AMC has goes on.
@@ -171,14 +183,14 @@ async fn auto_pause(
     collection: &Collection,
     reason: &str,
     paused_for: Option<&str>,
-) -> Result<(), Failure> {
+) -> Result<(), sqlx::Error> {
     let pause = Pause { reason, by: ENGINE, auto: true, paused_for, resume_at: None };
     if !collections::pause(&mut *connection, collection.id, &pause).await? {
         return Ok(());
     }
     metrics::collection_auto_paused();
     tracing::error!(collection = collection.collection_id, reason, "the collection is paused");
-    Ok(note(connection, collection, CollectionStatus::Paused, ENGINE, Some(reason)).await?)
+    note(connection, collection, CollectionStatus::Paused, ENGINE, Some(reason)).await
 }
 
 /// Pauses the collections of these users, whose credentials are refused, until they are good again. What is

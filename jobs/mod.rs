@@ -23,7 +23,7 @@
 //!
 //! `owner` is no job: it is what the three in the middle do for a week or for a run. Neither are `feed`,
 //! which gives the weeks of a collection to the queue, a few at a time, `explain`, which says what a job
-//! waits for, and `wanted`, which says for whom it is done.
+//! waits for, `wanted`, which says for whom it is done, and `entry`, which says whether Amazon lets somebody in.
 //!
 //! To add one, copy the file nearest to it, then name it twice below.
 
@@ -32,6 +32,7 @@ pub mod check_version;
 pub mod collect_week;
 pub mod deliver_webhook;
 pub mod drop_expired;
+pub mod entry;
 pub mod explain;
 pub mod feed;
 pub mod fetch_result;

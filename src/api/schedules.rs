@@ -206,7 +206,7 @@ fn explained(error: ManageError) -> Problem {
             Problem::conflict(detail).with_field("workflow")
         }
         ManageError::Taken(_) => Problem::conflict(detail).with_field("schedule_id"),
-        ManageError::NotPaused(_) => Problem::conflict(detail),
+        ManageError::NotPaused(_) | ManageError::KeptOut { .. } => Problem::conflict(detail),
         ManageError::Parameters(wrong) => Problem::invalid(parameter_field(&wrong), detail),
         ManageError::NoReason => Problem::invalid("why", detail),
         ManageError::ResumesTooEarly => Problem::invalid("until", detail),

@@ -99,7 +99,9 @@ impl From<SteerError> for Problem {
             SteerError::Database(error) => return error.into(),
             SteerError::Queue(error) => return error.into(),
             SteerError::Unknown(_) | SteerError::UnknownPlan(_) => Self::not_found(detail),
-            SteerError::Ended { .. } | SteerError::Unreadable { .. } => Self::conflict(detail),
+            SteerError::Ended { .. }
+            | SteerError::KeptOut { .. }
+            | SteerError::Unreadable { .. } => Self::conflict(detail),
             SteerError::NoReason => Self::invalid("why", detail),
             SteerError::ResumesTooEarly | SteerError::Plan(PlanError::TooRecent { .. }) => {
                 Self::invalid("until", detail)

@@ -82,10 +82,16 @@ fn batch(error: &BatchError) -> bool {
 }
 
 fn steer(error: &SteerError) -> bool {
-    use SteerError::{Database, Ended, Queue, Unknown, UnknownPlan, Unreadable};
+    use SteerError::{Database, Ended, KeptOut, Queue, Unknown, UnknownPlan, Unreadable};
     !matches!(
         error,
-        Unknown(_) | UnknownPlan(_) | Ended { .. } | Unreadable { .. } | Queue(_) | Database(_)
+        Unknown(_)
+            | UnknownPlan(_)
+            | Ended { .. }
+            | KeptOut { .. }
+            | Unreadable { .. }
+            | Queue(_)
+            | Database(_)
     )
 }
 

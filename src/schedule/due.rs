@@ -3,8 +3,10 @@
 
 use super::cron::{Due, Refused};
 use super::window::WindowRule;
+use crate::jobs::entry::{self, KeptOut};
 use crate::store::events::{self, Because, NewEvent};
 use crate::store::schedules::{self, Pause, Schedule, ScheduleStatus, ScheduleType, Timing};
+use crate::store::workflows;
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -89,4 +91,36 @@ pub async fn resume(
     };
     events::append(transaction, &event).await?;
     Ok(true)
+}
+
+/// What keeps a schedule's runs out, if Amazon does not let them in now.
+pub async fn kept_out(
+    transaction: &mut PgConnection,
+    schedule: &Schedule,
+) -> Result<Option<KeptOut>, sqlx::Error> {
+    let workflow = workflows::by_workflow_id(&mut *transaction, &schedule.workflow).await?;
+    let workflow = workflow.ok_or(sqlx::Error::RowNotFound)?;
+    entry::of_instance(transaction, schedule.user_id, workflow.instance_id).await
+}
+
+/// The time has come that a person has set for a paused schedule to go on. One that Amazon does not let run
+/// waits from now on until it does.
+pub(super) async fn resume_in_time(
+    transaction: &mut PgConnection,
+    schedule: &Schedule,
+) -> Result<(), sqlx::Error> {
+    const SCHEDULER: &str = "scheduler";
+    let Some(kept_out) = kept_out(&mut *transaction, schedule).await? else {
+        let because = Because { by: SCHEDULER, why: Some("its time to go on has come") };
+        return resume(transaction, schedule, &because).await.map(|_| ());
+    };
+    // What the engine pauses is not paused already.
+    schedules::resume(&mut *transaction, schedule.id).await?;
+    let pause = Pause {
+        status: ScheduleStatus::AutoPaused,
+        reason: &kept_out.reason,
+        resume_at: None,
+        paused_for: Some(&kept_out.opens),
+    };
+    self::pause(transaction, schedule, &pause, SCHEDULER).await.map(|_| ())
 }

@@ -13,7 +13,6 @@ use super::window::WindowRule;
 use crate::jobs::run_schedule;
 use crate::queue::Queue;
 use crate::store::ScheduleRunUuid;
-use crate::store::events::Because;
 use crate::store::runs::{self, NewRun, Run, RunStatus};
 use crate::store::schedules::{self, OverlapPolicy, Pause, Schedule, ScheduleStatus};
 use anyhow::Result;
@@ -84,10 +83,8 @@ pub async fn due_now(db: &PgPool, queue: &Queue) -> Result<Fired> {
             },
         };
         let done = if resumes {
-            let why = Some("its time to go on has come");
-            let because = Because { by: "scheduler", why };
-            let resumed = due::resume(&mut transaction, &schedule, &because).await;
-            resumed.map(|_| 0).map_err(anyhow::Error::from)
+            let resumed = due::resume_in_time(&mut transaction, &schedule).await;
+            resumed.map(|()| 0).map_err(anyhow::Error::from)
         } else {
             one(&mut transaction, queue, &schedule).await
         };

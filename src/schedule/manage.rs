@@ -116,6 +116,14 @@ pub enum ManageError {
     /// It is not paused.
     #[error("schedule {0:?} is not paused: there is nothing to resume")]
     NotPaused(String),
+    /// Amazon does not let it run.
+    #[error("schedule {id:?} stays paused: {reason}")]
+    KeptOut {
+        /// Which one.
+        id: String,
+        /// What Amazon said, and what to do about it.
+        reason: String,
+    },
     /// Firing went wrong.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -244,16 +252,21 @@ pub async fn pause(
     locked(transaction, schedule_id).await
 }
 
-/// Lets a paused schedule go on. What was due meanwhile is treated as `catch_up` says.
+/// Lets a paused schedule go on. What was due meanwhile is treated as `catch_up` says. One that Amazon does
+/// not let run stays paused.
 pub async fn resume(
     transaction: &mut PgConnection,
     schedule_id: &str,
     because: &Because<'_>,
 ) -> Result<Schedule, ManageError> {
     let schedule = locked(transaction, schedule_id).await?;
-    if !due::resume(transaction, &schedule, because).await? {
+    if schedule.status == ScheduleStatus::Active {
         return Err(ManageError::NotPaused(schedule_id.to_owned()));
     }
+    if let Some(kept_out) = due::kept_out(&mut *transaction, &schedule).await? {
+        return Err(ManageError::KeptOut { id: schedule.schedule_id, reason: kept_out.reason });
+    }
+    due::resume(transaction, &schedule, because).await?;
     locked(transaction, schedule_id).await
 }
 

@@ -33,6 +33,14 @@ pub enum SteerError {
         /// How.
         status: CollectionStatus,
     },
+    /// Amazon does not let it in.
+    #[error("collection {id:?} stays paused: {reason}")]
+    KeptOut {
+        /// Which one.
+        id: String,
+        /// What Amazon said, and what to do about it.
+        reason: String,
+    },
     /// It is about to be stopped or paused, and nobody says why.
     #[error("no reason is given: say why in one sentence")]
     NoReason,

@@ -2,9 +2,9 @@
 
 use super::{Because, SteerError, Steered, done, locked, unchanged};
 use crate::clock;
-use crate::jobs::feed;
+use crate::jobs::{entry, feed};
 use crate::queue::Queue;
-use crate::store::collections::{self, CollectionStatus, Pause};
+use crate::store::collections::{self, Collection, CollectionStatus, Pause};
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
@@ -36,7 +36,8 @@ pub async fn pause(
     done(transaction, &collection, because, (0, "is paused".to_owned()), detail).await
 }
 
-/// Lets a paused collection go on. Failed weeks are counted anew.
+/// Lets a paused collection go on. Failed weeks are counted anew. One whose user Amazon refuses would only
+/// stand still, and stays paused.
 pub async fn resume(
     transaction: &mut PgConnection,
     queue: &Queue,
@@ -51,13 +52,26 @@ pub async fn resume(
     if collection.status != CollectionStatus::Paused {
         return Ok(unchanged(&collection, "is not paused"));
     }
+    if let Some(kept_out) = entry::of_user(&mut *transaction, collection.user_id).await? {
+        return Err(SteerError::KeptOut { id: collection.collection_id, reason: kept_out.reason });
+    }
+    go_on(transaction, queue, &collection, because).await
+}
+
+async fn go_on(
+    transaction: &mut PgConnection,
+    queue: &Queue,
+    collection: &Collection,
+    because: &Because<'_>,
+) -> Result<Steered, SteerError> {
     collections::resume(&mut *transaction, collection.id).await?;
     feed::top_up(queue, &mut *transaction, collection.id).await?;
     let detail = json!({"was": collection.pause_reason});
-    done(transaction, &collection, because, (0, "goes on".to_owned()), detail).await
+    done(transaction, collection, because, (0, "goes on".to_owned()), detail).await
 }
 
-/// Lets the collections go on whose time has come. How many.
+/// Lets the collections go on whose time has come. How many. Those whose user Amazon refuses wait from now on
+/// for the user's credential.
 pub async fn resume_due(db: &PgPool, queue: &Queue) -> Result<usize, SteerError> {
     let mut resumed = 0;
     for collection_id in collections::resuming(db).await? {
@@ -65,11 +79,19 @@ pub async fn resume_due(db: &PgPool, queue: &Queue) -> Result<usize, SteerError>
         // Somebody may have paused it anew since it was found.
         let collection = locked(&mut transaction, &collection_id).await?;
         let now = clock::now(&mut *transaction).await?;
-        if collection.resume_at.is_none_or(|at| at > now) {
+        if collection.status != CollectionStatus::Paused
+            || collection.resume_at.is_none_or(|at| at > now)
+        {
+            continue;
+        }
+        if let Some(kept_out) = entry::of_user(&mut transaction, collection.user_id).await? {
+            let (reason, opens) = (&kept_out.reason, &kept_out.opens);
+            feed::wait(&mut transaction, &collection, reason, opens).await?;
+            transaction.commit().await?;
             continue;
         }
         let because = Because { by: feed::ENGINE, why: Some("its time to go on has come") };
-        resume(&mut transaction, queue, &collection_id, &because).await?;
+        go_on(&mut transaction, queue, &collection, &because).await?;
         transaction.commit().await?;
         resumed += 1;
     }

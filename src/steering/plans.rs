@@ -37,18 +37,38 @@ pub async fn pause_plan(
     Ok(summed_up(plan_id, "paused", steered))
 }
 
-/// Lets every paused collection of a plan go on.
+/// Lets every paused collection of a plan go on, but for those that Amazon keeps out, which stay paused.
 pub async fn resume_plan(
     transaction: &mut PgConnection,
     queue: &Queue,
     plan_id: &str,
     because: &Because<'_>,
 ) -> Result<SteeredPlan, SteerError> {
-    let mut steered = Vec::new();
+    let (mut steered, mut kept_out) = (Vec::new(), Vec::new());
     for id in unfinished(&mut *transaction, plan_id).await? {
-        steered.push(resume(&mut *transaction, queue, &id, because).await?);
+        match resume(&mut *transaction, queue, &id, because).await {
+            Err(SteerError::KeptOut { id, reason }) => kept_out.push((id, reason)),
+            resumed => steered.push(resumed?),
+        }
     }
-    Ok(summed_up(plan_id, "going on", steered))
+    let Some((id, reason)) = kept_out.first().cloned() else {
+        return Ok(summed_up(plan_id, "going on", steered));
+    };
+    if !steered.iter().any(|one| one.changed) {
+        return Err(SteerError::KeptOut { id, reason });
+    }
+    let stays = |(id, reason)| Steered {
+        said: format!("{id} stays paused: {reason}"),
+        collection_id: id,
+        status: CollectionStatus::Paused,
+        changed: false,
+        weeks: 0,
+    };
+    let ids: Vec<_> = kept_out.iter().map(|(id, _)| id.clone()).collect();
+    steered.extend(kept_out.into_iter().map(stays));
+    let plan = summed_up(plan_id, "going on", steered);
+    let said = format!("{}; {} stays paused: {reason}", plan.said, ids.join(", "));
+    Ok(SteeredPlan { said, ..plan })
 }
 
 /// Cancels every unfinished collection of a plan, at AMC too.

@@ -312,29 +312,33 @@ async fn new_tokens_that_amc_refuses_at_once_are_bought_ever_more_seldom() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_resumed_while_its_users_credential_is_refused_is_paused_again_with_the_reason() {
+async fn what_is_begun_while_its_users_credential_is_refused_is_paused_too_and_nothing_is_resumed()
+{
     let site = Site::new(quick()).await;
     site.amc.revoke(&site.refresh_token(), None);
     let collection = site.backfill(2).await;
     let working = site.work();
     site.refusal_confirmed().await;
-    let stands = async || {
+    let stands = async |collection| {
         let found = collections::by_id(site.db.pool(), collection).await.expect("read");
         found.expect("it is there")
     };
-    eventually("it is paused", async || stands().await.auto_paused).await;
-    let id = stands().await.collection_id;
+    eventually("it is paused", async || stands(collection).await.auto_paused).await;
+    let id = stands(collection).await.collection_id;
     let because = Because { by: "ana", why: None };
     let mut tx = recomamp::transaction::begin(site.db.pool()).await.expect("begun");
-    steering::resume(&mut tx, &site.tools.queue, &id, &because).await.expect("resumed");
-    tx.commit().await.expect("committed");
-    assert!(!stands().await.auto_paused);
-    eventually("it is paused again", async || {
+    let resumed = steering::resume(&mut tx, &site.tools.queue, &id, &because).await;
+    let message = resumed.expect_err("it would only stand still").to_string();
+    assert!(message.contains("invalid_grant") && message.contains("users authorise"), "{message}");
+    drop(tx);
+    assert!(stands(collection).await.auto_paused);
+    let begun = site.backfill(3).await;
+    eventually("it is paused too", async || {
         site.skip_pauses("refresh_token").await;
-        stands().await.auto_paused
+        stands(begun).await.auto_paused
     })
     .await;
-    let why = stands().await.pause_reason.expect("a reason");
+    let why = stands(begun).await.pause_reason.expect("a reason");
     assert!(why.contains("invalid_grant") && why.contains("users authorise"), "{why}");
     working.stop().await;
 }

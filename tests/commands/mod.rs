@@ -12,6 +12,7 @@ mod migrate;
 mod parameters;
 mod reasons;
 mod register;
+mod schedules;
 mod settings;
 mod workflows;
 

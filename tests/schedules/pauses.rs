@@ -64,6 +64,28 @@ async fn a_pause_may_end_by_itself_at_a_time() {
 }
 
 #[tokio::test]
+async fn one_that_amazon_keeps_out_when_its_time_has_come_waits_until_it_is_let_in() {
+    let house = daily(CatchUp::Latest).await;
+    let until = house.now().await + days(3);
+    house.pause("daily", "holidays", Some(until)).await;
+    recomamp::store::instances::block(house.db.pool(), house.instance, "terms").await.unwrap();
+    house.wait(days(3) + hours(1)).await;
+    assert_eq!((house.fire().await.runs, house.fire().await.runs), (0, 0));
+    let waits = house.schedule("daily").await;
+    assert_eq!((waits.status, waits.resume_at), (ScheduleStatus::AutoPaused, None));
+    let why = waits.pause_reason.expect("a reason");
+    assert!(why.contains("(terms): settle it, then run `recomamp instances unblock"), "{why}");
+
+    house.unblock(house.instance).await;
+    assert_eq!(house.fire().await.runs, 1);
+    let story = house.story("daily").await;
+    let told: Vec<_> = story.iter().map(|(to, by)| (to.as_str(), by.as_str())).collect();
+    let expected =
+        [("active", "ada"), ("paused", "ada"), ("auto_paused", "scheduler"), ("active", "engine")];
+    assert_eq!(told, expected);
+}
+
+#[tokio::test]
 async fn what_makes_no_sense_is_refused_with_a_remedy() {
     let house = daily(CatchUp::Latest).await;
     let past = house.now().await - hours(1);

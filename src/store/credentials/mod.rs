@@ -11,5 +11,5 @@ pub use row::{
     refresh_token, unsynced_since, usable,
 };
 pub use steps::{
-    Refused, accept_client, authorise, refuse, refuse_client, store_refreshed, synced,
+    Refused, accept_client, authorise, hold_still, refuse, refuse_client, store_refreshed, synced,
 };

@@ -201,6 +201,19 @@ pub async fn synced(db: impl PgExecutor<'_>, user: UserId) -> Result<(), sqlx::E
     Ok(())
 }
 
+/// Keeps a credential as it is until the transaction ends: whoever refuses it or stores a new one waits, and
+/// then sees what was written meanwhile.
+pub async fn hold_still(db: impl PgExecutor<'_>, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        r"-- credentials_hold_still
+        select from lwa_credentials where user_id = $1 for share",
+    )
+    .bind(user)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use futures::future::join_all;

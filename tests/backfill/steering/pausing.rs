@@ -124,6 +124,42 @@ async fn a_backfill_goes_on_at_the_time_it_was_paused_until_and_not_before() {
 }
 
 #[tokio::test]
+async fn what_amazon_refuses_when_its_time_has_come_waits_for_the_credential_and_goes_on_then() {
+    let site = Site::new(quick()).await;
+    let collection = site.backfill(3).await;
+    let id = site.collection(collection).await.collection_id;
+    let until =
+        recomamp::clock::now(site.db.pool()).await.expect("the time") + chrono::TimeDelta::hours(1);
+    let mut tx = recomamp::transaction::begin(site.db.pool()).await.expect("begun");
+    steering::pause(&mut tx, &id, Some(until), &ANA).await.expect("paused");
+    tx.commit().await.expect("committed");
+    let state = async |state: &str| {
+        sqlx::query("update lwa_credentials set token_state = $1::token_state, token_error = 'no'")
+            .bind(state)
+            .execute(site.db.pool())
+            .await
+            .expect("the store answers");
+    };
+    state("needs_reauth").await;
+    site.db.advance_clock(Duration::from_hours(1)).await;
+    let due =
+        async || steering::resume_due(site.db.pool(), &site.tools.queue).await.expect("asked");
+    assert_eq!((due().await, due().await), (0, 0));
+    let waits = site.collection(collection).await;
+    assert!(waits.auto_paused && waits.resume_at.is_none(), "{waits:?}");
+    assert!(waits.pause_reason.expect("a reason").contains("users authorise"));
+    assert_eq!(site.became(collection, "paused").await, ["ana", "engine"]);
+
+    state("active").await;
+    let opens = waits.paused_for.expect("a resource");
+    let mut tx = recomamp::transaction::begin(site.db.pool()).await.expect("begun");
+    let queue = &site.tools.queue;
+    recomamp::jobs::owner::opened(queue, &mut tx, &opens).await.expect("opened");
+    tx.commit().await.expect("committed");
+    assert_eq!(site.collection(collection).await.status, CollectionStatus::Pending);
+}
+
+#[tokio::test]
 async fn asking_twice_is_asking_once_and_what_makes_no_sense_is_refused() {
     let site = Site::new(quick()).await;
     let collection = site.backfill(2).await;
