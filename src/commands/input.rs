@@ -24,6 +24,11 @@ pub fn text(path: &Path) -> Result<String> {
     if text.len() as u64 == BYTES_MAX {
         return Err(wrong(format!("{file} is longer than 1 MiB: is it the right file?")));
     }
+    if text.contains('\0') {
+        return Err(wrong(format!(
+            "{file} has a NUL character in it, which no query and no token has: is it the right file?"
+        )));
+    }
     Ok(text)
 }
 

@@ -33,6 +33,19 @@ async fn a_workflow_is_shown_with_its_versions_and_what_amc_said_of_them() {
 }
 
 #[tokio::test]
+async fn a_file_with_a_nul_character_is_no_query() {
+    let site = Site::furnished().await;
+    let file = site.file("nul.sql", "select a\0 from t");
+    let add =
+        "workflows add --workflow-id odd --name Odd --instance amctest1 --user ana@example.com";
+    for words in [format!("{add} --sql-file"), "workflows update campaigns --sql-file".to_owned()] {
+        let words: Vec<&str> = words.split(' ').chain([file.as_str()]).collect();
+        let finished = site.program(&words).run().await;
+        assert!(refused(&finished, 2).contains(" has a NUL character in it"), "{finished:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_workflow_is_saved_at_amc_by_a_job_and_asked_for_once() {
     let site = Site::furnished().await;
     for _ in 0..2 {
