@@ -25,26 +25,37 @@ pub type Given<T> = Result<T, String>;
 /// What to call something on a page, or who somebody is.
 ///
 /// # Errors
-/// It is empty or too long.
+/// It is empty, too long, or no plain line.
 pub fn name(text: &str) -> Given<String> {
     if text.trim().is_empty() {
         return Err("is empty: give a name".to_owned());
     }
-    at_most(text, NAME_MAX)
+    line(text, NAME_MAX)
+}
+
+/// A resource that gates hang on, whether anything uses it yet or not.
+///
+/// # Errors
+/// It is empty, too long, or no plain line.
+pub fn resource(text: &str) -> Given<String> {
+    if text.trim().is_empty() {
+        return Err("is empty: name a resource such as kind:ping".to_owned());
+    }
+    line(text, ANY_ID_MAX)
 }
 
 /// Why somebody does something. Whether it may be empty, the one who asks for it says.
 ///
 /// # Errors
-/// It is too long.
+/// It is too long, or no plain line.
 pub fn reason(text: &str) -> Given<String> {
-    at_most(text, REASON_MAX)
+    line(text, REASON_MAX)
 }
 
 /// Why somebody does something, for whoever finds it later.
 ///
 /// # Errors
-/// It is empty or too long.
+/// It is empty, too long, or no plain line.
 pub fn sentence(text: &str) -> Given<String> {
     let text = text.trim();
     if text.is_empty() { Err("is empty: give a sentence".to_owned()) } else { reason(text) }
@@ -74,7 +85,7 @@ pub fn any_id(text: &str) -> Given<String> {
     if text.trim().is_empty() {
         return Err("is empty: give the id of a thing".to_owned());
     }
-    at_most(text, ANY_ID_MAX)
+    line(text, ANY_ID_MAX)
 }
 
 /// A web address.
@@ -156,6 +167,18 @@ fn near(text: &str) -> Option<&'static str> {
     names().find(|name| plain(name) == meant).or_else(|| names().find(|name| city(name) == place))
 }
 
+/// One line, as it will be printed: nothing that a terminal or a table would take for more than a letter.
+fn line(text: &str, most: usize) -> Given<String> {
+    match text.chars().find(|letter| letter.is_control()) {
+        Some(letter) => Err(format!(
+            "has a line break, a tab or another control character in it (U+{:04X}): give one line of plain \
+             text",
+            u32::from(letter)
+        )),
+        None => at_most(text, most),
+    }
+}
+
 fn at_most(text: &str, most: usize) -> Given<String> {
     match text.chars().count() {
         count if count > most => {
@@ -185,6 +208,21 @@ mod tests {
         // Characters, not bytes.
         assert!(name(&"ä".repeat(NAME_MAX)).is_ok());
         assert!(name("  ").is_err() && id("a b").is_err() && id("").is_err());
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_no_name_and_no_reason() {
+        for letter in ["\x1b[2J", "\x07", "\n", "\t", "\u{9b}31m", "\x7f"] {
+            for read in [name as fn(&str) -> Given<String>, reason, sentence] {
+                let said = read(&format!("a{letter}b")).expect_err("it would be printed");
+                assert!(said.contains("(U+00") && said.ends_with("plain text"), "{said}");
+            }
+        }
+        assert_eq!(
+            sentence(" with a line break at its end\n").as_deref(),
+            Ok("with a line break at its end")
+        );
+        assert!(name("Zoë's 名前 🎉").is_ok());
     }
 
     #[test]

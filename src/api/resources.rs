@@ -179,7 +179,7 @@ fn told(mut asked: Asked) -> Result<Told, Problem> {
 }
 
 fn resource(name: String) -> Result<String, Problem> {
-    if name.contains('\0') || name.len() > NAME_MAX {
+    if name.contains(char::is_control) || name.len() > NAME_MAX {
         return Err(Problem::not_found("no resource has a name like that"));
     }
     Ok(name)

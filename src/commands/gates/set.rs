@@ -24,6 +24,7 @@ Examples:
   recomamp gates set queue:default --running none")]
 pub struct Set {
     /// The resource, such as host:api.example.com, queue:default or kind:ping.
+    #[arg(value_parser = given::resource)]
     resource: String,
     #[command(flatten)]
     rules: Rules,
