@@ -24,13 +24,18 @@ pub struct Fields {
 
 impl Fields {
     /// Those of the body of a request, if it says that it is JSON. Besides its use, the header keeps
-    /// browsers from sending a form here without asking first.
+    /// browsers from sending a form here without asking first. A body without anything in it has no
+    /// fields, whatever is said of it; but not from a browser that another site has told to send it.
     pub fn from_request(
         headers: &HeaderMap,
         body: Result<Bytes, BytesRejection>,
     ) -> Result<Self, Problem> {
-        if !says_json(headers) {
+        let is_empty = body.as_ref().is_ok_and(Bytes::is_empty);
+        if !says_json(headers) && !(is_empty && !headers.contains_key(header::ORIGIN)) {
             return Err(Problem::not_json());
+        }
+        if is_empty {
+            return Ok(Self { map: Map::new(), place: String::new(), known: Vec::new() });
         }
         let body = body.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large("the body is longer than 1 MiB"),

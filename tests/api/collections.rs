@@ -294,7 +294,7 @@ async fn a_verb_that_makes_no_sense_names_its_field_and_the_remedy() {
 #[tokio::test]
 async fn what_is_not_json_or_too_long_is_refused_before_it_is_read() {
     let served = Served::new().await;
-    for body in ["", "{", "[]", "{\"workflow\": \"campaigns\""] {
+    for body in ["{", "[]", "{\"workflow\": \"campaigns\""] {
         problem(served.post_text(body).await, StatusCode::BAD_REQUEST).await;
     }
     let long = format!("{{\"name\": \"{}\"}}", "x".repeat(1 << 20));
