@@ -103,7 +103,8 @@ impl From<SteerError> for Problem {
             | SteerError::KeptOut { .. }
             | SteerError::Unreadable { .. } => Self::conflict(detail),
             SteerError::NoReason => Self::invalid("why", detail),
-            SteerError::ResumesTooEarly | SteerError::Plan(PlanError::TooRecent { .. }) => {
+            SteerError::ResumesTooEarly
+            | SteerError::Plan(PlanError::TooRecent { .. } | PlanError::Backwards { .. }) => {
                 Self::invalid("until", detail)
             }
             SteerError::NoSuchWeek(_) => Self::invalid("week", detail),

@@ -66,6 +66,16 @@ pub enum PlanError {
         /// What they are.
         cut: Cut,
     },
+    /// The range ends before it begins.
+    #[error(
+        "until is {until}, which is not after {from}, the first day: give a later one, or an earlier from"
+    )]
+    Backwards {
+        /// The first day.
+        from: NaiveDate,
+        /// The day after the last.
+        until: NaiveDate,
+    },
     /// A border of the range lies inside a slice.
     #[error("{field} is {date}{}: give {before} or {after}", cut.inside(*date))]
     NotABorder {
@@ -127,6 +137,9 @@ pub fn plan(
             cut.check_border("until", until)?;
             if until > latest {
                 return Err(PlanError::TooRecent { until, latest, lag_days, cut });
+            }
+            if until <= from {
+                return Err(PlanError::Backwards { from, until });
             }
             cut.check_count(cut.count(from, until))?;
             (from, until)
@@ -309,6 +322,16 @@ mod tests {
             too_many.to_string(),
             "a collection of 121 months is not possible: give between 1 and 120"
         );
+    }
+
+    #[test]
+    fn a_range_that_ends_before_it_begins_is_told_so() {
+        for until in ["2025-01-06", "2025-03-31"] {
+            let range = PlanRequest::Range { from: date("2025-03-31"), until: date(until) };
+            let said = planned(range).unwrap_err().to_string();
+            let wrong = format!("until is {until}, which is not after 2025-03-31, the first day: ");
+            assert!(said.starts_with(&wrong), "{said}");
+        }
     }
 
     proptest! {

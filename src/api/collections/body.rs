@@ -198,6 +198,10 @@ fn unplanned(error: &PlanError) -> Problem {
         PlanError::TooRecent { .. } => {
             ("range.end", error.to_string().replacen("until", "range.end", 1))
         }
+        PlanError::Backwards { .. } => {
+            let ours = error.to_string().replacen("until", "range.end", 1);
+            ("range.end", ours.replace("earlier from", "earlier range.start"))
+        }
         PlanError::BeyondCalendar { .. } => ("range", error.to_string()),
     };
     let (detail, remedy) = halves(&message);
