@@ -37,6 +37,12 @@ pub async fn retry(
         return Ok(unchanged(&collection, "has nothing to retry"));
     }
     let said = go_on(transaction, queue, &collection, because).await?;
+    let takes_up = match week {
+        Some(day) => format!("takes up the week of {day}"),
+        None => format!("takes up {}", some_weeks(retried)),
+    };
+    let why = because.and(&takes_up);
+    let because = &Because { why: Some(&why), ..*because };
     let said = format!("takes up {}{said}", some_weeks(retried));
     done(transaction, &collection, because, (retried, said), json!({"retry": week})).await
 }
@@ -65,6 +71,11 @@ pub async fn recollect(
         return Ok(unchanged(&collection, &said));
     }
     let said = go_on(transaction, queue, &collection, because).await?;
+    let why = because.and(&match again {
+        _ if again == u64::from(last) => format!("re-collects the last {}", some_weeks(again)),
+        _ => format!("re-collects {} of the last {last}", some_weeks(again)),
+    });
+    let because = &Because { why: Some(&why), ..*because };
     let said = format!("collects {} again{said}", some_weeks(again));
     done(transaction, &collection, because, (again, said), json!({"recollect": last})).await
 }

@@ -53,6 +53,12 @@ pub struct Steered {
 }
 
 impl Because<'_> {
+    /// The reason for the journal: what is done, after why, if that is said.
+    fn and(&self, what: &str) -> String {
+        let why = self.why.map(str::trim).filter(|why| !why.is_empty());
+        why.map_or_else(|| what.to_owned(), |why| format!("{why}; {what}"))
+    }
+
     /// The reason, for verbs that need one.
     fn reason(&self) -> Result<&str, SteerError> {
         self.said().ok_or(SteerError::NoReason)

@@ -63,6 +63,8 @@ pub async fn widen(
     }
     collections::cover(&mut *transaction, collection.id).await?;
     let said = go_on(transaction, queue, &collection, because).await?;
+    let why = because.and(&format!("collects {} more", some_weeks(added)));
+    let because = &Because { why: Some(&why), ..*because };
     let said = format!("collects {} more{said}", some_weeks(added));
     let detail = json!({"from": from, "until": until});
     done(transaction, &collection, because, (added, said), detail).await
@@ -92,6 +94,8 @@ pub async fn shrink(
     }
     collections::cover(&mut *transaction, collection.id).await?;
     let said = format!("skips {}", some_weeks(skipped));
+    let why = because.and(&said);
+    let because = &Because { why: Some(&why), ..*because };
     let detail = json!({"from": from, "until": until});
     let steered = done(transaction, &collection, because, (skipped, said), detail).await?;
     // An event of its own says that this ends the collection, if it does.

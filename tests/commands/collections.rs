@@ -31,6 +31,37 @@ async fn a_backfill_is_steered_and_says_where_it_stands_and_why() {
 }
 
 #[tokio::test]
+async fn the_journal_says_what_was_done_and_a_persons_reason_first() {
+    let site = Site::furnished().await;
+    let words = "backfill --workflow campaigns --from 2025-01-06 --until 2025-02-03";
+    let id = done(site.run(words).await).stdout;
+    for words in [
+        "shrink ID --from 2025-01-13 --until 2025-01-27",
+        "cancel ID --why mistake",
+        "retry ID --week 2025-01-13",
+        "retry ID --why again",
+        "widen ID --from 2024-12-30 --why more",
+    ] {
+        done(site.run(&format!("collections {}", words.replace("ID", &id))).await);
+    }
+    let told = site.json(&format!("events --entity collection --id {id} --json")).await;
+    let told: Vec<&str> = told
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|event| event["reason"].as_str())
+        .collect();
+    for words in [
+        "skips 2 weeks",
+        "takes up the week of 2025-01-13",
+        "again; takes up 1 week",
+        "more; collects 3 weeks more",
+    ] {
+        assert!(told.contains(&words), "{words}: {told:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_called_off_is_listed_as_such_and_can_be_taken_up_again() {
     let site = Site::furnished().await;
     let words = "backfill --workflow campaigns --from 2025-01-06 --until 2025-02-03";
