@@ -65,6 +65,48 @@ async fn gates_are_set_listed_and_taken_away() {
 }
 
 #[tokio::test]
+async fn a_pause_that_stops_nothing_is_warned_of_and_says_how_long_it_lasts() {
+    let site = Site::furnished().await;
+    let pause = async |resource: &str, lasts: &str| {
+        let words = format!("gates pause {resource} --why x --for {lasts}");
+        done(site.run(&words).await)
+    };
+    let typo = pause("amc_instance:amctset1", "30m").await;
+    assert_eq!(typo.stdout, "amc_instance:amctset1 is paused for 30 min.");
+    let said =
+        "Warning: no job has used amc_instance:amctset1 so far and nothing of that name is known";
+    assert!(typo.stderr.contains(said), "{}", typo.stderr);
+    assert!(typo.stderr.contains("`recomamp gates resume amc_instance:amctset1`"));
+    assert!(pause("kind:pong", "2h").await.stderr.contains("this release knows no \"pong\""));
+    for (resource, lasts, said) in [
+        ("amc_instance:amctest1", "90s", "for 90 s."),
+        ("amc_access:amctest1", "2h", "for 2 h."),
+        ("amc_account:ENTITY1", "90m", "for 90 min."),
+        ("kind:poll_status", "30s", "for 30 s."),
+    ] {
+        let paused = pause(resource, lasts).await;
+        assert!(paused.stdout.ends_with(said) && paused.stderr.is_empty(), "{paused:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_terminal_would_obey_is_refused_in_names_and_reasons() {
+    let site = Site::new().await;
+    for words in [
+        ["host:x", "--why", "a\x1b[2Jb", "--by", "ann"],
+        ["host:x", "--why", "a\nb", "--by", "ann"],
+        ["host:x", "--why", "x", "--by", "a\x07nn"],
+        ["host:\tx", "--why", "x", "--by", "ann"],
+    ] {
+        let words: Vec<&str> = ["gates", "pause"].into_iter().chain(words).collect();
+        let finished = site.program(&words).run().await;
+        assert_eq!(finished.status.code(), Some(2), "{finished:?}");
+        assert!(finished.stderr.contains("give one line of plain text"), "{}", finished.stderr);
+    }
+    assert_eq!(site.count("select count(*) from engine.resources").await, 0);
+}
+
+#[tokio::test]
 async fn wrong_arguments_say_what_would_be_right_and_end_with_2() {
     let site = Site::new().await;
     for (words, remedy) in [

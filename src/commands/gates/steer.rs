@@ -6,10 +6,13 @@ use crate::config::{self, Database};
 use crate::given;
 use crate::jobs;
 use crate::queue::Queue;
+use crate::queue::postgres::inspect::gates;
+use crate::store::{accounts, instances, users};
 use crate::telemetry::Mode;
+use crate::tools::resources;
 use anyhow::{Result, bail};
 use clap::Args;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
 
 /// Stops every job that uses the resource from starting, until it is resumed or for a while. Those
@@ -21,6 +24,7 @@ Examples:
   recomamp gates pause queue:default --why 'a bad deploy'")]
 pub struct Pause {
     /// The resource, such as host:api.example.com, queue:default or kind:ping.
+    #[arg(value_parser = given::resource)]
     resource: String,
     /// Why, in a sentence for the person who finds it paused.
     #[arg(long, alias = "reason", value_parser = given::sentence)]
@@ -52,6 +56,7 @@ pub struct Resume {
 )]
 pub struct Trip {
     /// The resource.
+    #[arg(value_parser = given::resource)]
     resource: String,
     /// Why, in a sentence for the person who finds it open.
     #[arg(long, alias = "reason", value_parser = given::sentence)]
@@ -64,11 +69,16 @@ impl Pause {
     pub(super) async fn run(self) -> Result<()> {
         let db = database().await?;
         let (mut tx, by) = (crate::transaction::begin(&db).await?, self.person.name());
+        // Pausing makes it known.
+        let is_new = gates::row(&mut tx, &self.resource).await?.is_none();
         Queue::new().pause(&mut tx, &self.resource, by, &self.why, self.lasts).await?;
+        let stranger = stranger(&mut tx, &self.resource, is_new).await?;
         tx.commit().await?;
-        warn_of_strangers(&self.resource);
+        if let Some(warning) = stranger {
+            eprintln!("Warning: {warning}");
+        }
         let until = match self.lasts {
-            Some(lasts) => format!("for {lasts:?}"),
+            Some(lasts) => format!("for {}", length(lasts)),
             None => format!("until `recomamp gates resume {}`", self.resource),
         };
         output::line(format!("{} is paused {until}.", self.resource))
@@ -101,20 +111,60 @@ impl Trip {
     }
 }
 
-/// A misspelt kind or queue is paused like any other, and stops nothing. It may be another release's.
-fn warn_of_strangers(resource: &str) {
+/// What there is to warn of: what is misspelt is paused like anything else, and stops nothing. A kind or a
+/// queue may be another release's, and a resource may be used yet.
+async fn stranger(
+    connection: &mut PgConnection,
+    resource: &str,
+    is_new: bool,
+) -> Result<Option<String>> {
     let catalog = jobs::catalog();
-    let known: Vec<&str> = match resource.split_once(':') {
-        Some(("kind", _)) => catalog.kinds().collect(),
-        Some(("queue", _)) => catalog.queues(),
-        _ => return,
+    let (what, name) = resource.split_once(':').unwrap_or(("", resource));
+    let known: Vec<&str> = match what {
+        "kind" => catalog.kinds().collect(),
+        "queue" => catalog.queues(),
+        _ => {
+            let is_strange = is_new && !is_known(connection, resource, name).await?;
+            return Ok(is_strange.then(|| {
+                format!(
+                    "no job has used {resource} so far and nothing of that name is known, so nothing stops: \
+                     `recomamp gates list` shows what there is, `recomamp gates resume {resource}` ends the \
+                     pause"
+                )
+            }));
+        }
     };
-    let name = resource.split_once(':').map_or(resource, |(_, name)| name);
-    if !known.contains(&name) {
+    Ok((!known.contains(&name)).then(|| {
         let known = known.join(", ");
-        eprintln!(
-            "Warning: this release knows no {name:?}, so nothing of it stops: there are {known}."
-        );
+        format!("this release knows no {name:?}, so nothing of it stops: there are {known}.")
+    }))
+}
+
+/// Whether a resource that no job has used stands for something that was added.
+async fn is_known(
+    connection: &mut PgConnection,
+    resource: &str,
+    name: &str,
+) -> Result<bool, sqlx::Error> {
+    if resource == resources::instance(name) || resource == resources::access(name) {
+        return Ok(instances::by_instance_id(connection, name).await?.is_some());
+    }
+    if resource == resources::account(name) {
+        return Ok(accounts::list(connection).await?.iter().any(|one| one.account_id == name));
+    }
+    if let Some(user) = resources::user_of_credential(resource) {
+        return Ok(users::by_id(connection, user).await?.is_some());
+    }
+    Ok(resource == resources::TOKENS)
+}
+
+/// A length of time in its largest whole unit.
+fn length(time: Duration) -> String {
+    match time.as_secs() {
+        _ if time.subsec_nanos() > 0 => format!("{time:?}"),
+        seconds if seconds % 60 > 0 || seconds == 0 => format!("{seconds} s"),
+        seconds if seconds % 3600 > 0 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
     }
 }
 
