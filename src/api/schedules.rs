@@ -86,7 +86,8 @@ pub async fn runs(
     Ok(Json(runs))
 }
 
-/// The next times of a schedule, with the days each run asks for.
+/// The next times of a schedule, with the days each run asks for; of one that is paused until a time, those
+/// from then on.
 pub async fn preview(
     State(api): State<Api>,
     id: Id,
@@ -103,7 +104,7 @@ pub async fn preview(
     let schedule = schedules::by_schedule_id(&api.db, &id).await?;
     let schedule = schedule.ok_or_else(|| explained(ManageError::Unknown(id)))?;
     let (due, rule) = due::read(&schedule).map_err(|error| explained(error.into()))?;
-    Ok(Json(manage::ahead(&due, rule, schedule.now, count)))
+    Ok(Json(manage::ahead(&due, rule, manage::fires_from(&schedule), count)))
 }
 
 /// Runs a schedule once, now: 202 and the run's id.
@@ -128,7 +129,7 @@ pub async fn pause(State(api): State<Api>, mut asked: Asked) -> Result<Json<Show
 
 /// Changes a schedule from now on. What is missing stays; null takes a bound away.
 pub async fn change(State(api): State<Api>, mut asked: Asked) -> Result<Json<Shown>, Problem> {
-    let times = Times::read(&mut asked.fields)?;
+    let times = Times::read(&mut asked.fields, false)?;
     let changes = Changes {
         timing: times.changed(),
         timezone: times.timezone(),

@@ -23,7 +23,7 @@ pub const KEEP_RUNS: RangeInclusive<i32> = 1..=65_535;
 /// What somebody wants to change.
 #[derive(Debug, Clone, Default)]
 pub struct Changes<'a> {
-    /// When it is due, but for the zone.
+    /// When it is due, but for the zone. What is missing of an interval stays.
     pub timing: Option<Timing<'a>>,
     /// The IANA zone in which it is due, and of its windows.
     pub timezone: Option<&'a str>,
@@ -147,7 +147,8 @@ async fn retime(
 ) -> Result<Value, ManageError> {
     let before = schedule.timing();
     let timezone = changes.timezone.unwrap_or(before.timezone);
-    let timing = Timing { timezone, ..changes.timing.unwrap_or(before) };
+    let timing =
+        Timing { timezone, ..due::whole(&changes.timing.unwrap_or(before), Some(&before)) };
     due::of(&timing)?;
     schedules::retime(transaction, schedule.id, &timing, schedule.now).await?;
     Ok(shown(&timing))

@@ -14,6 +14,7 @@ use crate::backfill::week::instant_of;
 use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
+use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -63,7 +64,7 @@ impl Due {
             CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let cron = parser.parse(expression).map_err(|error| {
             Refused::new(
-                format!("{expression:?} is no cron expression ({error})"),
+                format!("{expression:?} is no cron expression ({})", plain(&error)),
                 "give minute, hour, day of month, month and day of week, as in `0 2 * * 1`",
             )
         })?;
@@ -79,17 +80,18 @@ impl Due {
 
     /// Every so many days, counted from a day, at a time of day.
     pub fn interval(
-        days: u32,
+        days: i32,
         anchor: NaiveDate,
         at: NaiveTime,
         zone: Tz,
     ) -> Result<Self, Refused> {
-        if !INTERVAL_DAYS.contains(&days) {
-            return Err(Refused::new(
+        let number = u32::try_from(days).ok().filter(|days| INTERVAL_DAYS.contains(days));
+        let days = number.ok_or_else(|| {
+            Refused::new(
                 format!("an interval of {days} days is not possible"),
                 format!("give between 1 and {}", INTERVAL_DAYS.end()),
-            ));
-        }
+            )
+        })?;
         Ok(Self { rule: Rule::Interval { days, anchor, at }, zone })
     }
 
@@ -157,6 +159,17 @@ impl fmt::Display for Due {
             }
         }
     }
+}
+
+/// What the parser says, without the names of its own parts.
+fn plain(error: &CronError) -> String {
+    let said = match error {
+        CronError::InvalidPattern(said)
+        | CronError::IllegalCharacters(said)
+        | CronError::ComponentError(said) => said.clone(),
+        other => other.to_string(),
+    };
+    said.trim_end_matches('.').to_owned()
 }
 
 /// What the parser would take without a word, although it most likely means something else.

@@ -22,6 +22,27 @@ pub enum Unreadable {
     /// Neither an expression nor an interval.
     #[error("it has neither a cron expression nor an interval: give one of them")]
     Nothing,
+    /// An interval of which a part is missing.
+    #[error(
+        "an interval needs its days and the day from which they count, and one of them is missing: give both"
+    )]
+    Half,
+}
+
+/// The same, with what is missing of an interval: it is as it was before, if that was one too, and the time of
+/// day is else midnight.
+pub fn whole<'a>(timing: &Timing<'a>, before: Option<&Timing<'a>>) -> Timing<'a> {
+    if timing.schedule_type != ScheduleType::Interval {
+        return *timing;
+    }
+    let before = before.filter(|before| before.schedule_type == ScheduleType::Interval);
+    let time = timing.anchor_time.or(before.and_then(|before| before.anchor_time));
+    Timing {
+        interval_days: timing.interval_days.or(before.and_then(|before| before.interval_days)),
+        anchor_date: timing.anchor_date.or(before.and_then(|before| before.anchor_date)),
+        anchor_time: Some(time.unwrap_or_default()),
+        ..*timing
+    }
 }
 
 /// When that is.
@@ -30,10 +51,10 @@ pub fn of(timing: &Timing<'_>) -> Result<Due, Unreadable> {
     match (timing.schedule_type, timing.cron_expression, timing.interval_days, timing.anchor_date) {
         (ScheduleType::Cron, Some(expression), _, _) => Ok(Due::cron(expression, zone)?),
         (ScheduleType::Interval, _, Some(days), Some(anchor)) => {
-            let days = u32::try_from(days).unwrap_or(0);
             Ok(Due::interval(days, anchor, timing.anchor_time.unwrap_or_default(), zone)?)
         }
-        _ => Err(Unreadable::Nothing),
+        (ScheduleType::Interval, ..) => Err(Unreadable::Half),
+        (ScheduleType::Cron, ..) => Err(Unreadable::Nothing),
     }
 }
 

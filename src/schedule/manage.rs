@@ -143,7 +143,12 @@ impl Request<'_> {
         number("jitter_seconds", self.jitter_seconds, JITTER_SECONDS)?;
         number("catch_up_max", self.catch_up.1, CATCH_UP_MAX)?;
         number("max_attempts", self.max_attempts_per_run, ATTEMPTS)?;
-        number("failure_threshold", self.failure_threshold.unwrap_or(1), FAILURES)?;
+        let value = self.failure_threshold.unwrap_or(1);
+        if !FAILURES.contains(&value) {
+            // People say 0 for never.
+            let (field, range) = ("failure_threshold", 0..=*FAILURES.end());
+            return Err(ManageError::Number { field, value, range });
+        }
         Ok(due)
     }
 }
@@ -182,7 +187,7 @@ pub async fn add(
         workflow_id: workflow.id,
         user_id: workflow.user_id,
         name: request.name.unwrap_or(request.schedule_id),
-        timing: request.timing,
+        timing: due::whole(&request.timing, None),
         parameters: &parameters,
         lookback_days: request.window.lookback_days,
         lag_days: request.window.lag_days,
@@ -204,7 +209,7 @@ pub async fn add(
     Ok(id)
 }
 
-/// The next times at which a schedule is due, with the windows of their runs, as if it were not paused.
+/// The next times at which a schedule is due, with the windows of their runs, whether it is paused or not.
 pub fn ahead(due: &Due, window: WindowRule, from: DateTime<Utc>, count: usize) -> Vec<Ahead> {
     let zone = due.zone();
     let times = due.after(from).take(count);
@@ -214,6 +219,13 @@ pub fn ahead(due: &Due, window: WindowRule, from: DateTime<Utc>, count: usize) -
             Some(Ahead { due_at: time, local_time, window: window.days(time, zone)? })
         })
         .collect()
+}
+
+/// From when on a schedule fires: from now on, or from the moment in which its pause ends by itself.
+pub fn fires_from(schedule: &Schedule) -> DateTime<Utc> {
+    // What is due in that very moment fires.
+    let resumes = schedule.resume_at.map(|at| at - TimeDelta::milliseconds(1));
+    resumes.map_or(schedule.now, |at| at.max(schedule.now))
 }
 
 /// Runs a schedule once, now, whether it is paused or not, after those that are unfinished. Its due

@@ -13,6 +13,7 @@ use crate::webhooks::message::EVENTS;
 use chrono::{NaiveDate, NaiveTime};
 use chrono_tz::Tz;
 use serde_json::{Value, json};
+use std::ops::RangeInclusive;
 
 /// What a program wants to run by itself.
 pub struct Wish {
@@ -37,15 +38,18 @@ pub struct Wish {
 /// When it is due.
 pub struct Times {
     cron: Option<String>,
-    interval: Option<(i32, NaiveDate, NaiveTime)>,
+    interval: Option<Interval>,
     timezone: Option<Tz>,
 }
 
+/// Its days, the day from which they count, and its time of day.
+type Interval = (Option<i32>, Option<NaiveDate>, Option<NaiveTime>);
+
 impl Times {
-    /// Reads it.
-    pub fn read(fields: &mut Fields) -> Result<Self, Problem> {
+    /// Reads it. A part of an interval is enough when the rest is to stay what it is.
+    pub fn read(fields: &mut Fields, is_whole: bool) -> Result<Self, Problem> {
         let cron: Option<String> = fields.optional("cron", "five fields, as text")?;
-        let interval = interval(fields)?;
+        let interval = interval(fields, is_whole)?;
         if cron.is_some() && interval.is_some() {
             return Err(Problem::invalid("interval", "cron and interval are both given")
                 .with_remedy("give one of them"));
@@ -64,11 +68,8 @@ impl Times {
     }
 
     fn timing(&self) -> Timing<'_> {
-        let (days, anchor, time) = match self.interval {
-            Some((days, anchor, time)) => (Some(days), Some(anchor), Some(time)),
-            None => (None, None, None),
-        };
-        let by_cron = self.cron.is_some() || days.is_none();
+        let (days, anchor, time) = self.interval.unwrap_or_default();
+        let by_cron = self.interval.is_none();
         Timing {
             schedule_type: if by_cron { ScheduleType::Cron } else { ScheduleType::Interval },
             cron_expression: self.cron.as_deref(),
@@ -133,7 +134,7 @@ impl Wish {
     pub fn read(fields: &mut Fields) -> Result<Self, Problem> {
         let schedule_id = fields.required_text("schedule_id", "an id, as text", given::id)?;
         let workflow = fields.required("workflow", "the id of a workflow, as text")?;
-        let times = Times::read(fields)?;
+        let times = Times::read(fields, true)?;
         let rules = rules(fields)?;
         let window = WindowRule {
             lookback_days: rules.lookback_days.unwrap_or(WINDOW_DEFAULT.lookback_days),
@@ -175,11 +176,16 @@ impl Wish {
     }
 }
 
-fn interval(fields: &mut Fields) -> Result<Option<(i32, NaiveDate, NaiveTime)>, Problem> {
+fn interval(fields: &mut Fields, is_whole: bool) -> Result<Option<Interval>, Problem> {
+    const DAYS: RangeInclusive<i32> = 1..=366;
+    const DATE: &str = "a date such as 2025-01-06";
     let Some(mut interval) = fields.object("interval")? else { return Ok(None) };
-    let days = interval.required_number("days", 1..=366)?;
-    let from = interval.required("from", "a date such as 2025-01-06")?;
-    let at = interval.optional("at", "a time of day such as 03:30:00")?.unwrap_or_default();
+    let (days, from) = if is_whole {
+        (interval.required_number("days", DAYS).map(Some)?, interval.required("from", DATE)?)
+    } else {
+        (interval.number("days", DAYS)?, interval.optional("from", DATE)?)
+    };
+    let at = interval.optional("at", "a time of day such as 03:30:00")?;
     interval.end()?;
     Ok(Some((days, from, at)))
 }

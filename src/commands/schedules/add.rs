@@ -28,6 +28,7 @@ The five fields of cron are minute, hour, day of month, month and day of week: S
 is 1, L the last day, 15W the working day nearest to the 15th, 1#2 the second Monday, 5L the last Friday.
 A time that the clocks skip is due right after the gap; one that happens twice is due once.")]
 #[command(group(ArgGroup::new("due").args(["cron", "every_days"]).required(true)))]
+#[command(group(ArgGroup::new("days").args(["every_days"]).requires("from")))]
 pub struct Add {
     /// How people and programs name it: letters, digits, dot, hyphen and underscore.
     #[arg(long, value_parser = given::id)]

@@ -12,26 +12,27 @@ pub struct Times {
     #[arg(long, value_name = "EXPRESSION")]
     cron: Option<String>,
     /// Every so many days, instead of cron.
-    #[arg(long, value_name = "DAYS", conflicts_with = "cron", requires = "from")]
+    #[arg(long, value_name = "DAYS", conflicts_with = "cron")]
     every_days: Option<i32>,
     /// The day from which these days count.
-    #[arg(long, value_name = "DATE", requires = "every_days", value_parser = given::date)]
+    #[arg(long, value_name = "DATE", conflicts_with = "cron", value_parser = given::date)]
     from: Option<NaiveDate>,
     /// The time of day of an interval.
-    #[arg(long, value_name = "HH:MM", requires = "every_days", value_parser = time_of_day)]
+    #[arg(long, value_name = "HH:MM", conflicts_with = "cron", value_parser = time_of_day)]
     at: Option<NaiveTime>,
 }
 
 impl Times {
-    /// The same with its zone; none when no time is given.
+    /// The same with its zone; none when no time is given. What is not given of an interval is left open.
     pub fn timing<'a>(&'a self, timezone: &'a str) -> Option<Timing<'a>> {
         let by_cron = self.cron.is_some();
-        (by_cron || self.every_days.is_some()).then(|| Timing {
+        let by_days = self.every_days.is_some() || self.from.is_some() || self.at.is_some();
+        (by_cron || by_days).then(|| Timing {
             schedule_type: if by_cron { ScheduleType::Cron } else { ScheduleType::Interval },
             cron_expression: self.cron.as_deref(),
             interval_days: self.every_days,
             anchor_date: self.from,
-            anchor_time: (!by_cron).then(|| self.at.unwrap_or_default()),
+            anchor_time: self.at,
             timezone,
         })
     }

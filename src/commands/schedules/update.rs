@@ -28,12 +28,13 @@ const ALL: &str = "all";
 #[command(after_help = "\
 Examples:
   recomamp schedules update monday --cron '0 4 * * 1'
+  recomamp schedules update fortnight --at 05:00
   recomamp schedules update monday --failure-threshold 5 --overlap queue_one
   recomamp schedules update monday --keep-runs 50 --notify run_failed,auto_paused
   recomamp schedules update monday --keep-runs all --notify all")]
 #[command(group(ArgGroup::new("change").required(true).multiple(true).args([
-    "cron", "every_days", "timezone", "name", "lookback_days", "lag_days", "window_anchor", "given", "catch_up",
-    "catch_up_max", "overlap", "jitter_seconds", "max_attempts", "failure_threshold", "keep_runs", "notify",
+    "cron", "every_days", "from", "at", "timezone", "name", "lookback_days", "lag_days", "window_anchor", "given",
+    "catch_up", "catch_up_max", "overlap", "jitter_seconds", "max_attempts", "failure_threshold", "keep_runs", "notify",
 ])))]
 pub struct Update {
     /// The schedule.
