@@ -9,6 +9,7 @@
 use super::Desk;
 use super::due::{self, Unreadable};
 use super::misfire;
+use super::pauses;
 use super::window::WindowRule;
 use crate::jobs::run_schedule;
 use crate::queue::Queue;
@@ -21,6 +22,7 @@ use chrono_tz::Tz;
 use rand::Rng;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -144,11 +146,17 @@ async fn write_missed(
     if times.is_empty() {
         return Ok(());
     }
-    let reason = format!(
-        "nothing could fire at the time, and catch_up is {}: run it by hand if it is needed",
-        schedule.catch_up
-    );
-    runs::insert_unfired(transaction, schedule.id, times, RunStatus::Missed, &reason).await?;
+    let pauses = pauses::of(&mut *transaction, &schedule.schedule_id).await?;
+    let mut missed: BTreeMap<String, Vec<DateTime<Utc>>> = BTreeMap::new();
+    for time in times {
+        missed.entry(pauses::why_missed(&pauses, *time)).or_default().push(*time);
+    }
+    for (why, times) in &missed {
+        let catch_up = schedule.catch_up;
+        let reason = format!("{why}, and catch_up is {catch_up}: run it by hand if it is needed");
+        runs::insert_unfired(&mut *transaction, schedule.id, times, RunStatus::Missed, &reason)
+            .await?;
+    }
     tracing::warn!(
         schedule = schedule.schedule_id,
         missed = times.len(),

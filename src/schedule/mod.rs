@@ -6,7 +6,7 @@
 //! On paper: [`cron`] (when a schedule is due), [`window`] (which days its run asks for), [`misfire`]
 //! (which of the times that passed still fire). In the store: [`fire`] (a run for each due time),
 //! [`manage`] and [`change`] (what people do), [`view`] (what they are shown), [`due`] (a stored schedule,
-//! read). What a run then does, and when failures pause its schedule, is the job `run_schedule`.
+//! read), [`pauses`] (when it was paused). What a run then does, and when failures pause its schedule, is the job `run_schedule`.
 
 pub mod change;
 pub mod cron;
@@ -15,6 +15,7 @@ pub mod duties;
 pub mod fire;
 pub mod manage;
 pub mod misfire;
+pub mod pauses;
 pub mod view;
 pub mod window;
 

@@ -236,7 +236,7 @@ async fn a_refused_credential_pauses_at_once_and_a_good_one_lets_it_go_on() {
     })
     .await;
     let reason = paused.pause_reason.unwrap();
-    assert!(reason.contains("credential") && reason.contains("users authorise"), "{reason}");
+    assert!(reason.contains("refuses the grant") && reason.contains("users authorise"), "{reason}");
 
     house.amc.lift_fault(refused);
     eventually("the schedule goes on", async || {

@@ -64,6 +64,24 @@ async fn a_pause_may_end_by_itself_at_a_time() {
 }
 
 #[tokio::test]
+async fn what_was_missed_in_a_pause_says_so_and_what_was_missed_for_want_of_a_scheduler_too() {
+    let house = daily(CatchUp::None).await;
+    house.wait(days(2)).await;
+    house.pause("daily", "holidays", None).await;
+    house.wait(days(2)).await;
+    house.resume("daily").await;
+    house.fire().await;
+    let why =
+        async |run: usize| house.runs("daily").await[run].error_summary.clone().expect("a reason");
+    let nothing =
+        "nothing could fire at the time, and catch_up is none: run it by hand if it is needed";
+    assert_eq!(why(1).await, nothing);
+    let paused =
+        "it was paused by ada (holidays), and catch_up is none: run it by hand if it is needed";
+    assert_eq!((why(2).await, why(3).await), (paused.to_owned(), paused.to_owned()));
+}
+
+#[tokio::test]
 async fn one_that_amazon_keeps_out_when_its_time_has_come_waits_until_it_is_let_in() {
     let house = daily(CatchUp::Latest).await;
     let until = house.now().await + days(3);
