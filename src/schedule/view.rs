@@ -40,6 +40,8 @@ pub struct ScheduleView {
     pub overlap: OverlapPolicy,
     /// By how many seconds at most the work of a run is put off.
     pub jitter_seconds: i32,
+    /// How many executions a run may spend before it is failed.
+    pub max_attempts: i32,
     /// Whether it fires, and who stopped it.
     pub status: ScheduleStatus,
     /// Why it does not fire.
@@ -107,6 +109,7 @@ impl ScheduleView {
             catch_up_max: schedule.catch_up_max,
             overlap: schedule.overlap,
             jitter_seconds: schedule.jitter_seconds,
+            max_attempts: schedule.max_attempts_per_run,
             status: schedule.status,
             pause_reason: schedule.pause_reason.clone(),
             paused_at: schedule.paused_at,

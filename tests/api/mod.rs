@@ -8,6 +8,7 @@ mod jobs;
 mod reasons;
 mod register;
 mod routes;
+mod schedules;
 mod steering;
 mod workflows;
 

@@ -67,3 +67,98 @@ async fn of_a_plan_those_go_on_that_amazon_lets_in_and_the_others_are_named() {
     let again = site.run(&format!("plans resume {plan}")).await;
     assert!(refused(&again, 1).contains(" stays paused: Amazon refuses the grant of bob@"));
 }
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_with_2_and_a_plain_message() {
+    let site = Site::furnished().await;
+    done(site.run(DAILY).await);
+    let cron = "schedules add --schedule-id weekly --workflow campaigns --timezone UTC --cron";
+    let by_cron: Vec<&str> = cron.split(' ').chain(["0 2 * * 1"]).collect();
+    done(site.program(&by_cron).run().await);
+    let add = "schedules add --schedule-id both --workflow campaigns";
+    for (words, said) in [
+        (
+            format!("{add} --cron X --from 2025-01-01"),
+            "'--cron <EXPRESSION>' cannot be used with '--from <DATE>'",
+        ),
+        (format!("{add} --cron X --at 05:00"), "cannot be used with '--at <HH:MM>'"),
+        (format!("{add} --from 2025-01-01"), "--every-days <DAYS>"),
+        (format!("{add} --every-days 1"), "--from <DATE>"),
+        (
+            "schedules update daily --cron X --at 05:00".to_owned(),
+            "cannot be used with '--at <HH:MM>'",
+        ),
+        ("schedules update weekly --at 05:00".to_owned(), "an interval needs its days and the day"),
+        (
+            format!("{add} --every-days=-1 --from 2025-01-01"),
+            "an interval of -1 days is not possible: give between 1 and 366",
+        ),
+        (
+            format!("{DAILY} --failure-threshold=-1"),
+            "failure_threshold is -1: give between 0 and 1000",
+        ),
+        (
+            "backfill --workflow campaigns --from 2025-03-31 --until 2025-01-06".to_owned(),
+            "until is 2025-01-06, which is not after 2025-03-31, the first day: give a later one",
+        ),
+    ] {
+        let finished = site.run(&words).await;
+        assert_eq!(finished.status.code(), Some(2), "{words}: {finished:?}");
+        assert!(finished.stderr.contains(said), "{words}: {}", finished.stderr);
+        assert!(!finished.stderr.contains("constraint"), "{}", finished.stderr);
+    }
+    let minute: Vec<&str> = cron.split(' ').chain(["61 2 * * 1"]).collect();
+    let message = site.program(&minute).run().await;
+    let message = refused(&message, 2);
+    assert!(message.contains("is no cron expression (") && !message.contains("error"), "{message}");
+}
+
+#[tokio::test]
+async fn what_is_not_given_of_an_interval_stays() {
+    let site = Site::furnished().await;
+    done(site.run(DAILY).await);
+    let interval = async || {
+        sqlx::query_as::<_, (i32, String, String)>(
+            "select interval_days, anchor_date::text, anchor_time::text from workflow_schedules",
+        )
+        .fetch_one(site.db.pool())
+        .await
+        .expect("there is one")
+    };
+    let is = |days: i32, date: &str, time: &str| (days, date.to_owned(), time.to_owned());
+    done(site.run("schedules update daily --at 05:00").await);
+    assert_eq!(interval().await, is(1, "2025-01-06", "05:00:00"));
+    done(site.run("schedules update daily --every-days 14").await);
+    assert_eq!(interval().await, is(14, "2025-01-06", "05:00:00"));
+    done(site.run("schedules update daily --from 2025-01-07").await);
+    assert_eq!(interval().await, is(14, "2025-01-07", "05:00:00"));
+    let by_cron = ["schedules", "update", "daily", "--cron", "0 4 * * 1"];
+    done(site.program(&by_cron).run().await);
+    done(site.run("schedules update daily --every-days 7 --from 2025-01-06").await);
+    assert_eq!(interval().await, is(7, "2025-01-06", "00:00:00"), "midnight, after cron");
+}
+
+#[tokio::test]
+async fn a_schedule_is_shown_with_its_rules_and_previewed_from_when_it_goes_on() {
+    let site = Site::furnished().await;
+    done(
+        site.run(&format!("{DAILY} --jitter-seconds 90 --max-attempts 4 --failure-threshold 6"))
+            .await,
+    );
+    let shown = done(site.run("schedules show daily").await).stdout;
+    for words in ["up to 90 s", "4 executions a run", "0 (paused at 6)"] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    assert_eq!(site.json("schedules show daily --json").await["max_attempts"], 4);
+    done(site.run("schedules update daily --failure-threshold 0").await);
+    let shown = done(site.run("schedules show daily").await).stdout;
+    assert!(shown.contains("0 (never paused for them)"), "{shown}");
+
+    done(site.run("schedules pause daily --why holidays --until 2999-01-01T03:30:00Z").await);
+    let preview = done(site.run("schedules preview daily --count 2").await);
+    let rows: Vec<&str> = preview.stdout.lines().skip(1).collect();
+    assert!(rows[0].starts_with("2999-01-01 03:30"), "{rows:?}");
+    assert!(rows[1].starts_with("2999-01-02 03:30"), "{rows:?}");
+    let said = "it is paused until 2999-01-01 03:30 UTC: what is due before then is left out here";
+    assert!(preview.stderr.contains(said), "{}", preview.stderr);
+}

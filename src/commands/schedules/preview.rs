@@ -31,13 +31,22 @@ impl Preview {
             format!("there is no schedule {}: see `recomamp schedules list`", self.schedule_id)
         })?;
         let (due, window) = crate::schedule::due::read(&schedule)?;
-        let times = manage::ahead(&due, window, schedule.now, self.count.into());
+        let times = manage::ahead(&due, window, manage::fires_from(&schedule), self.count.into());
         if self.json {
             return output::json(&times);
         }
         let headings = ["DUE (UTC)", "LOCAL TIME", "WINDOW FROM", "UNTIL"];
         output::table(headings, times.iter().map(cells))?;
-        eprintln!("By {due}; it is {}.", schedule.status);
+        let status = schedule.status;
+        match schedule.resume_at {
+            Some(at) => eprintln!(
+                "By {due}; it is {status} until {}: what is due before then is left out here, and is treated as \
+                 its catch_up says ({}).",
+                at.format("%F %R UTC"),
+                schedule.catch_up
+            ),
+            None => eprintln!("By {due}; it is {status}."),
+        }
         Ok(())
     }
 }

@@ -82,6 +82,7 @@ impl Show {
             return output::json(&Shown { schedule, runs });
         }
         let field = |name: &str, value: String| [name.to_owned(), value];
+        let failures = failures(&schedule);
         let mut rows = vec![
             field("name", schedule.name),
             field("workflow", schedule.workflow),
@@ -89,7 +90,9 @@ impl Show {
             field("status", schedule.status.to_string()),
             field("overlap", schedule.overlap.to_string()),
             field("catch_up", format!("{} (at most {})", schedule.catch_up, schedule.catch_up_max)),
-            field("failures in a row", schedule.consecutive_failures.to_string()),
+            field("jitter", format!("up to {} s", schedule.jitter_seconds)),
+            field("max attempts", format!("{} executions a run", schedule.max_attempts)),
+            field("failures in a row", failures),
             field(
                 "window",
                 format!(
@@ -133,6 +136,14 @@ impl Runs {
             return output::json(&runs);
         }
         table(runs)
+    }
+}
+
+fn failures(schedule: &ScheduleView) -> String {
+    let failures = schedule.consecutive_failures;
+    match schedule.failure_threshold {
+        Some(threshold) => format!("{failures} (paused at {threshold})"),
+        None => format!("{failures} (never paused for them)"),
     }
 }
 
