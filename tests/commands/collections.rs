@@ -55,7 +55,7 @@ async fn the_journal_says_what_was_done_and_a_persons_reason_first() {
         "skips 2 weeks",
         "takes up the week of 2025-01-13",
         "again; takes up 1 week",
-        "more; collects 3 weeks more",
+        "more; collects 2 weeks more",
     ] {
         assert!(told.contains(&words), "{words}: {told:?}");
     }
