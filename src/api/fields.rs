@@ -31,7 +31,8 @@ impl Fields {
         body: Result<Bytes, BytesRejection>,
     ) -> Result<Self, Problem> {
         let is_empty = body.as_ref().is_ok_and(Bytes::is_empty);
-        if !says_json(headers) && !(is_empty && !headers.contains_key(header::ORIGIN)) {
+        let is_foreign = headers.contains_key(header::ORIGIN);
+        if !says_json(headers) && (!is_empty || is_foreign) {
             return Err(Problem::not_json());
         }
         if is_empty {
