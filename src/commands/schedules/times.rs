@@ -27,7 +27,7 @@ impl Times {
     pub fn timing<'a>(&'a self, timezone: &'a str) -> Option<Timing<'a>> {
         let by_cron = self.cron.is_some();
         let by_days = self.every_days.is_some() || self.from.is_some() || self.at.is_some();
-        (by_cron || by_days).then(|| Timing {
+        (by_cron || by_days).then_some(Timing {
             schedule_type: if by_cron { ScheduleType::Cron } else { ScheduleType::Interval },
             cron_expression: self.cron.as_deref(),
             interval_days: self.every_days,
