@@ -281,8 +281,9 @@ mod tests {
             planned(PlanRequest::Last(521)),
             Err(PlanError::Count { count: 521, cut: MONDAYS })
         );
-        let backwards = PlanRequest::Range { from: date("2025-01-27"), until: date("2025-01-06") };
-        assert_eq!(planned(backwards), Err(PlanError::Count { count: -3, cut: MONDAYS }));
+        let (from, until) = (date("2025-01-27"), date("2025-01-06"));
+        let backwards = planned(PlanRequest::Range { from, until });
+        assert_eq!(backwards, Err(PlanError::Backwards { from, until }));
     }
 
     #[test]
