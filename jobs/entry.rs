@@ -19,13 +19,25 @@ pub struct KeptOut {
     pub opens: String,
 }
 
-/// What keeps a user's work out everywhere: the credential is refused. It stays as it is until the
-/// transaction ends, so that whoever refuses it or takes it again sees what was written meanwhile.
+/// Keeps the answer what it is until the transaction ends: whoever refuses the credential or takes it again,
+/// blocks the instance or unblocks it, waits, and then sees what was written meanwhile.
+///
+/// Those do so before they look for what they pause or let go on. So nothing may be locked by the caller that
+/// they look for: only what is paused by a person.
+pub async fn hold_still(
+    connection: &mut PgConnection,
+    user: UserId,
+    instance: InstanceUuid,
+) -> Result<(), sqlx::Error> {
+    credentials::hold_still(&mut *connection, user).await?;
+    instances::hold_still(connection, instance).await
+}
+
+/// What keeps a user's work out everywhere: the credential is refused.
 pub async fn of_user(
     connection: &mut PgConnection,
     user: UserId,
 ) -> Result<Option<KeptOut>, sqlx::Error> {
-    credentials::hold_still(&mut *connection, user).await?;
     let token = credentials::access_token(&mut *connection, user).await?;
     let Some(token) = token.filter(|token| token.state != TokenState::Active) else {
         return Ok(None);
@@ -36,7 +48,7 @@ pub async fn of_user(
     Ok(Some(KeptOut { reason, opens: resources::credential(user) }))
 }
 
-/// What keeps a user's work out of this instance, which stays as it is until the transaction ends.
+/// What keeps a user's work out of this instance.
 pub async fn of_instance(
     connection: &mut PgConnection,
     user: UserId,
@@ -45,7 +57,6 @@ pub async fn of_instance(
     if let Some(refused) = of_user(&mut *connection, user).await? {
         return Ok(Some(refused));
     }
-    instances::hold_still(&mut *connection, instance).await?;
     let instance = instances::by_id(&mut *connection, instance).await?;
     Ok(instance.filter(|instance| instance.status != InstanceStatus::Active).map(|instance| {
         let why = instance.block_reason.as_deref().unwrap_or("the instance is disabled");

@@ -165,8 +165,8 @@ pub async fn keep_out(
     }
 }
 
-/// The time has come that a person has set for a paused collection to go on, and Amazon does not let it in:
-/// from now on the engine keeps it paused, until this resource is opened.
+/// A collection is to go on, paused or not, and Amazon does not let it in: from now on the engine keeps it
+/// paused, until this resource is opened.
 pub async fn wait(
     connection: &mut PgConnection,
     collection: &Collection,

@@ -6,7 +6,7 @@ use super::window::WindowRule;
 use crate::jobs::entry::{self, KeptOut};
 use crate::store::events::{self, Because, NewEvent};
 use crate::store::schedules::{self, Pause, Schedule, ScheduleStatus, ScheduleType, Timing};
-use crate::store::workflows;
+use crate::store::{InstanceUuid, workflows};
 use serde_json::json;
 use sqlx::PgConnection;
 
@@ -119,9 +119,16 @@ pub async fn kept_out(
     transaction: &mut PgConnection,
     schedule: &Schedule,
 ) -> Result<Option<KeptOut>, sqlx::Error> {
-    let workflow = workflows::by_workflow_id(&mut *transaction, &schedule.workflow).await?;
-    let workflow = workflow.ok_or(sqlx::Error::RowNotFound)?;
-    entry::of_instance(transaction, schedule.user_id, workflow.instance_id).await
+    let instance = instance_of(&mut *transaction, schedule).await?;
+    entry::of_instance(transaction, schedule.user_id, instance).await
+}
+
+async fn instance_of(
+    transaction: &mut PgConnection,
+    schedule: &Schedule,
+) -> Result<InstanceUuid, sqlx::Error> {
+    let workflow = workflows::by_workflow_id(transaction, &schedule.workflow).await?;
+    Ok(workflow.ok_or(sqlx::Error::RowNotFound)?.instance_id)
 }
 
 /// The time has come that a person has set for a paused schedule to go on. One that Amazon does not let run
@@ -131,6 +138,8 @@ pub(super) async fn resume_in_time(
     schedule: &Schedule,
 ) -> Result<(), sqlx::Error> {
     const SCHEDULER: &str = "scheduler";
+    let instance = instance_of(&mut *transaction, schedule).await?;
+    entry::hold_still(&mut *transaction, schedule.user_id, instance).await?;
     let Some(kept_out) = kept_out(&mut *transaction, schedule).await? else {
         let because = Because { by: SCHEDULER, why: Some("its time to go on has come") };
         return resume(transaction, schedule, &because).await.map(|_| ());

@@ -2,7 +2,7 @@
 
 use super::{Because, SteerError, Steered, done, locked, unchanged, weeks as some_weeks};
 use crate::backfill::plan::WEEKS_MAX;
-use crate::jobs::{feed, finish_plan};
+use crate::jobs::{entry, feed, finish_plan};
 use crate::queue::Queue;
 use crate::store::collections::{self, Collection, CollectionStatus};
 use crate::store::weeks::{self, Filter};
@@ -80,7 +80,7 @@ pub async fn recollect(
     done(transaction, &collection, because, (again, said), json!({"recollect": last})).await
 }
 
-/// There is work again. What more there is to say.
+/// There is work again, which waits when Amazon refuses the user. What more there is to say.
 pub(super) async fn go_on(
     transaction: &mut PgConnection,
     queue: &Queue,
@@ -94,6 +94,10 @@ pub(super) async fn go_on(
     let status = collections::reopen(&mut *transaction, collection.id).await?;
     if status == CollectionStatus::Paused {
         return Ok(" when it is resumed: it is paused");
+    }
+    if let Some(kept_out) = entry::of_user(&mut *transaction, collection.user_id).await? {
+        feed::wait(transaction, collection, &kept_out.reason, &kept_out.opens).await?;
+        return Ok(" once Amazon lets it in: it is paused");
     }
     feed::top_up(queue, transaction, collection.id).await?;
     Ok("")

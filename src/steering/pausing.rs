@@ -5,6 +5,7 @@ use crate::clock;
 use crate::jobs::{entry, feed};
 use crate::queue::Queue;
 use crate::store::collections::{self, Collection, CollectionStatus, Pause};
+use crate::store::credentials;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::{PgConnection, PgPool};
@@ -84,7 +85,10 @@ pub async fn resume_due(db: &PgPool, queue: &Queue) -> Result<usize, SteerError>
         {
             continue;
         }
-        if let Some(kept_out) = entry::of_user(&mut transaction, collection.user_id).await? {
+        let user = collection.user_id;
+        // Whoever takes the credential again finds what waits for it.
+        credentials::hold_still(&mut *transaction, user).await?;
+        if let Some(kept_out) = entry::of_user(&mut transaction, user).await? {
             let (reason, opens) = (&kept_out.reason, &kept_out.opens);
             feed::wait(&mut transaction, &collection, reason, opens).await?;
             transaction.commit().await?;

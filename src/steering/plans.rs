@@ -67,7 +67,8 @@ pub async fn resume_plan(
     let ids: Vec<_> = kept_out.iter().map(|(id, _)| id.clone()).collect();
     steered.extend(kept_out.into_iter().map(stays));
     let plan = summed_up(plan_id, "going on", steered);
-    let said = format!("{}; {} stays paused: {reason}", plan.said, ids.join(", "));
+    let stay = if ids.len() == 1 { "stays" } else { "stay" };
+    let said = format!("{}; {} {stay} paused: {reason}", plan.said, ids.join(", "));
     Ok(SteeredPlan { said, ..plan })
 }
 

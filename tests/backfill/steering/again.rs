@@ -41,6 +41,30 @@ async fn failed_weeks_begin_anew_with_all_their_attempts_and_the_report_is_made_
     working.stop().await;
 }
 
+#[tokio::test]
+async fn what_is_to_be_collected_again_waits_at_once_when_amazon_refuses_the_user() {
+    let site = Site::new(quick()).await;
+    let collection = site.backfill(2).await;
+    site.steered(collection, Verb::Cancel).await;
+    sqlx::raw_sql("update lwa_credentials set token_state = 'needs_reauth', token_error = 'no'")
+        .execute(site.db.pool())
+        .await
+        .expect("the store answers");
+    let steered = site.steered(collection, Verb::Retry).await;
+    assert!(steered.said.ends_with("2 weeks once Amazon lets it in: it is paused"), "{steered:?}");
+    let waits = site.collection(collection).await;
+    assert_eq!((waits.status, waits.auto_paused), (CollectionStatus::Paused, true));
+    assert!(waits.pause_reason.expect("a reason").contains("users authorise"));
+    let opens = waits.paused_for.expect("a resource");
+    let mut tx = recomamp::transaction::begin(site.db.pool()).await.expect("begun");
+    let queue = &site.tools.queue;
+    recomamp::jobs::owner::opened(queue, &mut tx, &opens).await.expect("opened");
+    tx.commit().await.expect("committed");
+    assert_eq!(site.collection(collection).await.status, CollectionStatus::Pending);
+    let queued = "select count(*) from report_data_weeks where queued_at is not null";
+    assert_eq!(site.count(queued).await, 2);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_amc_has_not_restated_stay_as_they_are_and_are_noted_as_checked() {
     let site = Site::new(quick()).await;
