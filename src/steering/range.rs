@@ -52,13 +52,18 @@ pub async fn widen(
         return Err(SteerError::Ended { id, status });
     }
     let (from, until) = bounds.of(&collection)?;
-    if from > collection.period_start || until < collection.period_end {
-        let (from, until) = (collection.period_start, collection.period_end);
-        return Err(SteerError::NotWider { from, until });
+    let (old_from, old_until) = (collection.period_start, collection.period_end);
+    let not_wider = SteerError::NotWider { from: old_from, until: old_until };
+    if from >= until {
+        return Err(not_wider);
     }
     let new = planned(transaction, &collection, from, until).await?;
     let added = weeks::add(&mut *transaction, collection.id, &new).await?;
     if added == 0 {
+        // Inside there may be some to take up that were skipped.
+        if from > old_from || until < old_until {
+            return Err(not_wider);
+        }
         return Ok(unchanged(&collection, "covers these weeks already"));
     }
     collections::cover(&mut *transaction, collection.id).await?;
