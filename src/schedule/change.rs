@@ -118,7 +118,7 @@ pub async fn change(
         schedules::notify(&mut *transaction, schedule.id, events).await?;
         detail["notify"] = json!(events);
     }
-    note(transaction, schedule_id, None, because, &detail).await?;
+    note(transaction, schedule_id, None, because, ("is changed", &detail)).await?;
     locked(transaction, schedule_id).await
 }
 

@@ -205,7 +205,7 @@ pub async fn add(
         if taken { ManageError::Taken(request.schedule_id.to_owned()) } else { error.into() }
     })?;
     let status = Some(ScheduleStatus::Active);
-    note(transaction, request.schedule_id, status, because, &json!({})).await?;
+    note(transaction, request.schedule_id, status, because, ("is added", &json!({}))).await?;
     Ok(id)
 }
 
@@ -242,7 +242,8 @@ pub async fn trigger(
     let run =
         fire::insert(transaction, queue, &schedule, (rule, due.zone()), None, at_once).await?;
     let run = run.ok_or_else(|| ManageError::NoQuery(schedule.workflow.clone()))?;
-    note(transaction, schedule_id, None, because, &json!({"run": run})).await?;
+    let told = ("runs once, now", &json!({"run": run}));
+    note(transaction, schedule_id, None, because, told).await?;
     Ok(run)
 }
 
@@ -296,7 +297,8 @@ pub async fn remove(
     }
     schedules::remove(&mut *transaction, schedule.id, reason).await?;
     let removed = json!({"removed": true});
-    note(transaction, schedule_id, Some(ScheduleStatus::Paused), because, &removed).await?;
+    let told = ("is taken away", &removed);
+    note(transaction, schedule_id, Some(ScheduleStatus::Paused), because, told).await?;
     Ok(())
 }
 
@@ -318,7 +320,8 @@ pub async fn cancel_runs(
         let done = run_schedule::cancel(queue, transaction, &run, by, &reason).await?;
         cancelled += usize::from(done);
     }
-    note(transaction, schedule_id, None, because, &json!({"cancelled_runs": cancelled})).await?;
+    let told = ("its unfinished runs are cancelled", &json!({"cancelled_runs": cancelled}));
+    note(transaction, schedule_id, None, because, told).await?;
     Ok(cancelled)
 }
 
@@ -344,12 +347,13 @@ pub(super) async fn locked(
     schedules::lock(&mut *transaction, id).await?.ok_or_else(unknown)
 }
 
+/// Writes down what somebody did with a schedule, and why; without a reason, what that was.
 pub(super) async fn note(
     transaction: &mut PgConnection,
     schedule_id: &str,
     to_status: Option<ScheduleStatus>,
     because: &Because<'_>,
-    detail: &Value,
+    (what, detail): (&str, &Value),
 ) -> Result<(), sqlx::Error> {
     let event = NewEvent {
         entity: "schedule",
@@ -357,7 +361,7 @@ pub(super) async fn note(
         from_status: None,
         to_status: to_status.map(ScheduleStatus::as_str),
         actor: because.by,
-        reason: because.said(),
+        reason: Some(because.said().unwrap_or(what)),
         detail,
     };
     events::append(transaction, &event).await
