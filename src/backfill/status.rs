@@ -1,6 +1,7 @@
 //! Where a backfill stands, as programs and people are told.
 
 use super::progress::{Progress, Timing, WeekCounts};
+use crate::store::CollectionUuid;
 use crate::store::collections::{self, Collection, CollectionStatus, FeedOrder};
 use crate::store::credentials;
 use crate::store::instances::{self, InstanceStatus};
@@ -55,7 +56,7 @@ pub struct Status {
     pub auto_paused: bool,
     /// When it goes on by itself.
     pub resume_at: Option<DateTime<Utc>>,
-    /// Why Amazon does not let it in, though it is not paused, and what to do about it.
+    /// Why it does not go on, though it is not paused, and what to do about it: Amazon, or a gate, keeps it out.
     pub kept_out: Option<String>,
     /// What last went wrong.
     pub last_error: Option<String>,
@@ -199,11 +200,50 @@ async fn kept_out(
         let reason = instance.block_reason.as_deref().unwrap_or_default();
         return Ok(Some(format!("Amazon does not let us in to {id} ({reason}): {remedy}")));
     }
-    let token = credentials::access_token(connection, collection.user_id).await?;
-    Ok(token.and_then(|token| {
-        let (said, remedy) = (token.error?, token.state.remedy(email));
-        Some(format!("Amazon refused the grant of {email} ({said}): {remedy}"))
+    let token = credentials::access_token(&mut *connection, collection.user_id).await?;
+    if let Some((state, said)) = token.and_then(|token| Some((token.state, token.error?))) {
+        let remedy = state.remedy(email);
+        return Ok(Some(format!("Amazon refused the grant of {email} ({said}): {remedy}")));
+    }
+    let shut_by = shut_by(connection, collection.id).await?;
+    Ok(shut_by.map(|(resource, gate)| {
+        let what = match gate.as_str() {
+            "breaker" => format!("the breaker of {resource} is open"),
+            "quota" => format!("the daily quota of {resource} is used up"),
+            _ => format!("{resource} is paused"),
+        };
+        format!("{what}: look at `recomamp gates show {resource}`")
     }))
+}
+
+/// A resource that keeps jobs of a collection's executions from starting for longer than a place takes to be
+/// free, and which of its gates does: paused, breaker or quota.
+async fn shut_by(
+    connection: &mut PgConnection,
+    collection: CollectionUuid,
+) -> Result<Option<(String, String)>, sqlx::Error> {
+    sqlx::query_as(
+        "-- backfill_shut_by
+        select lane.shut_by, lane.shut_gate
+        from report_data_weeks week
+        join workflow_executions execution on execution.week_id = week.id
+        join engine.jobs job on job.unique_key in (
+            'submit_execution:' || execution.id,
+            'poll_status:' || execution.id,
+            'fetch_result:' || execution.id
+        )
+        join engine.lanes lane on lane.id = job.lane
+        where week.collection_id = $1
+          and week.status = 'running'
+          and execution.status in ('queued', 'submitting', 'submit_unknown', 'pending', 'running', 'fetching')
+          and job.state = 'waiting'
+          and lane.shut_gate in ('paused', 'breaker', 'quota')
+        order by lane.shut_gate desc, lane.shut_by
+        limit 1",
+    )
+    .bind(collection)
+    .fetch_optional(connection)
+    .await
 }
 
 /// The counts as progress, paced by the time since it began or last went on. One that is paused has no pace.

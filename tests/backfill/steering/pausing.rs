@@ -2,11 +2,13 @@
 
 use super::{ANA, Site, Verb};
 use crate::backfill::site::quick;
-use crate::harness::eventually::eventually;
+use crate::harness::eventually::{eventually, eventually_some};
+use recomamp::backfill::status;
 use recomamp::queue::{Queue, steer};
 use recomamp::simulator::{Effect, Fault, Kind, Operation as Op};
 use recomamp::steering::{self, Because, SteerError};
 use recomamp::store::collections::CollectionStatus;
+use recomamp::tools::resources;
 use std::time::Duration;
 
 const WEEKS: u32 = 30;
@@ -59,6 +61,10 @@ async fn a_blocked_week_that_amc_may_have_is_looked_up_and_stored_also_while_its
     let working = site.work();
     let unknown = "select count(*) from workflow_executions where status = 'submit_unknown'";
     eventually("the answer was lost", async || site.count(unknown).await == 1).await;
+    // Its job still runs for a moment after that is written down, and cannot be discarded then.
+    let waits = "select count(*) from engine.jobs
+        where kind = 'submit_execution' and state = 'waiting'";
+    eventually("its job waits", async || site.count(waits).await == 1).await;
     let mut tx = recomamp::transaction::begin(site.db.pool()).await.expect("begun");
     let looks = "select id from engine.jobs where kind = 'submit_execution'";
     let because = steer::Because { by: "ana", why: "a mistake" };
@@ -183,4 +189,22 @@ async fn asking_twice_is_asking_once_and_what_makes_no_sense_is_refused() {
     assert!(matches!(refused, Err(SteerError::NoReason)), "{refused:?}");
     let refused = steering::pause(&mut connection, "none", None, &ANA).await;
     assert!(matches!(refused, Err(SteerError::Unknown(_))), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_that_a_shut_gate_holds_up_says_which() {
+    let site = Site::new(quick()).await;
+    let gate = resources::instance(&site.amc_instance_id());
+    let mut tx = recomamp::transaction::begin(site.db.pool()).await.expect("begun");
+    Queue::new().pause(&mut tx, &gate, "ana", "forgotten", None).await.expect("paused");
+    tx.commit().await.expect("committed");
+    site.backfill(2).await;
+    let working = site.work();
+    let kept_out = eventually_some("it says so", async || {
+        let mut connection = site.db.pool().acquire().await.expect("a connection");
+        status::newest(&mut connection, 1).await.expect("the store answers").remove(0).kept_out
+    })
+    .await;
+    assert_eq!(kept_out, format!("{gate} is paused: look at `recomamp gates show {gate}`"));
+    working.stop().await;
 }
