@@ -141,7 +141,7 @@ pub fn estimate(loads: &[Load], curve: Curve) -> Estimate {
             .collect::<Option<Vec<_>>>()
             .map(|all| all.into_iter().max().unwrap_or(0))
     };
-    let quota_days = instances.values().filter_map(|crowd| crowd.quota_days()).max();
+    let quota_days = instances.values().filter_map(Crowd::quota_days).max();
     // The last day's share may begin at midnight and is done some rounds later.
     let at_least = quota_days.map_or(0, |days| days.saturating_sub(1) * DAY);
     let eta = |seconds: Option<u64>| seconds.map(|seconds| seconds.max(at_least));

@@ -9,7 +9,7 @@
 //! |------------|---------------------------------------------|-----------------------------------|
 //! | paused     | a person or the engine pauses the resource  | resumed, or at a time             |
 //! | breaker    | its jobs fail too often                     | probes went well, or a person says |
-//! | not_before | the outside asks to be left alone           | that time has passed              |
+//! | `not_before` | the outside asks to be left alone         | that time has passed              |
 //! | limit      | as many attempts run as may                 | one of them ends                  |
 //! | rate       | as many have started as may in a window     | the window has moved on           |
 //! | quota      | as many have started today as may           | the next day begins               |
