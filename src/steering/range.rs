@@ -92,6 +92,9 @@ pub async fn shrink(
     }
     let why = because.said().unwrap_or("not needed");
     let days = (from.max(collection.period_start), until.min(collection.period_end));
+    if !weeks::any_left(&mut *transaction, collection.id, days).await? {
+        return Err(SteerError::NothingLeft);
+    }
     let skipped =
         weeks::skip_outside(&mut *transaction, collection.id, days, (because.by, why)).await?;
     if skipped == 0 {

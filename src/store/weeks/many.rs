@@ -128,6 +128,34 @@ pub async fn add(
     Ok(done.rows_affected())
 }
 
+/// Whether a collection would have weeks left if those were skipped that [`skip_outside`] skips.
+pub async fn any_left(
+    db: impl PgExecutor<'_>,
+    collection: CollectionUuid,
+    (from, until): (NaiveDate, NaiveDate),
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        r"-- weeks_any_left
+        select exists (
+            select
+            from report_data_weeks
+            where collection_id = $1
+              and not (status = 'skipped' and starts_with(coalesce(error_message, ''), $4))
+              and not (
+                  status = 'pending'
+                  and previous_execution_id is null
+                  and (week_start_date < $2 or week_end_date > $3)
+              )
+        )",
+    )
+    .bind(collection)
+    .bind(from)
+    .bind(until)
+    .bind(SKIPPED_BY)
+    .fetch_one(db)
+    .await
+}
+
 /// pending → skipped, of the weeks that do not lie within these days. One that was to be collected again
 /// keeps the rows it has. How many.
 pub async fn skip_outside(

@@ -26,7 +26,7 @@ mod turns;
 pub use evidence::{Evidence, evidence};
 pub use known::{Known, known, skip};
 pub(super) use many::SKIPPED_BY;
-pub use many::{add, cancel_all, collect_again, retry, skip_outside};
+pub use many::{add, any_left, cancel_all, collect_again, retry, skip_outside};
 pub use row::{
     Filter, Summary, Week, WeekInCollection, WeekStatus, blocked_on, by_id, list, summaries,
     unfinished_count,

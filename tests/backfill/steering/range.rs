@@ -120,3 +120,14 @@ async fn a_backfill_that_ends_because_the_rest_is_not_needed_is_told_to_have_end
     assert_eq!(site.became(collection, "failed").await, ["engine"]);
     assert_eq!(site.became(collection, "pending").await, ["ana"], "it was, when she did it");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backfill_of_which_nothing_would_be_left_is_not_narrowed() {
+    let site = Site::new(quick()).await;
+    let collection = site.backfill(2).await;
+    let inside = site.collection(collection).await.period_end - Days::new(6);
+    let refused = site.steer(collection, Verb::Shrink(from(inside))).await;
+    assert!(matches!(refused, Err(SteerError::NothingLeft)), "{refused:?}");
+    let skipped = "select count(*) from report_data_weeks where status = 'skipped'";
+    assert_eq!(site.count(skipped).await, 0);
+}
