@@ -70,11 +70,18 @@ impl Job for PollStatus {
         }
         let open = executions::open_on_instance(&tools.db, &execution.amc_instance_id).await?;
         // One that is overdue may have ended well while nobody could look.
-        let asked = if open.len() > FEW && !execution.is_overdue {
-            look_at_all(tools, &execution, &who, &open).await?
+        let looked = if open.len() > FEW && !execution.is_overdue {
+            look_at_all(tools, &execution, &who, &open).await
         } else {
-            look_at_one(tools, &execution, &who).await?;
-            true
+            look_at_one(tools, &execution, &who).await.map(|()| true)
+        };
+        let asked = match looked {
+            Ok(asked) => asked,
+            // A look that is refused for good says nothing about the execution, which runs on.
+            Err(failure) if failure.is_permanent() && execution.is_overdue => {
+                return give_up(tools, attempt, &execution, &who).await;
+            }
+            Err(failure) => return Err(failure.may_pass()),
         };
         let next = match executions::by_id(&tools.db, self.execution_id).await? {
             Some(now) if !is_at_amc(now.status) => Outcome::Done,
@@ -104,8 +111,6 @@ fn pause(tools: &Tools, looks: i32) -> Duration {
     pause.mul_f64(rand::rng().random_range(0.9..1.1))
 }
 
-/// A look that is refused for good says nothing about the execution, which runs on: it is looked at again, until
-/// its deadline.
 async fn look_at_one(tools: &Tools, execution: &Execution, who: &SignedIn) -> Result<(), Failure> {
     let id = amc_id(execution)?;
     match tools.amc.execution(&who.caller, &who.instance, &id).await {
@@ -116,17 +121,18 @@ async fn look_at_one(tools: &Tools, execution: &Execution, who: &SignedIn) -> Re
                 return Ok(());
             }
             // The list says it too, or one odd answer would have it sent again.
-            let since = execution.submitted_at.unwrap_or(execution.created_at) - SKEW;
+            let began = execution.amc_created_at.or(execution.submitted_at);
+            let since = began.unwrap_or(execution.created_at) - SKEW;
             let filter = ExecutionFilter::since(since).include_cancelled();
             match tools.amc.executions(&who.caller, &who.instance, &filter).await {
                 Ok(listed) => match listed.iter().find(|found| found.id == id) {
                     Some(found) => note(tools, execution.id, found).await,
                     None => gone(tools, execution).await,
                 },
-                Err(error) => Err(tools.judge(who, execution, error).await.may_pass()),
+                Err(error) => Err(tools.judge(who, execution, error).await),
             }
         }
-        Err(error) => Err(tools.judge(who, execution, error).await.may_pass()),
+        Err(error) => Err(tools.judge(who, execution, error).await),
     }
 }
 
@@ -153,7 +159,7 @@ async fn look_at_all(
     let filter = ExecutionFilter::since(since).include_cancelled();
     let listed = match tools.amc.executions(&who.caller, &who.instance, &filter).await {
         Ok(listed) => listed,
-        Err(error) => return Err(tools.judge(who, execution, error).await.may_pass()),
+        Err(error) => return Err(tools.judge(who, execution, error).await),
     };
     let by_id: HashMap<&str, &amc::Execution> =
         listed.iter().map(|found| (found.id.as_str(), found)).collect();
@@ -270,8 +276,8 @@ async fn stop(
             return Ok(Outcome::Snooze(STOPPING.min(tools.polling.first)));
         }
         Ok(found) => Some(found.status.as_str().to_owned()),
-        Err(error) if error.class() == Class::NotFoundYet => None,
-        Err(error) => return Err(tools.judge(who, execution, error).await.may_pass()),
+        Err(error) if matches!(error.class(), Class::NotFoundYet | Class::Permanent) => None,
+        Err(error) => return Err(tools.judge(who, execution, error).await),
     };
     let trouble = Trouble {
         ending: Ending::Cancelled,

@@ -57,13 +57,19 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Whether it will never pass.
+    pub fn is_permanent(&self) -> bool {
+        self.class == Class::Permanent
+    }
+
     /// The same, but what will never pass may: for a question that has to be asked again, whatever was answered.
+    /// As it was answered, nothing that the job uses is to blame.
     #[must_use]
-    pub fn may_pass(mut self) -> Self {
-        if self.class == Class::Permanent {
-            self.class = Class::Transient;
+    pub fn may_pass(self) -> Self {
+        if !self.is_permanent() {
+            return self;
         }
-        self
+        Self { class: Class::Transient, ..self }.blameless()
     }
 
     /// A failure of this class.
