@@ -386,9 +386,6 @@ async fn begin(tools: &Tools, attempt: &Attempt, run: &Run) -> Result<Outcome, F
         transaction.commit().await?;
         return Err(Failure::unauthorized(anyhow!(reason), opens));
     }
-    if let Some(opens) = kept_out(&mut transaction, run).await? {
-        return Err(Failure::unauthorized(anyhow!("its schedule waits for access"), opens));
-    }
     if !runs::start(&mut *transaction, run.id).await? {
         return Ok(Outcome::Done);
     }
@@ -399,14 +396,6 @@ async fn begin(tools: &Tools, attempt: &Attempt, run: &Run) -> Result<Outcome, F
     let outcome = attempt.complete_in(&mut transaction, next).await?;
     transaction.commit().await?;
     Ok(outcome)
-}
-
-/// What a run waits for whose user was refused on another's instance: nobody else is kept out there, so it is its
-/// schedule that says so.
-async fn kept_out(connection: &mut PgConnection, run: &Run) -> Result<Option<String>, Failure> {
-    let schedule = schedules::by_schedule_id(connection, &run.schedule).await?;
-    let waits_for = schedule.and_then(|schedule| schedule.paused_for);
-    Ok(waits_for.filter(|resource| resources::instance_of_access(resource).is_some()))
 }
 
 async fn insert_execution(

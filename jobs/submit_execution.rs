@@ -14,13 +14,14 @@ use self::ready::{Ready, ready};
 use self::reconcile::{next_look, reconcile};
 use self::request::mark;
 use super::owner::{self, Owner, end_execution};
-use super::{feed, poll_status};
+use super::{feed, poll_status, run_schedule};
 use crate::amc::{self, Class};
 use crate::backfill::fingerprint::canonical_json;
 use crate::queue::{Attempt, Failure, Job, NewJob, Outcome};
 use crate::store::collections::{self, CollectionStatus};
 use crate::store::executions::{self, Ending, Execution, ExecutionStatus, Trouble};
 use crate::store::instances::{self, InstanceStatus};
+use crate::store::runs::RunStatus;
 use crate::store::submits::{self, Accepted, Answer, Intent};
 use crate::store::{ExecutionUuid, copies, users, weeks};
 use crate::tools::{SignedIn, Tools, block_instance, resources};
@@ -347,7 +348,8 @@ async fn block(
 }
 
 /// Amazon refuses a user on an instance of another user's account, which says nothing about the instance:
-/// whoever asked waits until a person has given the user access, and nobody else does.
+/// nobody else waits because of it. A week or a member of a batch waits until a person has given the user access;
+/// a run fails, and its schedule waits.
 async fn keep_out(
     tools: &Tools,
     attempt: &Attempt,
@@ -371,16 +373,23 @@ async fn keep_out(
     let is_ended = owner::close(tools, &mut transaction, execution, &trouble).await?;
     let opens = resources::access(instance);
     owner.block(&mut transaction, &reason, Some(&opens)).await?;
-    // A member of a batch is looked at again when that is opened, and not before.
-    if is_ended && execution.batch_member_id.is_none() {
-        owner::look_again(tools, &mut transaction, execution).await?;
-    }
-    if let Some(week) = execution.week_id {
-        let told = format!(
-            "Amazon does not let it run ({reason}): give the user access, then run `recomamp instances \
-             unblock {instance}`"
-        );
-        feed::keep_out(&mut transaction, week, &told, &opens).await?;
+    let told = format!(
+        "Amazon does not let it run ({reason}): give the user access, then run `recomamp instances unblock \
+         {instance}`"
+    );
+    match owner {
+        Owner::Week(week) => {
+            if is_ended {
+                owner::look_again(tools, &mut transaction, execution).await?;
+            }
+            feed::keep_out(&mut transaction, week, &told, &opens).await?;
+        }
+        Owner::Run(run) => {
+            let (queue, failed) = (&tools.queue, RunStatus::Failed);
+            run_schedule::finish(queue, &mut transaction, run, failed, Some(&told)).await?;
+        }
+        // It is looked at again when that is opened, and not before.
+        Owner::BatchMember(_) | Owner::Nobody => {}
     }
     let outcome = attempt.complete_in(&mut transaction, Outcome::Done).await?;
     transaction.commit().await?;

@@ -5,7 +5,8 @@ use crate::backfill::site::{Site, quick};
 use crate::harness::eventually::{eventually, eventually_some};
 use recomamp::jobs;
 use recomamp::schedule::manage::{self, Request};
-use recomamp::simulator::{Ending, Fault, Kind, Operation, Settings};
+use recomamp::simulator::{Ending, Fault, Kind, Operation, Settings, User};
+use recomamp::store::events::Because;
 use recomamp::store::runs::{Run, RunStatus};
 use recomamp::store::schedules::{OverlapPolicy, ScheduleStatus};
 
@@ -220,6 +221,40 @@ async fn a_refusal_of_amazons_pauses_at_once_and_the_run_goes_on_when_it_is_sett
     assert_eq!(runs[0].status, Succeeded);
     assert_eq!(house.schedule("monday").await.status, ScheduleStatus::Active);
     house.assert_nothing_is_left().await;
+    working.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_on_an_instance_that_its_user_may_not_use_fails_once_and_says_what_to_do() {
+    let mut amazon = quick();
+    let elsewhere = vec!["ENTITY2SIMUK".to_owned()];
+    amazon.users.push(User { refresh_token: "Atzr|simulator-bob".to_owned(), accounts: elsewhere });
+    let house = House::weekly(Site::new(amazon).await, monday()).await;
+    let bob = house.add_user("bob@example.com", "Atzr|simulator-bob").await;
+    for change in
+        ["update workflow_schedules set user_id = $1", "update workflows set user_id = $1"]
+    {
+        sqlx::query(change).bind(bob).execute(house.db.pool()).await.expect("changed");
+    }
+    // Also of a schedule that stands still already: it cannot say for what it waits.
+    let because = Because { why: Some("holidays"), ..ADA };
+    let mut connection = house.db.pool().acquire().await.expect("a connection");
+    manage::pause(&mut connection, "monday", None, &because).await.expect("paused");
+    house.trigger("monday").await;
+    let working = house.work();
+    let runs = eventually_some("the run has ended", async || {
+        house.age_tokens().await;
+        house.skip_pauses("refresh_token").await;
+        let runs = house.runs("monday").await;
+        runs.first().is_some_and(|run| run.status.is_terminal()).then_some(runs)
+    })
+    .await;
+    let why = runs[0].error_summary.clone().unwrap_or_default();
+    assert!(why.contains("bob@example.com may not use amcdemous01"), "{why}");
+    assert!(why.ends_with("then run `recomamp instances unblock amcdemous01`"), "{why}");
+    house.idle().await;
+    assert_eq!(house.count("select count(*) from workflow_executions").await, 1, "none again");
+    assert_eq!(house.count("select count(*) from events where entity = 'instance'").await, 0);
     working.stop().await;
 }
 
