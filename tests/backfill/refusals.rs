@@ -5,6 +5,7 @@ use crate::harness::eventually::eventually;
 use recomamp::simulator::{Effect, Fault, Kind, Operation as Op};
 use recomamp::store::executions::SubmitMode;
 use serde_json::json;
+use std::time::Duration;
 
 impl Site {
     fn refuse(&self, calls: impl IntoIterator<Item = Op>) -> u64 {
@@ -59,6 +60,8 @@ async fn a_refused_list_blocks_the_instance_though_one_list_answers_for_all() {
     eventually("AMC has all of them", async || site.count(open).await == 8).await;
     site.is_blocked().await;
     assert_eq!(site.places().await.0, 2 * 8, "each is open at AMC, for all we know");
+    // The one list that is asked for when it opens finds all of them done.
+    site.amc.advance(Duration::from_mins(10));
     site.amc.lift_fault(refused);
     site.unblock(site.instance).await;
     eventually("all is collected", async || {

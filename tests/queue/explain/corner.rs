@@ -199,7 +199,8 @@ impl<'a> Corner<'a> {
                 self.house.end(&lease, Ok(Outcome::Done)).await;
             }
         }
-        limit || rate || quota
+        // Where there are places a quota keeps only those out who take one.
+        limit || rate || (quota && !hold)
     }
 
     /// People and Amazon stop it.
