@@ -89,12 +89,12 @@ pub async fn unblock(
     let access = resources::access(&found.instance_id);
     let resumed = owner::opened(queue, &mut *connection, &access).await?;
     checks::wait_anew(&mut *connection, instance).await?;
-    queue.open(connection, &access).await?;
+    let woken = queue.open(&mut *connection, &access).await?;
     let members = run_batch_member::opened(queue, &mut *connection, instance).await?;
     let weeks = weeks::blocked_on(&mut *connection, instance).await?;
     feed::look_after(queue, &mut *connection, &weeks).await?;
     let begun = weeks.len() + members + resumed;
-    if !was_blocked && begun == 0 {
+    if !was_blocked && begun == 0 && woken == 0 {
         return Ok(None);
     }
     let status = |status: InstanceStatus| was_blocked.then_some(status.as_str());

@@ -308,11 +308,14 @@ pub async fn give_up(
         matches!(execution.status, ExecutionStatus::Submitting | ExecutionStatus::SubmitUnknown);
     if may_be_open {
         // It may run at AMC. Nothing is sent again, and its place stays taken, until a person looks.
-        let reason = format!(
-            "nobody knows whether AMC has the execution, as {message}: run `recomamp instances unblock {}`, \
-             which looks for it",
-            execution.amc_instance_id
-        );
+        let instance = &execution.amc_instance_id;
+        let looks = match Owner::of(execution) {
+            Owner::Week(_) | Owner::BatchMember(_) => {
+                format!("; `recomamp instances unblock {instance}` has it looked for")
+            }
+            Owner::Run(_) | Owner::Nobody => String::new(),
+        };
+        let reason = format!("nobody knows whether AMC has the execution: {message}{looks}");
         Owner::of(execution).block(&mut transaction, &reason, None).await?;
         tracing::error!(execution = %execution.id, reason, "a person has to look");
     } else {

@@ -78,7 +78,15 @@ impl Job for SyncWorkflow {
             }
             // Nobody probes for a user who may not use another's instance.
             Err(error) if !place.is_own && who.bearer.class(&error) == Class::Blocked => {
-                self.end(tools, attempt, Some(error.reason()), Outcome::Done).await
+                let named = versions::named(&tools.db, self.version_id).await?;
+                let workflow = named.map(|found| found.workflow).unwrap_or_default();
+                let why = format!(
+                    "its user may not use {}, which is another user's ({}): give the user access, then run \
+                     `recomamp workflows recheck {workflow}`",
+                    instance.amc_instance_id,
+                    error.reason()
+                );
+                self.end(tools, attempt, Some(&why), Outcome::Done).await
             }
             Err(error) => Err(tools.judge(&who, place, error).await),
         }

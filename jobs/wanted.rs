@@ -65,6 +65,7 @@ pub async fn by(
             and execution.id = wants
         left join report_data_weeks as week
             on week.id = coalesce(execution.week_id, case job.kind when 'collect_week' then wants end)
+            and week.status in ('pending', 'running', 'blocked')
         left join report_data_collections as collection
             on collection.id = week.collection_id
             and collection.status in ('pending', 'running', 'paused')

@@ -61,11 +61,6 @@ impl Bearer {
         let refused = Refused { refused_token: self.generation };
         Ok(self.attempt.save_cursor(&Some(refused)).await?)
     }
-
-    /// Forgets it: the next refusal may be about an old token again.
-    pub(super) async fn forget(&self) -> Result<(), Failure> {
-        Ok(self.attempt.save_cursor(&None::<Refused>).await?)
-    }
 }
 
 /// Where Amazon is called, in whose name, and for which execution if for one.

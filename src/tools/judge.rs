@@ -77,7 +77,7 @@ impl Tools {
                 let resource = if host_speaks { who.bearer.host.clone() } else { instance };
                 Failure::throttled(error, retry_after, resource)
             }
-            Class::Blocked => self.block(&who.bearer, place, error).await,
+            Class::Blocked => self.block(place, error).await,
             _ => self.judge_call(&who.bearer, error).await,
         }
     }
@@ -109,10 +109,9 @@ impl Tools {
 
     /// What is open there stays open, keeps its place and is asked about again later. A user who may not use
     /// another's instance blocks nobody else there.
-    async fn block(&self, bearer: &Bearer, place: Place<'_>, error: Error) -> Failure {
+    async fn block(&self, place: Place<'_>, error: Error) -> Failure {
         let instance = (place.instance, place.amc_instance_id);
         let blocked = async {
-            bearer.forget().await?;
             if place.is_own {
                 let mut transaction = crate::transaction::begin(&self.db).await?;
                 block_instance(&mut transaction, instance, error.reason()).await?;
