@@ -218,6 +218,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_that_is_blocked_again_before_amc_takes_anything_is_asked_more_seldom() {
+        let house = House::new().await;
+        let (db, instance) = (house.db(), house.instance);
+        let minutes = async || {
+            let left: f64 = sqlx::query_scalar(
+                "select (extract(epoch from next_probe_at - engine.now()) / 60)::float8
+                from amc_instances",
+            )
+            .fetch_one(db)
+            .await
+            .unwrap();
+            left
+        };
+        for about in [5.0, 10.0, 20.0] {
+            assert!(instances::block(db, instance, "no submits").await.unwrap());
+            assert!((minutes().await / about - 1.0).abs() < 0.15, "{}", minutes().await);
+            assert!(instances::unblock(db, instance).await.unwrap());
+        }
+        instances::let_in(db, instance).await.unwrap();
+        assert!(instances::block(db, instance, "terms").await.unwrap());
+        assert!(minutes().await < 6.0, "{}", minutes().await);
+    }
+
+    #[tokio::test]
     async fn only_what_is_blocked_and_due_and_has_a_good_credential_is_asked() {
         let house = House::new().await;
         let (db, user, instance) = (house.db(), house.user, house.instance);
