@@ -24,7 +24,7 @@ use crate::store::instances::{self, InstanceStatus};
 use crate::store::runs::RunStatus;
 use crate::store::submits::{self, Accepted, Answer, Intent};
 use crate::store::{ExecutionUuid, copies, users, weeks};
-use crate::tools::{SignedIn, Tools, block_instance, resources};
+use crate::tools::{Place, SignedIn, Tools, block_instance, resources};
 use anyhow::anyhow;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -247,7 +247,7 @@ async fn refused(
     error: amc::Error,
 ) -> Result<Outcome, Failure> {
     match who.bearer.class(&error) {
-        Class::Blocked if execution.user_id != execution.account_user_id => {
+        Class::Blocked if !Place::from(execution).is_own => {
             keep_out(tools, attempt, execution, error.reason()).await
         }
         Class::Blocked => block(tools, attempt, execution, error.reason()).await,
