@@ -189,7 +189,7 @@ pub async fn cancel_batch(
     let to = ended.map_or(batch.status, |(_, status)| status);
     let detail = json!({"members": cancelled.len()});
     note(transaction, (batch_id, Some(batch.status), to), because, &detail).await?;
-    Ok(changed(&batch, cancelled.len(), "are cancelled"))
+    Ok(changed(&batch, cancelled.len(), "cancels"))
 }
 
 /// Takes up the failed and the cancelled members of a batch, each with all its attempts.
@@ -209,7 +209,7 @@ pub async fn retry_batch(
     let detail = json!({"members": again.len()});
     let to = CollectionStatus::Running;
     note(transaction, (batch_id, Some(batch.status), to), because, &detail).await?;
-    Ok(changed(&batch, again.len(), "are tried again"))
+    Ok(changed(&batch, again.len(), "takes up"))
 }
 
 async fn locked(transaction: &mut PgConnection, batch_id: &str) -> Result<Batch, BatchError> {
@@ -225,7 +225,7 @@ fn unchanged(batch: &Batch, said: &str) -> SteeredBatch {
 fn changed(batch: &Batch, members: usize, what: &str) -> SteeredBatch {
     let batch_id = batch.batch_id.clone();
     SteeredBatch {
-        said: format!("{batch_id}: {} {what}", counted(members, "member", "members")),
+        said: format!("{batch_id} {what} {}", counted(members, "member", "members")),
         changed: members,
         batch_id,
     }
